@@ -1,0 +1,57 @@
+"""Long short-term memory with a forget gate.
+
+    i = sigmoid(x W_xi + h W_hi + b_i)      f = sigmoid(x W_xf + h W_hf + b_f)
+    g = tanh(x W_xg + h W_hg + b_g)         o = sigmoid(x W_xo + h W_ho + b_o)
+    c' = f * c + i * g                      h' = o * tanh(c')
+
+Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997; the
+forget gate is from Gers, Schmidhuber and Cummins, "Learning to Forget", 2000.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastlstm.kernels.math import sigmoid, tanh
+from fastlstm.kernels.simd import zero_like
+from fastlstm.kernels.static import Static
+
+
+@dataclass(frozen=True)
+class LSTMCell(Static):
+    """Blocks i, f, g, o; states h, c."""
+
+    blocks = 4
+    states = 2
+
+    def forward(self, blocks, states):
+        a_i, a_f, a_g, a_o = blocks
+        _, c = states
+        i = sigmoid(a_i)
+        f = sigmoid(a_f)
+        g = tanh(a_g)
+        o = sigmoid(a_o)
+        c_next = f * c + i * g
+        h_next = o * tanh(c_next)
+        return (i, f, g, o), (h_next, c_next)
+
+    def backward(self, blocks, before, after, d_after):
+        i, f, g, o = blocks
+        _, c = before
+        _, c_next = after
+        d_h, d_c = d_after
+        t = tanh(c_next)
+        # h' = o * tanh(c')
+        d_o = d_h * t
+        d_c = d_c + d_h * o * (1.0 - t * t)
+        # c' = f * c + i * g
+        d_i = d_c * g
+        d_f = d_c * c
+        d_g = d_c * i
+        d_blocks = (
+            d_i * i * (1.0 - i),
+            d_f * f * (1.0 - f),
+            d_g * (1.0 - g * g),
+            d_o * o * (1.0 - o),
+        )
+        return d_blocks, (zero_like(d_h), d_c * f)

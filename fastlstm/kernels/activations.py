@@ -1,0 +1,81 @@
+"""Activations as types: a kernel resolves ``activate`` by the type, so its loop has no branch.
+
+Each has ``forward(x)`` and ``derivative(y)``, the latter from the output y = forward(x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from numba.extending import overload
+
+from fastlstm.kernels import math
+from fastlstm.kernels.jit import INLINE
+from fastlstm.kernels.simd import select, zero_like
+from fastlstm.kernels.static import Static, method
+
+
+@dataclass(frozen=True)
+class Linear(Static):
+    """y = x."""
+
+    def forward(self, x):
+        return x
+
+    def derivative(self, y):
+        return zero_like(y) + 1.0
+
+
+@dataclass(frozen=True)
+class Relu(Static):
+    """y = max(x, 0), and NaN for NaN."""
+
+    def forward(self, x):
+        return select(x < 0.0, 0.0, x)
+
+    def derivative(self, y):
+        return select(y > 0.0, 1.0, zero_like(y))
+
+
+@dataclass(frozen=True)
+class Tanh(Static):
+    """y = tanh(x)."""
+
+    def forward(self, x):
+        return math.tanh(x)
+
+    def derivative(self, y):
+        return 1.0 - y * y
+
+
+@dataclass(frozen=True)
+class Sigmoid(Static):
+    """y = 1 / (1 + exp(-x))."""
+
+    def forward(self, x):
+        return math.sigmoid(x)
+
+    def derivative(self, y):
+        return y * (1.0 - y)
+
+
+def activate(activation, x):  # pragma: no cover
+    """The activation of a vector of pre-activations."""
+    return activation.forward(x)
+
+
+def derivative(activation, y):  # pragma: no cover
+    """The activation's derivative, from its output."""
+    return activation.derivative(y)
+
+
+@overload(activate, jit_options=INLINE)
+def _activate(activation, x):
+    forward = method(activation, "forward")
+    return lambda activation, x: forward(activation, x)
+
+
+@overload(derivative, jit_options=INLINE)
+def _derivative(activation, y):
+    implementation = method(activation, "derivative")
+    return lambda activation, y: implementation(activation, y)

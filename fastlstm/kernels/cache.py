@@ -1,0 +1,146 @@
+"""Compiled kernels on disk: keyed by every kernel source, and never a reason to fail.
+
+Numba's own cache looks at the file of the function alone, so an edited callee is served stale,
+and a full disk or a damaged file raises at the first call. Here the key holds a hash of all
+kernel and cell sources, each entry carries a digest, and any trouble means compiling in memory.
+The files are pickles, so the folder must belong to this user and be closed to others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core import compiler, serialize
+from numba.core.caching import _Cache
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class KernelCache(_Cache):
+    """Loads and saves the compiled versions of one kernel."""
+
+    def __init__(self, function: Callable[..., Any], variant: str) -> None:
+        self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-{variant}"
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str | None:
+        folder = cache_folder()
+        return None if folder is None else str(folder)
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def flush(self) -> None:
+        folder = cache_folder()
+        if folder is not None:
+            for entry in folder.glob(f"{self._name}-*.bin"):
+                entry.unlink(missing_ok=True)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        path = self._path(sig, target_context.codegen())
+        if path is None:
+            return None
+        try:
+            blob = path.read_bytes()
+            digest, payload = blob[:_DIGEST_BYTES], blob[_DIGEST_BYTES:]
+            if hashlib.sha256(payload).digest() != digest:
+                return None
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception:  # whatever is wrong with the file, compiling again puts it right
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        path = self._path(sig, data.codegen)
+        if path is None or data.library.has_dynamic_globals:
+            return
+        # A full disk or a folder that vanished costs the next process a compilation, no more.
+        with contextlib.suppress(Exception):
+            payload = serialize.dumps(data._reduce())
+            _write(path, hashlib.sha256(payload).digest() + payload)
+
+    def _path(self, sig: Any, codegen: Any) -> Path | None:
+        folder = cache_folder()
+        if folder is None or not self._enabled:
+            return None
+        key = repr((sig, codegen.magic_tuple(), numba.config.BOUNDSCHECK, _outside_sources(sig)))
+        return folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """Folder for these sources' compiled kernels, or None where none is safe to use."""
+    try:
+        root = _root() / "fastlstm"
+        root.mkdir(parents=True, exist_ok=True)
+        folder = root / _fingerprint()
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if hasattr(os, "getuid"):
+            status = folder.stat()
+            others = stat.S_IWGRP | stat.S_IWOTH
+            if status.st_uid != os.getuid() or status.st_mode & others:
+                return None
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError):  # read-only, full, or no home folder at all
+        return None
+    return folder
+
+
+def _outside_sources(sig: Any) -> list[str]:
+    """Hashes of the files of cells that are defined outside this package."""
+    hashes = []
+    for argument in sig:
+        value = getattr(argument, "value", None)
+        module = sys.modules.get(type(value).__module__)
+        source = getattr(module, "__file__", None)
+        if source and not type(value).__module__.startswith(("fastlstm.", "builtins")):
+            hashes.append(hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    return hashes
+
+
+def _root() -> Path:
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _fingerprint() -> str:
+    """Hash of every source that can end up in a kernel, and of the compiler's version."""
+    digest = hashlib.sha256()
+    versions = (sys.version, numba.__version__, llvmlite.__version__)
+    digest.update(repr(versions).encode())
+    package = Path(__file__).parent.parent
+    for source in sorted([*package.glob("kernels/*.py"), *package.glob("cells/*.py")]):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _write(path: Path, blob: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

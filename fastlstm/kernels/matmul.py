@@ -1,0 +1,256 @@
+"""Matrix products on the register tile: A·B, Aᵀ·B and A·Bᵀ over packed panels.
+
+Glossary: A is (M, K), B is (K, N). A *panel* holds ``PANEL_VECTORS`` vectors of neighbouring
+columns for all k, so that a tile reads it from first to last; the last panel is filled up with
+zeros. A *block* is one of G column groups that stand side by side in B (the gates of a cell);
+a panel then holds the same units of every block.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastlstm.kernels.activations import activate
+from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN, block_count
+from fastlstm.kernels.host import HOST
+from fastlstm.kernels.jit import body, inline, kernel
+from fastlstm.kernels.simd import (
+    fill,
+    flush_denormals,
+    lanes,
+    load,
+    load_first,
+    restore_denormals,
+    store,
+    store_first,
+)
+from fastlstm.kernels.tile import multiply_panel
+
+# Rows a thread must get before the rows are shared rather than the panels.
+MIN_ROWS = 4
+# Steps of k at a time: a panel's slice and the rows that meet it stay in the first-level cache.
+K_BLOCK = 16384 // (PANEL_VECTORS * HOST.vector_bytes)
+# Rows at a time, for the same reason; ``scratch`` has this many.
+ROW_BLOCK = 48
+# Rows of A between which Aᵀ·B keeps its partial sums apart: part of the result's definition.
+SUM_BLOCK = K_BLOCK
+# Elements between packed rows of A, so that they do not collide in the caches.
+A_PADDING = 16
+
+
+@inline
+def share(total, part, parts):
+    """First and past-last index of one of ``parts`` nearly equal parts."""
+    return total * part // parts, total * (part + 1) // parts
+
+
+@kernel
+def pack(packed, matrix, blocks, width, threads):
+    """Pack B, (K, blocks·units), as panels.
+
+    packed : (P, K, blocks·width), ``width`` units of each block in a panel
+    """
+    panels, depth, _ = packed.shape
+    units = matrix.shape[1] // blocks
+    for p in prange(panels):
+        for k in range(depth):
+            for g in range(blocks):
+                for u in range(width):
+                    unit = p * width + u
+                    packed[p, k, g * width + u] = (
+                        matrix[k, g * units + unit] if unit < units else 0.0
+                    )
+
+
+@kernel
+def pack_transposed(packed, matrix, blocks, width, threads):
+    """Pack Bᵀ, where B is (N, blocks·units), for a product whose k runs in panel order.
+
+    packed : (Q, P·blocks·width, 4 vectors); k = (panel, block, unit in the panel)
+    """
+    outer, depth, columns = packed.shape
+    rows = matrix.shape[0]
+    units = matrix.shape[1] // blocks
+    for q in prange(outer):
+        for k in range(depth):
+            p = k // (blocks * width)
+            g = k // width % blocks
+            unit = p * width + k % width
+            for n in range(columns):
+                row = q * columns + n
+                packed[q, k, n] = (
+                    matrix[row, g * units + unit] if unit < units and row < rows else 0.0
+                )
+
+
+@kernel
+def multiply(
+    activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, threads
+):
+    """out = activation(A·B + bias), row by row.
+
+    out : (M, N)
+    scratch : (threads, ROW_BLOCK · 4 vectors)
+    a : memory of A; element (r, s·seg_k + k) stands at r·a_row + s·a_seg + k
+    packed : (Q, K, 4 vectors)
+    bias : (N,) or (0,)
+    """
+    for i in prange(threads):
+        _multiply(
+            activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias,
+            np.intp(i), threads,
+        )  # fmt: skip
+
+
+@body
+def _multiply(
+    activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias,
+    i, threads,
+):  # fmt: skip
+    mode = flush_denormals()
+    columns = packed.shape[2]
+    rows, n = out.shape
+    # Few rows leave nothing to share but the panels.
+    by_rows = rows >= MIN_ROWS * threads
+    first, last = share(rows, i, threads) if by_rows else (0, rows)
+    q_first, q_last = (0, packed.shape[0]) if by_rows else share(packed.shape[0], i, threads)
+    # Rows whose part of A fits the second-level cache meet every panel in turn.
+    group = max(ROW_BLOCK, (1 << 17) // (segs * seg_k * out.itemsize) // ROW_BLOCK * ROW_BLOCK)
+    at = i * scratch.shape[1]
+    for g0 in range(first, last, group):
+        for q in range(q_first, q_last):
+            for r0 in range(g0, min(g0 + group, last), ROW_BLOCK):
+                height = min(ROW_BLOCK, min(g0 + group, last) - r0)
+                _start(scratch, at, height, columns, bias, q * columns, n)
+                accumulate(
+                    scratch, at, columns, a, r0 * a_row, a_row, a_seg, segs, seg_k,
+                    packed, q * packed.shape[1] * columns, height,
+                )  # fmt: skip
+                _finish(activation, out, scratch, at, r0, height, q * columns, columns)
+    restore_denormals(mode)
+
+
+@inline
+def accumulate(c, c_at, c_row, a, a_at, a_row, a_seg, segs, seg_k, packed, packed_at, rows):
+    """C += A·P for one panel of four vectors, k block by k block.
+
+    The blocks depend on (segs, seg_k) alone: they are part of the result's definition.
+    """
+    columns = PANEL_VECTORS * lanes(c)
+    seg_block = max(1, K_BLOCK // seg_k)
+    for s in range(0, segs, seg_block):
+        for k in range(0, seg_k, K_BLOCK):
+            multiply_panel(
+                PLAIN, c, c_at, c_row, a, a_at + s * a_seg + k, a_row, a_seg, 1,
+                packed, packed_at + (s * seg_k + k) * columns,
+                rows, min(seg_block, segs - s), min(K_BLOCK, seg_k - k),
+            )  # fmt: skip
+
+
+@inline
+def _start(scratch, at, rows, columns, bias, column, n):
+    """Begin each row's sum with the bias, or zero."""
+    step = lanes(scratch)
+    count = min(len(bias), n)
+    for v in range(0, columns, step):
+        value = load_first(bias, column + v, max(0, min(step, count - column - v)))
+        for r in range(rows):
+            store(value, scratch, at + r * columns + v)
+
+
+@inline
+def _finish(activation, out, scratch, at, row, rows, column, columns):
+    step = lanes(out)
+    n = out.shape[1]
+    for r in range(rows):
+        for v in range(0, min(columns, n - column), step):
+            value = activate(activation, load(scratch, at + r * columns + v))
+            store_first(
+                value, out, (row + r) * n + column + v, min(step, n - column - v)
+            )
+
+
+@kernel
+def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, threads):
+    """d = [A, ones]ᵀ·B over all M rows.
+
+    layout : a cell, or ``PLAIN``: how B's columns are grouped
+    d : (K + ones, blocks·units)
+    partial : (P, K + ones, panel columns), scratch for the sums
+    packed_a : (threads, SUM_BLOCK · (K + ones + A_PADDING)), scratch
+    packed_b : (threads, SUM_BLOCK · panel columns), scratch where b is not packed
+    a : memory of A, (M, K)
+    b : memory of B: (P, M, panel columns) where ``b_packed``, else (M, units)
+    ones : 1 adds a column of ones to A, whose row of d is the sum of B's rows; or 0
+    """
+    for i in prange(threads):
+        _transposed(
+            layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, np.intp(i), threads
+        )
+
+
+@body
+def _transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, i, parts):
+    """One thread's share: a range of (panel, row of d) pairs, over all M rows in order."""
+    mode = flush_denormals()
+    panels, depth, columns = partial.shape
+    rows = a.shape[0]
+    first, last = share(panels * depth, i, parts)
+    zero = fill(partial, 0.0)
+    for at in range(first * columns, last * columns, lanes(partial)):
+        store(zero, partial, at)
+    a_row = depth + A_PADDING
+    a_at = i * packed_a.shape[1]
+    b_at = i * packed_b.shape[1]
+    for m0 in range(0, rows, SUM_BLOCK):
+        height = min(SUM_BLOCK, rows - m0)
+        _copy_rows(packed_a, a_at, a_row, a, m0, height, depth - ones, ones)
+        for p in range(first // depth, (last + depth - 1) // depth):
+            k0 = max(0, first - p * depth)
+            count = min(depth, last - p * depth) - k0
+            at = (p * depth + k0) * columns
+            # Row and k strides of A are exchanged: that is all there is to the transpose.
+            if b_packed:
+                multiply_panel(
+                    layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
+                    b, (p * rows + m0) * columns, count, 1, height,
+                )  # fmt: skip
+            else:
+                _copy_panel(packed_b, b_at, b, m0, height, p * columns, columns, d.shape[1])
+                multiply_panel(
+                    layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
+                    packed_b, b_at, count, 1, height,
+                )  # fmt: skip
+    blocks = block_count(layout)
+    width = columns // blocks
+    units = d.shape[1] // blocks
+    for item in range(first, last):
+        p, k = item // depth, item % depth
+        for g in range(blocks):
+            for u in range(min(width, units - p * width)):
+                d[k, g * units + p * width + u] = partial[p, k, g * width + u]
+    restore_denormals(mode)
+
+
+@inline
+def _copy_rows(packed, at, stride, a, row, rows, depth, ones):
+    """Rows of A, ``stride`` apart: a power of two apart they would collide in the caches."""
+    step = lanes(packed)
+    one = fill(packed, 1.0)
+    for m in range(rows):
+        start = at + m * stride
+        for k in range(0, depth, step):
+            count = min(step, depth - k)
+            store_first(load_first(a, (row + m) * depth + k, count), packed, start + k, count)
+        store_first(one, packed, start + depth, ones)
+
+
+@inline
+def _copy_panel(packed, at, b, row, rows, column, columns, n):
+    step = lanes(packed)
+    for r in range(rows):
+        for v in range(0, columns, step):
+            count = max(0, min(step, n - column - v))
+            value = load_first(b, (row + r) * n + column + v, count)
+            store(value, packed, at + r * columns + v)

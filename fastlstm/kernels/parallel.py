@@ -1,0 +1,113 @@
+"""How kernels reach the threads: how many, one launch at a time, safe across fork.
+
+Numba's workqueue layer aborts the process when two threads launch at once, and GNU OpenMP kills
+a forked child at its first launch. Both are met here: a launch that finds another one under way,
+or that runs in a forked child of an OpenMP process, does all the work on its own thread instead.
+The result has the same bits either way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numba
+
+# Below this many floating-point operations, waking other threads costs more than it saves.
+SERIAL_WORK = 1_000_000
+
+_lock = threading.Lock()
+_local = threading.local()
+_launched_in: int | None = None
+
+
+def _available() -> int:
+    """Processors this process may use: affinity and container quota included."""
+    limit = int(numba.config.NUMBA_NUM_THREADS)
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        limit = min(limit, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup here, or no quota in it
+        pass
+    return limit
+
+
+_threads = _available()
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads the kernels use, in every Python thread of this process.
+
+    The results do not depend on it, to the last bit.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. More than the processors available is allowed, and only slower.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not a whole number of at least 1.
+    """
+    global _threads
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_num_threads expects a whole number of at least 1, got {n!r}")
+    _threads = n
+
+
+def get_num_threads() -> int:
+    """Threads that the kernels use for work that is worth it."""
+    return _threads
+
+
+@contextmanager
+def claim_threads(work: float) -> Iterator[int]:
+    """Number of threads for ``work`` operations; above 1, no other launch runs meanwhile."""
+    if (
+        _threads == 1
+        or work < SERIAL_WORK
+        or not _may_launch()
+        or not _lock.acquire(blocking=False)
+    ):
+        yield 1
+        return
+    try:
+        _mask_threads()
+        yield _threads
+    finally:
+        _lock.release()
+
+
+def _may_launch() -> bool:
+    global _launched_in
+    if _launched_in is None:
+        _launched_in = os.getpid()
+    return _launched_in == os.getpid() or not _uses_openmp()
+
+
+def _uses_openmp() -> bool:
+    try:
+        return bool(numba.threading_layer() == "omp")
+    except ValueError:  # nothing has been launched yet
+        return False
+
+
+def _mask_threads() -> None:
+    """Numba's own count is per Python thread; wake no more of its workers than we use."""
+    wanted = min(_threads, int(numba.config.NUMBA_NUM_THREADS))
+    if getattr(_local, "masked", None) != wanted:
+        numba.set_num_threads(wanted)
+        _local.masked = wanted
+
+
+if hasattr(os, "register_at_fork"):
+    # A fork in the middle of a launch would leave the child with half a thread pool.
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_lock.release,
+    )

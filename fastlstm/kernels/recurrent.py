@@ -1,0 +1,223 @@
+"""The driver of every recurrent layer: sequence forward, one step, back-propagation through time.
+
+A cell says what happens between a unit's pre-activations and its next states; everything else is
+here, once. Threads take blocks of batch rows and run all steps without a barrier.
+
+Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P panels, S states;
+``columns`` = G · units of a panel):
+
+h      (T+1, B, H), slot t is the state before step t; or 2 slots, used in turn
+carry  (S-1, slots of h, P, B, units of a panel): the cell's other states, in panel order
+gates  (P, T, B, columns): pre-activations, then what the cell saves, then their gradient, all in
+       place; or as many slots as ``chunk`` steps, used in turn
+x      (T, B, D)
+mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
+w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastlstm.kernels.cell import (
+    PANEL_VECTORS,
+    add_to_first,
+    block_count,
+    cell_backward,
+    cell_forward,
+    clear_blocks,
+    load_blocks,
+    load_states,
+    store_blocks,
+    store_states,
+)
+from fastlstm.kernels.jit import body, inline, kernel
+from fastlstm.kernels.matmul import K_BLOCK, accumulate, share
+from fastlstm.kernels.simd import (
+    flush_denormals,
+    lanes,
+    load,
+    load_first,
+    restore_denormals,
+    store,
+)
+from fastlstm.kernels.tile import multiply_panel
+
+
+@kernel
+def forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, threads):
+    """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``."""
+    for i in prange(threads):
+        first, last = share(h.shape[1], np.intp(i), threads)
+        _forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, first, last)
+
+
+@body
+def _forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, first, last):
+    mode = flush_denormals()
+    s0 = start
+    while s0 < stop and first < last:
+        s1 = min(stop, (s0 // chunk + 1) * chunk)
+        _project_inputs(cell, gates, x, w, bias, s0, s1, first, last)
+        for t in range(s0, s1):
+            for p in range(gates.shape[0]):
+                _project_state(cell, gates, h, u, t, p, first, last)
+                _apply_cell(cell, h, carry, gates, mask, t, p, first, last)
+        s0 = s1
+    restore_denormals(mode)
+
+
+@inline
+def _project_inputs(cell, gates, x, w, bias, s0, s1, first, last):
+    """gates = bias + x·W for some steps at once, so that each panel of W is read once."""
+    panels, slots, batch, columns = gates.shape
+    depth = x.shape[2]
+    step = lanes(gates)
+    # Rows of neighbouring steps lie side by side when this thread has the whole batch.
+    whole = last - first == batch
+    height = batch * (s1 - s0) if whole else last - first
+    for p in range(panels):
+        for t in range(s0, s0 + 1 if whole else s1):
+            at = ((p * slots + t % slots) * batch + first) * columns
+            for v in range(0, columns, step):
+                value = load(bias, p * columns + v)
+                for r in range(height):
+                    store(value, gates, at + r * columns + v)
+        for k in range(0, depth, K_BLOCK):
+            for t in range(s0, s0 + 1 if whole else s1):
+                multiply_panel(
+                    cell, gates, ((p * slots + t % slots) * batch + first) * columns, columns,
+                    x, (t * batch + first) * depth + k, depth, 0, 1,
+                    w, (p * depth + k) * columns, height, 1, min(K_BLOCK, depth - k),
+                )  # fmt: skip
+
+
+@inline
+def _project_state(cell, gates, h, u, t, p, first, last):
+    """gates += h·U for one step and panel."""
+    _, slots, batch, columns = gates.shape
+    units = h.shape[2]
+    at = ((p * slots + t % slots) * batch + first) * columns
+    h_at = (t % h.shape[0] * batch + first) * units
+    for k in range(0, units, K_BLOCK):
+        multiply_panel(
+            cell, gates, at, columns, h, h_at + k, units, 0, 1,
+            u, (p * units + k) * columns, last - first, 1, min(K_BLOCK, units - k),
+        )  # fmt: skip
+
+
+@inline
+def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
+    """The cell's equations for one step and panel, while its gates are in the cache."""
+    panels, slots, batch, columns = gates.shape
+    width = columns // block_count(cell)
+    step = lanes(h)
+    units = h.shape[2]
+    carry_stride = carry.shape[1] * panels * batch * width
+    slot, next_slot = t % h.shape[0], (t + 1) % h.shape[0]
+    for r in range(first, last):
+        keep = mask.shape[0] == 0 or mask[t, r] != 0
+        at = ((p * slots + t % slots) * batch + r) * columns
+        h_at = (slot * batch + r) * units
+        h_next = (next_slot * batch + r) * units
+        carry_at = ((slot * panels + p) * batch + r) * width
+        carry_next = ((next_slot * panels + p) * batch + r) * width
+        for v in range(0, width, step):
+            unit = p * width + v
+            count = min(step, units - unit)
+            if count > 0:
+                states = load_states(
+                    cell, h, h_at + unit, count, carry, carry_at + v, carry_stride
+                )
+                if keep:
+                    saved, states = cell_forward(
+                        cell, load_blocks(cell, gates, at + v, width), states
+                    )
+                    store_blocks(saved, gates, at + v, width)
+                store_states(
+                    states, h, h_next + unit, count, carry, carry_next + v, carry_stride
+                )
+
+
+@kernel
+def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, threads):
+    """Back-propagate through steps ``stop`` - 1 down to ``start``.
+
+    gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
+    d_h : (Q, B, 4 vectors), gradient of the last h in panels of plain columns; leaves as that of
+        the first
+    d_carry : (S-1, 1, P, B, units of a panel), the same for the other states
+    d_out : (T, B, H), what the layers above add to the gradient of each step's h; or (0, B, H)
+    u : packed Uᵀ panels (Q, P · columns, 4 vectors)
+    """
+    for i in prange(threads):
+        first, last = share(h.shape[1], np.intp(i), threads)
+        _backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, first, last)
+
+
+@body
+def _backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, first, last):
+    mode = flush_denormals()
+    panels, slots, batch, columns = gates.shape
+    outer, depth, d_columns = u.shape
+    if first < last:
+        for t in range(stop - 1, start - 1, -1):
+            for p in range(panels):
+                _differentiate_cell(
+                    cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
+                )
+            for q in range(outer):
+                accumulate(
+                    d_h, (q * batch + first) * d_columns, d_columns,
+                    gates, (t * batch + first) * columns, columns,
+                    slots * batch * columns, panels, columns,
+                    u, q * depth * d_columns, last - first,
+                )  # fmt: skip
+    restore_denormals(mode)
+
+
+@inline
+def _differentiate_cell(
+    cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
+):
+    """Gradient of one step's and panel's pre-activations, and what passes to the step before."""
+    panels, slots, batch, columns = gates.shape
+    width = columns // block_count(cell)
+    step = lanes(h)
+    units = h.shape[2]
+    d_columns = d_h.shape[2]
+    carry_stride = carry.shape[1] * panels * batch * width
+    d_carry_stride = panels * batch * width
+    for r in range(first, last):
+        keep = mask.shape[0] == 0 or mask[t, r] != 0
+        at = ((p * slots + t) * batch + r) * columns
+        h_at = (t * batch + r) * units
+        carry_at = ((t * panels + p) * batch + r) * width
+        d_carry_at = (p * batch + r) * width
+        for v in range(0, width, step):
+            unit = p * width + v
+            count = min(step, units - unit)
+            if count > 0:
+                d_h_at = (unit // d_columns * batch + r) * d_columns + unit % d_columns
+                d_states = load_states(
+                    cell, d_h, d_h_at, step, d_carry, d_carry_at + v, d_carry_stride
+                )
+                if d_out.shape[0] > 0:
+                    d_states = add_to_first(d_states, load_first(d_out, h_at + unit, count))
+                if keep:
+                    before = load_states(
+                        cell, h, h_at + unit, count, carry, carry_at + v, carry_stride
+                    )
+                    after = load_states(
+                        cell, h, h_at + batch * units + unit, count,
+                        carry, carry_at + panels * batch * width + v, carry_stride,
+                    )  # fmt: skip
+                    saved = load_blocks(cell, gates, at + v, width)
+                    d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
+                    store_blocks(d_blocks, gates, at + v, width)
+                else:
+                    clear_blocks(cell, gates, at + v, width)
+                store_states(
+                    d_states, d_h, d_h_at, step, d_carry, d_carry_at + v, d_carry_stride
+                )

@@ -1,0 +1,78 @@
+"""Values whose Numba type holds all of them: kernels are compiled for the value, with no branch.
+
+A cell or an activation is a frozen dataclass derived from ``Static``. Its fields are read at
+compile time: another ``Static`` or a number. (A NamedTuple would do, but ``prange`` takes tuples
+apart and forgets their class.)
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.core.imputils import lower_constant
+from numba.extending import (
+    NativeValue,
+    lower_getattr_generic,
+    models,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+
+from fastlstm.kernels.jit import inline
+
+
+class Static:
+    """Base class; subclasses are frozen dataclasses."""
+
+
+class StaticType(types.Type):
+    """The type of one ``Static`` value."""
+
+    def __init__(self, value: Static) -> None:
+        self.value = value
+        super().__init__(name=f"Static({type(value).__module__}.{value!r})")
+
+
+@register_model(StaticType)
+class _StaticModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, ir.IntType(8))
+
+
+@typeof_impl.register(Static)
+def _typeof(value, context):
+    return StaticType(value)
+
+
+@unbox(StaticType)
+def _unbox(static, value, context):
+    return NativeValue(ir.Constant(ir.IntType(8), 0))
+
+
+@lower_constant(StaticType)
+def _constant(context, builder, static, value):
+    return ir.Constant(ir.IntType(8), 0)
+
+
+@infer_getattr
+class _Fields(AttributeTemplate):
+    key = StaticType
+
+    def generic_resolve(self, static, name):
+        field = getattr(static.value, name, None)
+        return StaticType(field) if isinstance(field, Static) else None
+
+
+@lower_getattr_generic(StaticType)
+def _lower_field(context, builder, static, value, name):
+    return ir.Constant(ir.IntType(8), 0)
+
+
+@cache
+def method(static: StaticType, name: str):
+    """A method of the value, compiled to disappear into its caller."""
+    return inline(getattr(type(static.value), name))
