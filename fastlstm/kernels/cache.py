@@ -25,6 +25,7 @@ import numba
 from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
+_PACKAGE = Path(__file__).parent.parent
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -33,6 +34,7 @@ class KernelCache(_Cache):
 
     def __init__(self, function: Callable[..., Any], variant: str) -> None:
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-{variant}"
+        self._source = function.__code__.co_filename
         self._enabled = True
 
     @property
@@ -79,8 +81,19 @@ class KernelCache(_Cache):
         folder = cache_folder()
         if folder is None or not self._enabled:
             return None
-        key = repr((sig, codegen.magic_tuple(), numba.config.BOUNDSCHECK, _outside_sources(sig)))
+        key = repr((sig, codegen.magic_tuple(), numba.config.BOUNDSCHECK, self._outside(sig)))
         return folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+
+    def _outside(self, sig: Any) -> list[str]:
+        """Hashes of the files of a kernel or cell that is defined outside this package."""
+        modules = {type(getattr(argument, "value", None)).__module__ for argument in sig}
+        files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
+        outside = [
+            Path(file)
+            for file in sorted({*filter(None, files), self._source})
+            if _PACKAGE not in Path(file).parents
+        ]
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in outside if file.is_file()]
 
 
 @lru_cache(maxsize=1)
@@ -102,18 +115,6 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def _outside_sources(sig: Any) -> list[str]:
-    """Hashes of the files of cells that are defined outside this package."""
-    hashes = []
-    for argument in sig:
-        value = getattr(argument, "value", None)
-        module = sys.modules.get(type(value).__module__)
-        source = getattr(module, "__file__", None)
-        if source and not type(value).__module__.startswith(("fastlstm.", "builtins")):
-            hashes.append(hashlib.sha256(Path(source).read_bytes()).hexdigest())
-    return hashes
-
-
 def _root() -> Path:
     if numba.config.CACHE_DIR:
         return Path(numba.config.CACHE_DIR)
@@ -129,8 +130,7 @@ def _fingerprint() -> str:
     digest = hashlib.sha256()
     versions = (sys.version, numba.__version__, llvmlite.__version__)
     digest.update(repr(versions).encode())
-    package = Path(__file__).parent.parent
-    for source in sorted([*package.glob("kernels/*.py"), *package.glob("cells/*.py")]):
+    for source in sorted([*_PACKAGE.glob("kernels/*.py"), *_PACKAGE.glob("cells/*.py")]):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]
 

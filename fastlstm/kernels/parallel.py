@@ -21,7 +21,7 @@ SERIAL_WORK = 1_000_000
 
 _lock = threading.Lock()
 _local = threading.local()
-_launched_in: int | None = None
+_forked_from_openmp = False
 
 
 def _available() -> int:
@@ -70,7 +70,7 @@ def claim_threads(work: float) -> Iterator[int]:
     if (
         _threads == 1
         or work < SERIAL_WORK
-        or not _may_launch()
+        or _forked_from_openmp
         or not _lock.acquire(blocking=False)
     ):
         yield 1
@@ -82,17 +82,10 @@ def claim_threads(work: float) -> Iterator[int]:
         _lock.release()
 
 
-def _may_launch() -> bool:
-    global _launched_in
-    if _launched_in is None:
-        _launched_in = os.getpid()
-    return _launched_in == os.getpid() or not _uses_openmp()
-
-
 def _uses_openmp() -> bool:
     try:
         return bool(numba.threading_layer() == "omp")
-    except ValueError:  # nothing has been launched yet
+    except ValueError:  # no threads have been started yet
         return False
 
 
@@ -104,10 +97,16 @@ def _mask_threads() -> None:
         _local.masked = wanted
 
 
+def _after_fork_in_child() -> None:
+    global _forked_from_openmp
+    _forked_from_openmp = _uses_openmp()
+    _lock.release()
+
+
 if hasattr(os, "register_at_fork"):
     # A fork in the middle of a launch would leave the child with half a thread pool.
     os.register_at_fork(
         before=_lock.acquire,
         after_in_parent=_lock.release,
-        after_in_child=_lock.release,
+        after_in_child=_after_fork_in_child,
     )

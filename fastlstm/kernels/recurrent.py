@@ -7,7 +7,7 @@ Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P pan
 ``columns`` = G · units of a panel):
 
 h      (T+1, B, H), slot t is the state before step t; or 2 slots, used in turn
-carry  (S-1, slots of h, P, B, units of a panel): the cell's other states, in panel order
+carry  (S-1, T+1 or 2, P, B, units of a panel): the cell's other states, in panel order
 gates  (P, T, B, columns): pre-activations, then what the cell saves, then their gradient, all in
        place; or as many slots as ``chunk`` steps, used in turn
 x      (T, B, D)
@@ -121,8 +121,8 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
         at = ((p * slots + t % slots) * batch + r) * columns
         h_at = (slot * batch + r) * units
         h_next = (next_slot * batch + r) * units
-        carry_at = ((slot * panels + p) * batch + r) * width
-        carry_next = ((next_slot * panels + p) * batch + r) * width
+        carry_at = ((t % carry.shape[1] * panels + p) * batch + r) * width
+        carry_next = (((t + 1) % carry.shape[1] * panels + p) * batch + r) * width
         for v in range(0, width, step):
             unit = p * width + v
             count = min(step, units - unit)

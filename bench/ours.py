@@ -1,0 +1,56 @@
+"""fastlstm's side of every benchmark: the models of the table, and the three modes.
+
+Same form as ``bench.peers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastlstm
+from bench import work
+from bench.shapes import Row
+from fastlstm.layers import LSTM, Dense, Embedding, Input
+from fastlstm.models import Sequential
+from fastlstm.optimizers import Adam
+
+Runner = tuple[Callable[[], Any], Callable[[Any], np.ndarray]]
+
+
+def prepare(threads: int) -> str:
+    fastlstm.set_num_threads(threads)
+    return f"fastlstm {getattr(fastlstm, '__version__', '')}".strip()
+
+
+def build(row: Row, carried: bool = False) -> Sequential:
+    """The compiled model of a row, with the weights that every framework gets."""
+    shape = (row.steps,) if row.vocabulary else (row.steps, row.features)
+    model = Sequential([Input(batch_shape=(row.batch, *shape))])
+    if row.vocabulary:
+        model.add(Embedding(row.vocabulary, row.features))
+    for index, units in enumerate(row.units):
+        whole = row.every_step or index < len(row.units) - 1
+        model.add(LSTM(units, return_sequences=whole, stateful=carried))
+    model.add(Dense(row.outputs, activation=row.activation))
+    adam = Adam(work.LEARNING_RATE, global_clipnorm=work.CLIP_NORM)
+    model.compile(optimizer=adam, loss=row.loss)
+    model.set_weights(work.weights(row).flat())
+    return model
+
+
+def forward(row: Row) -> Runner:
+    model, x = build(row), work.inputs(row)
+    return lambda: model(x), np.asarray
+
+
+def step(row: Row) -> Runner:
+    model, x = build(row, carried=True), work.inputs(row)
+    return lambda: model(x), np.asarray
+
+
+def train(row: Row) -> Runner:
+    model, x, y = build(row), work.inputs(row), work.targets(row)
+    return lambda: float(model.train_on_batch(x, y)), np.asarray

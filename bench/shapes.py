@@ -1,0 +1,78 @@
+"""The shapes that every benchmark walks: one table, float32.
+
+Glossary: B batch, T steps, D input features, H units of each LSTM layer, one after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model and the batch that it is given: LSTM layers, then a Dense layer.
+
+    The Dense layer stands on the last step, or on every step where ``every_step``. Where there
+    is a ``vocabulary``, the inputs are ids below it, embedded in D features.
+    """
+
+    name: str
+    batch: int
+    steps: int
+    features: int
+    units: tuple[int, ...]
+    outputs: int = 1
+    activation: str | None = None
+    loss: str = "mse"
+    vocabulary: int = 0
+    every_step: bool = False
+    carried: bool = False
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What is worth timing: a stream is not trained."""
+        return ("forward", "step") if self.carried else ("forward", "train")
+
+    def flops(self, mode: str) -> float:
+        """Floating-point operations of the matrix products; a training step has three times."""
+        samples = self.batch * self.steps
+        total, depth = 0, self.features
+        for units in self.units:
+            total += 2 * samples * (depth + units) * 4 * units
+            depth = units
+        total += 2 * (samples if self.every_step else self.batch) * depth * self.outputs
+        return float(3 * total if mode == "train" else total)
+
+
+_CLASSES = {"activation": "softmax", "loss": "sparse_categorical_crossentropy"}
+
+ROWS = {
+    row.name: row
+    for row in (
+        Row("stream", 1, 1, 8, (32,), carried=True),
+        Row("stream-wide", 1, 1, 64, (256, 256), carried=True),
+        Row("one-short", 1, 100, 8, (64,)),
+        Row("one-long", 1, 500, 64, (256,)),
+        Row("forecast", 32, 24, 1, (64,)),
+        Row("tutorial-a", 32, 10, 10, (50, 50), 10, **_CLASSES),
+        Row("forecast-deep", 64, 96, 8, (128, 128)),
+        Row(
+            "tutorial-b", 128, 80, 128, (128, 128),
+            activation="sigmoid", loss="binary_crossentropy", vocabulary=10_000,
+        ),
+        Row("wide-batch", 256, 50, 64, (256,)),
+        Row("speech", 64, 100, 256, (512,)),
+        Row("lm", 20, 35, 650, (650, 650), 10_000, vocabulary=10_000, every_step=True, **_CLASSES),
+    )
+}  # fmt: skip
+
+
+def select(names: str | None) -> list[Row]:
+    """Rows by their names, separated by commas; all of them without names."""
+    if not names:
+        return list(ROWS.values())
+    wanted = names.split(",")
+    unknown = [name for name in wanted if name not in ROWS]
+    if unknown:
+        raise ValueError(f"no row named {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    return [ROWS[name] for name in wanted]

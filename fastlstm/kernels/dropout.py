@@ -1,0 +1,45 @@
+"""Dropout whose mask is a function of (seed, position): no mask is stored, no thread matters.
+
+The hash is the finaliser of Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+Generators", OOPSLA 2014 (SplitMix64).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastlstm.kernels.jit import inline, kernel
+from fastlstm.kernels.matmul import share
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_UNIT = 2.0**-53
+
+
+@inline
+def _uniform(seed, position):
+    """A number in [0, 1)."""
+    z = seed + _GOLDEN * np.uint64(position + 1)
+    z = (z ^ (z >> np.uint64(30))) * _FIRST
+    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(z >> np.uint64(11)) * _UNIT
+
+
+@kernel
+def drop(out, x, seed, rate, threads):
+    """out = x / (1 - rate) where kept, else 0; the same call on gradients is the backward.
+
+    out, x : (M, N)
+    seed : uint64
+    """
+    rows, columns = x.shape
+    scale = 1.0 / (1.0 - rate)
+    for i in prange(threads):
+        first, last = share(rows, np.intp(i), threads)
+        for r in range(first, last):
+            for c in range(columns):
+                kept = _uniform(seed, r * columns + c) >= rate
+                out[r, c] = x[r, c] * scale if kept else 0.0

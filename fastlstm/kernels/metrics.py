@@ -1,0 +1,74 @@
+"""How often predictions are right.
+
+row_match  (M,), receives 1 where the row is right, else 0; or the fraction of it that is
+y_true     (M,) class ids, or (M, C)
+y_pred     (M, C), probabilities or logits: only their order matters
+weights    (M,), or (0,) for ones
+
+Each kernel returns the sum over rows of weight · match. Threads take rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastlstm.kernels.jit import body, kernel
+from fastlstm.kernels.matmul import share
+from fastlstm.kernels.rows import row_max, weighted_sum
+
+# Elements among which the place of a maximum is looked for one by one.
+_BLOCK = 256
+
+
+@kernel
+def sparse_accuracy(row_match, y_true, y_pred, weights, threads):
+    """Whether the largest prediction is that of the class id."""
+    for i in prange(threads):
+        first, last = share(len(row_match), np.intp(i), threads)
+        for m in range(first, last):
+            row_match[m] = 1.0 if _argmax(y_pred, m) == y_true[m] else 0.0
+    return weighted_sum(row_match, weights)
+
+
+@kernel
+def categorical_accuracy(row_match, y_true, y_pred, weights, threads):
+    """Whether the largest prediction stands where the largest target does."""
+    for i in prange(threads):
+        first, last = share(len(row_match), np.intp(i), threads)
+        for m in range(first, last):
+            row_match[m] = 1.0 if _argmax(y_pred, m) == _argmax(y_true, m) else 0.0
+    return weighted_sum(row_match, weights)
+
+
+@kernel
+def binary_accuracy(row_match, y_true, y_pred, weights, threshold, threads):
+    """Fraction of the row's predictions on their target's side of the threshold."""
+    for i in prange(threads):
+        first, last = share(len(row_match), np.intp(i), threads)
+        for m in range(first, last):
+            row_match[m] = _binary_matches(y_true, y_pred, threshold, m)
+    return weighted_sum(row_match, weights)
+
+
+@body
+def _argmax(x, m):
+    """Column of the largest element of row ``m``, the first of equals; -1 if all are NaN."""
+    columns = x.shape[1]
+    high, block = -np.inf, -1
+    for j in range(0, columns, _BLOCK):
+        value = row_max(x, m * columns + j, min(_BLOCK, columns - j))
+        if value > high or block < 0:
+            high, block = value, j
+    for j in range(block, min(columns, block + _BLOCK)):
+        if x[m, j] == high:
+            return j
+    return -1
+
+
+@body
+def _binary_matches(y_true, y_pred, threshold, m):
+    matches = 0
+    for j in range(y_pred.shape[1]):
+        matches += y_true[m, j] == (1.0 if y_pred[m, j] > threshold else 0.0)
+    return matches / y_pred.shape[1]

@@ -1,0 +1,216 @@
+"""Optimizer steps and gradient clipping over the flat parameter buffer.
+
+All arrays are one-dimensional and equally long, all updates in place. Threads take whole vectors,
+so that an element's bits do not depend on who computes it. Norms are sums over fixed chunks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastlstm.kernels.jit import body, inline, kernel
+from fastlstm.kernels.matmul import share
+from fastlstm.kernels.simd import (
+    flush_denormals,
+    lanes,
+    load,
+    load_first,
+    restore_denormals,
+    select,
+    square_root,
+    store,
+    store_first,
+)
+
+# Elements whose squares are summed by one thread: part of the result's definition.
+CHUNK = 4096
+
+
+@inline
+def _share_vectors(size, step, i, parts):
+    """First and past-last element of a thread's part, which starts on a vector of ``step``."""
+    first, last = share((size + step - 1) // step, i, parts)
+    return first * step, min(last * step, size)
+
+
+# -- Adam -------------------------------------------------------------------------------------
+
+
+@kernel
+def adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, threads):
+    """One step of Adam.
+
+        m += (g - m) · rate_1        v += (g² - v) · rate_2
+        p -= alpha · m / (√v + epsilon)
+
+    m, v : moments
+    alpha : learning rate with the correction for the moments' start at zero
+    rate_1, rate_2 : 1 - beta_1, 1 - beta_2
+    """
+    for i in prange(threads):
+        _adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, np.intp(i), threads)
+
+
+@body
+def _adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, i, threads):
+    mode = flush_denormals()
+    step = lanes(params)
+    first, last = _share_vectors(len(params), step, i, threads)
+    whole = first + (last - first) // step * step
+    for at in range(first, whole, step):
+        p, m_next, v_next = _adam_equations(
+            load(params, at), load(m, at), load(v, at), load(grads, at),
+            alpha, rate_1, rate_2, epsilon,
+        )  # fmt: skip
+        store(m_next, m, at)
+        store(v_next, v, at)
+        store(p, params, at)
+    if whole < last:
+        rest = last - whole
+        p, m_next, v_next = _adam_equations(
+            load_first(params, whole, rest), load_first(m, whole, rest),
+            load_first(v, whole, rest), load_first(grads, whole, rest),
+            alpha, rate_1, rate_2, epsilon,
+        )  # fmt: skip
+        store_first(m_next, m, whole, rest)
+        store_first(v_next, v, whole, rest)
+        store_first(p, params, whole, rest)
+    restore_denormals(mode)
+
+
+@inline
+def _adam_equations(p, m, v, g, alpha, rate_1, rate_2, epsilon):
+    m = m + (g - m) * rate_1
+    v = v + (g * g - v) * rate_2
+    return p - m * alpha / (square_root(v) + epsilon), m, v
+
+
+# -- stochastic gradient descent --------------------------------------------------------------
+
+
+@kernel
+def sgd(params, velocity, grads, learning_rate, momentum, nesterov, threads):
+    """One step of gradient descent.
+
+        v = momentum · v - learning_rate · g
+        p += v                    or, with ``nesterov``, momentum · v - learning_rate · g
+
+    velocity : as long as params; or empty where the momentum is 0
+    """
+    for i in prange(threads):
+        _sgd(params, velocity, grads, learning_rate, momentum, nesterov, np.intp(i), threads)
+
+
+@body
+def _sgd(params, velocity, grads, learning_rate, momentum, nesterov, i, threads):
+    mode = flush_denormals()
+    step = lanes(params)
+    first, last = _share_vectors(len(params), step, i, threads)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        p = load_first(params, at, count)
+        g = load_first(grads, at, count) * learning_rate
+        if len(velocity) == 0:
+            p = p - g
+        else:
+            v = load_first(velocity, at, count) * momentum - g
+            store_first(v, velocity, at, count)
+            p = p + (v * momentum - g if nesterov else v)
+        store_first(p, params, at, count)
+    restore_denormals(mode)
+
+
+# -- clipping ---------------------------------------------------------------------------------
+
+
+@kernel
+def clip_by_value(grads, limit, threads):
+    """Bring every element into [-limit, limit]; NaN stays NaN."""
+    for i in prange(threads):
+        _clip_by_value(grads, limit, np.intp(i), threads)
+
+
+@body
+def _clip_by_value(grads, limit, i, threads):
+    step = lanes(grads)
+    first, last = _share_vectors(len(grads), step, i, threads)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        g = load_first(grads, at, count)
+        g = select(g > limit, limit, g)
+        store_first(select(g < -limit, -limit, g), grads, at, count)
+
+
+@kernel
+def sum_squares(partial, grads, chunks, threads):
+    """Sum of the squares of each chunk.
+
+    partial : (N,) float64
+    chunks : (N, 3): first element, past-last element, variable that they belong to
+    """
+    for i in prange(threads):
+        first, last = share(len(partial), np.intp(i), threads)
+        for n in range(first, last):
+            partial[n] = _sum_squares(grads, chunks[n, 0], chunks[n, 1])
+
+
+@body
+def _sum_squares(grads, first, last):
+    # In float64, where the square of a float32 neither overflows nor vanishes. Eight sums that
+    # do not wait for one another.
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    whole = first + (last - first) // 8 * 8
+    for at in range(first, whole, 8):
+        s0 += np.float64(grads[at]) * np.float64(grads[at])
+        s1 += np.float64(grads[at + 1]) * np.float64(grads[at + 1])
+        s2 += np.float64(grads[at + 2]) * np.float64(grads[at + 2])
+        s3 += np.float64(grads[at + 3]) * np.float64(grads[at + 3])
+        s4 += np.float64(grads[at + 4]) * np.float64(grads[at + 4])
+        s5 += np.float64(grads[at + 5]) * np.float64(grads[at + 5])
+        s6 += np.float64(grads[at + 6]) * np.float64(grads[at + 6])
+        s7 += np.float64(grads[at + 7]) * np.float64(grads[at + 7])
+    for at in range(whole, last):
+        s0 += np.float64(grads[at]) * np.float64(grads[at])
+    return ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+
+
+@kernel
+def clip_factors(factors, partial, chunks, limit, together, threads):
+    """Factor that brings the norm of each variable, or of all together, down to ``limit``.
+
+    factors : (variables,) float64
+    partial, chunks : as in ``sum_squares``
+    """
+    factors[:] = 0.0
+    for n in range(len(partial)):
+        factors[0 if together else chunks[n, 2]] += partial[n]
+    for s in range(1 if together else len(factors)):
+        norm = np.sqrt(factors[s])
+        factors[s] = limit / norm if norm > limit else 1.0
+        if together:
+            # NaN where the norm is not finite: one bad gradient shows everywhere, as in Keras.
+            factors[s] += norm - norm
+        elif norm != norm:
+            factors[s] = norm
+    if together:
+        factors[:] = factors[0]
+
+
+@kernel
+def scale(grads, chunks, factors, threads):
+    """Multiply the gradient of each variable by its factor."""
+    for i in prange(threads):
+        first, last = share(len(chunks), np.intp(i), threads)
+        for n in range(first, last):
+            _scale(grads, chunks[n, 0], chunks[n, 1], factors[chunks[n, 2]])
+
+
+@body
+def _scale(grads, first, last, factor):
+    if factor == 1.0:
+        return
+    step = lanes(grads)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        store_first(load_first(grads, at, count) * factor, grads, at, count)

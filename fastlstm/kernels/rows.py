@@ -1,0 +1,109 @@
+"""Sums and maxima along the rows of a matrix, in an order that the row's length alone fixes."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastlstm.kernels.jit import inline
+from fastlstm.kernels.simd import (
+    Mask,
+    Vector,
+    fill,
+    lanes,
+    load,
+    load_first,
+    select,
+    splat,
+    sum_lanes,
+)
+
+# Vectors between which a sum moves on to float64: few enough that float32 loses nothing.
+SUM_VECTORS = 32
+
+
+@intrinsic
+def first_lanes(typingctx, array, count):
+    """Mask of the first ``count`` lanes of the array's vectors."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        index = ir.Constant(ir.VectorType(args[1].type, vector.lanes), list(range(vector.lanes)))
+        return builder.icmp_signed("<", index, splat(builder, args[1], vector.lanes))
+
+    return Mask(vector.lanes)(array, types.intp), codegen
+
+
+@intrinsic
+def max_lanes(typingctx, x):
+    """Largest lane; NaN does not count."""
+
+    def codegen(context, builder, sig, args):
+        value, count = args[0], x.lanes
+        while count > 1:
+            count //= 2
+            index = ir.VectorType(ir.IntType(32), count)
+            undefined = ir.Constant(value.type, ir.Undefined)
+            low, high = (
+                builder.shuffle_vector(
+                    value, undefined, ir.Constant(index, list(range(start, start + count)))
+                )
+                for start in (0, count)
+            )
+            value = builder.select(builder.fcmp_ordered(">", low, high), low, high)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return x.dtype(x), codegen
+
+
+@inline
+def load_or(x, at, count, other):
+    """The first ``count`` elements at ``at``, or a whole vector; ``other`` in lanes beyond."""
+    if count >= lanes(x):
+        return load(x, at)
+    return select(first_lanes(x, count), load_first(x, at, count), other)
+
+
+@inline
+def row_max(x, at, n):
+    """Largest of ``n`` elements; NaN does not count."""
+    step = lanes(x)
+    high = fill(x, -np.inf)
+    for j in range(0, n, step):
+        value = load_or(x, at + j, n - j, -np.inf)
+        high = select(value > high, value, high)
+    return max_lanes(high)
+
+
+@inline
+def row_sum(x, at, n):
+    """Sum of ``n`` elements, in float64."""
+    step = lanes(x)
+    total = 0.0
+    for j0 in range(0, n, step * SUM_VECTORS):
+        part = fill(x, 0.0)
+        for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
+            part = part + load_or(x, at + j, n - j, 0.0)
+        total += np.float64(sum_lanes(part))
+    return total
+
+
+@inline
+def weighted_sum(values, weights):
+    """Sum of a vector's elements times their weights (one where there are none), in float64."""
+    total = 0.0
+    if len(weights) == 0:
+        for m in range(len(values)):
+            total += np.float64(values[m])
+    else:
+        for m in range(len(values)):
+            total += np.float64(values[m]) * np.float64(weights[m])
+    return total
+
+
+@inline
+def row_weight(weights, m):
+    """Weight of row ``m``, in float64."""
+    return 1.0 if len(weights) == 0 else np.float64(weights[m])

@@ -1,0 +1,259 @@
+"""What every layer is: a configuration, named weights, and a way to bind itself to arrays."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastlstm import config
+from fastlstm.layers.chain import Op, Runner
+from fastlstm.memory import Plan
+from fastlstm.registry import serialize, snake_case
+from fastlstm.validation import as_floats
+
+_names: Counter[str] = Counter()
+
+
+class WeightSpec(NamedTuple):
+    """A weight before it has values."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: Any
+
+
+class Layer(ABC):
+    """Base class of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name in summaries and files; made from the class name by default.
+    input_shape : tuple of int or None, optional
+        Shape of one sample, without the batch: (time, features) or (features,); a time of None
+        means any.
+    dtype : "float32" or "float64", optional
+        Precision; ``fastlstm.config.floatx()`` by default.
+    """
+
+    # Names of constructor arguments that rebuild the layer; subclasses add theirs.
+    config_names: tuple[str, ...] = ()
+    takes_ids = False
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        self.name = name or _default_name(type(self).__name__)
+        self.input_shape = None if input_shape is None else sample_shape(input_shape, self.name)
+        self.built = False
+        self.dtype = np.dtype(config.check_floatx(dtype or config.floatx()))
+        self.version = 0  # counts changes of the weights, so that packed copies know their age
+        self._specs: list[WeightSpec] = []
+        self._params = np.empty(0, self.dtype)
+        self._grads = np.empty(0, self.dtype)
+        self._owner: object | None = None
+        self._runner: Runner | None = None
+
+    # -- what a subclass says -----------------------------------------------------------------
+
+    @abstractmethod
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        """An error unless inputs of ``shape``, the batch included, fit this layer."""
+
+    @abstractmethod
+    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
+        """Weights for samples of ``input_shape``."""
+
+    @abstractmethod
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of one output sample."""
+
+    @abstractmethod
+    def bind(self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool) -> Op:
+        """Lay out a computation on ``x``, (T, B, F), (B, F) or ids.
+
+        ``saving`` keeps what backward needs; ``training`` turns dropout on.
+        """
+
+    # -- weights -------------------------------------------------------------------------------
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the weights for samples of ``input_shape`` (without the batch)."""
+        if self.built:
+            return
+        self.check_input((None, *input_shape))
+        self._specs = self.weight_specs(tuple(input_shape))
+        self._params = np.zeros(self.weight_count, self.dtype)
+        self._grads = np.empty(0, self.dtype)
+        for spec, value in zip(self._specs, self._values(self._params), strict=True):
+            value[...] = spec.initializer(spec.shape, self.dtype)
+        self.built = True
+        self.version += 1
+        self._place()
+
+    def _place(self) -> None:  # noqa: B027 - layers without packed weights have nothing to do
+        """Follow the weights to where they are now."""
+
+    @property
+    def weight_count(self) -> int:
+        """Number of trainable numbers."""
+        return sum(math.prod(spec.shape) for spec in self._specs)
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the weights, in the order of ``get_weights``."""
+        return [spec.name for spec in self._specs]
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Read-only views of the weights."""
+        views = self._values(self._params)
+        for view in views:
+            view.flags.writeable = False
+        return views
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights, in Keras' order and shapes."""
+        return [value.copy() for value in self._values(self._params)]
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Replace all weights; the shapes must be those of ``get_weights``."""
+        checked = self.check_weights(weights)
+        for target, value in zip(self._values(self._params), checked, strict=True):
+            target[...] = value
+        self.version += 1
+
+    def check_weights(self, weights: list[np.ndarray]) -> list[np.ndarray]:
+        """The weights as arrays, if they fit this layer; an error otherwise."""
+        if not self.built:
+            raise ValueError(
+                f"layer {self.name!r} has no weights yet: build it, or call it on data, first"
+            )
+        if len(weights) != len(self._specs):
+            raise ValueError(
+                f"layer {self.name!r} expects {len(self._specs)} weights "
+                f"({', '.join(self.weight_names)}), got {len(weights)}"
+            )
+        checked = []
+        for spec, weight in zip(self._specs, weights, strict=True):
+            what = f"weight {spec.name!r} of layer {self.name!r}"
+            value = as_floats(weight, self.dtype.name, what)
+            if value.shape != spec.shape:
+                raise ValueError(f"{what} expects shape {spec.shape}, got {value.shape}")
+            checked.append(value)
+        return checked
+
+    def count_params(self) -> int:
+        """Number of trainable numbers, as Keras names it."""
+        return self.weight_count
+
+    def adopt(self, owner: object, params: np.ndarray, grads: np.ndarray) -> None:
+        """Move the weights into a model's flat buffers, of which these are this layer's part."""
+        self.check_owner(owner)
+        self._owner = owner
+        params[:] = self._params
+        self._params, self._grads = params, grads
+        self.version += 1
+        self._runner = None  # its layouts hold views of the old buffers
+        self._place()
+
+    def check_owner(self, owner: object) -> None:
+        """An error if another model holds this layer's weights already."""
+        if self._owner is not None and self._owner is not owner:
+            raise ValueError(
+                f"layer {self.name!r} is part of another model already; make a new layer and copy "
+                "the weights with set_weights(other.get_weights())"
+            )
+
+    def _values(self, flat: np.ndarray) -> list[np.ndarray]:
+        sizes = [math.prod(spec.shape) for spec in self._specs]
+        ends = list(itertools.accumulate(sizes))
+        return [
+            flat[end - size : end].reshape(spec.shape)
+            for spec, size, end in zip(self._specs, sizes, ends, strict=True)
+        ]
+
+    def param(self, name: str) -> np.ndarray:
+        """Writable view of one weight."""
+        return self._values(self._params)[self.weight_names.index(name)]
+
+    @property
+    def flat_grads(self) -> np.ndarray:
+        """This layer's part of the gradients, one flat array."""
+        if self._grads.size != self._params.size:
+            self._grads = np.zeros_like(self._params)
+        return self._grads
+
+    def grads(self) -> list[np.ndarray]:
+        """Views of the gradients, in the order of ``get_weights``."""
+        return self._values(self.flat_grads)
+
+    # -- configuration ---------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal layer."""
+        out: dict[str, Any] = {"name": self.name, "dtype": self.dtype.name}
+        if self.input_shape is not None:
+            out["input_shape"] = list(self.input_shape)
+        for name in self.config_names:
+            value = getattr(self, name)
+            out[name] = serialize(value) if hasattr(value, "get_config") else value
+        return out
+
+    @classmethod
+    def from_config(cls, arguments: dict[str, Any]) -> Layer:
+        """The layer that ``get_config`` described."""
+        return cls(**arguments)
+
+    def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> Any:
+        """Output for arrays, batch first; builds the layer where that was not done yet.
+
+        Parameters
+        ----------
+        x : array_like
+            Input, (batch, time, features), (batch, features) or ids.
+        mask : array_like, optional
+            (batch, time) of booleans, for layers over sequences.
+        training : bool
+            Whether dropout is active.
+        """
+        return self.runner.call(x, mask=mask, training=training)
+
+    @property
+    def runner(self) -> Runner:
+        """Runs this layer on its own."""
+        if self._runner is None:
+            self._runner = Runner([self])
+        return self._runner
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name!r}>"
+
+
+def sample_shape(shape: Any, name: str) -> tuple[int | None, ...]:
+    if isinstance(shape, int):
+        shape = (shape,)
+    shape = tuple(shape)
+    for size in shape:
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(
+                f"layer {name!r} expects input_shape to hold positive whole numbers or None "
+                f"(for any number of steps), got {shape}"
+            )
+    return shape
+
+
+def _default_name(class_name: str) -> str:
+    base = snake_case(class_name)
+    count = _names[base]
+    _names[base] += 1
+    return base if count == 0 else f"{base}_{count}"

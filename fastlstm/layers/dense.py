@@ -1,0 +1,185 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm import initializers
+from fastlstm.kernels import dense, matmul
+from fastlstm.kernels.activations import Linear
+from fastlstm.kernels.cell import PLAIN, panel_units
+from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.chain import Op
+from fastlstm.layers.packed import Packed
+from fastlstm.memory import Plan
+from fastlstm.validation import whole_number
+
+
+class Dense(Layer):
+    """y = activation(x·kernel + bias), on vectors or on every step of sequences.
+
+    Parameters
+    ----------
+    units : int
+        Size of the output.
+    activation : str, optional
+        "linear" (also None), "relu", "tanh", "sigmoid" or "softmax".
+    use_bias : bool
+        Whether there is a bias.
+    kernel_initializer, bias_initializer : str or Initializer
+        Initial values of kernel (features, units) and bias (units).
+    name, input_shape, dtype
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+    )
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        self.units = whole_number(units, "Dense units")
+        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        if len(shape) not in (2, 3):
+            raise ValueError(
+                "Dense expects input (batch, features) or (batch, time, features), got shape "
+                f"{tuple(shape)}"
+            )
+        if shape[-1] is None:
+            raise ValueError(f"Dense {self.name!r} needs to know the number of features")
+        if self.built and shape[-1] != self._specs[0].shape[0]:
+            raise ValueError(
+                f"Dense {self.name!r} was built for {self._specs[0].shape[0]} features, got input "
+                f"of shape {tuple(shape)} with {shape[-1]}"
+            )
+
+    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
+        shape = (int(input_shape[-1] or 0), self.units)
+        specs = [WeightSpec("kernel", shape, self.kernel_initializer)]
+        if self.use_bias:
+            specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
+        return specs
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.units)
+
+    def _place(self) -> None:
+        self.packed_kernel = Packed(self.param("kernel"), 1)
+        self.bias = self.param("bias") if self.use_bias else np.empty(0, self.dtype)
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> DenseOp:
+        return DenseOp(self, x, plan)
+
+
+class DenseOp(Op):
+    """Dense bound to arrays; M rows stand for all samples and steps.
+
+    Set ``logits`` to leave out a final softmax or sigmoid, where the loss includes it: ``y`` then
+    holds pre-activations, and ``d_y`` their gradient. ``finish`` catches up on the activation.
+    """
+
+    def __init__(self, layer: Dense, x: np.ndarray, plan: Plan) -> None:
+        self.layer = layer
+        self.depth = x.shape[-1]
+        self.x = x.reshape(-1, self.depth)
+        self.rows = self.x.shape[0]
+        self.y = plan.array((*x.shape[:-1], layer.units), layer.dtype)
+        self.rows_y = self.y.reshape(self.rows, layer.units)
+        self.threads = get_num_threads()
+        self.logits = False
+        self.work = 2.0 * self.rows * self.depth * layer.units
+        self.scratch = self._row_scratch(plan)
+
+    def _row_scratch(self, plan: Plan) -> np.ndarray:
+        dtype = self.layer.dtype
+        shape = (self.threads, matmul.ROW_BLOCK * panel_units(1, dtype.itemsize))
+        return plan.scratch((shape, dtype))[0]
+
+    def forward(self) -> None:
+        layer = self.layer
+        softmax = layer.activation == "softmax"
+        plain = self.logits or softmax
+        matmul.multiply(
+            Linear() if plain else ACTIVATIONS[layer.activation],
+            self.rows_y, self.scratch, self.x, self.depth, 0, 1, self.depth,
+            layer.packed_kernel.forward(layer.version), layer.bias, work=self.work,
+        )  # fmt: skip
+        if softmax and not self.logits:
+            self._softmax()
+
+    def finish(self) -> None:
+        """Turn pre-activations, left by ``logits``, into outputs."""
+        if self.layer.activation == "softmax":
+            self._softmax()
+        else:
+            dense.activate_all(
+                ACTIVATIONS[self.layer.activation], self.rows_y, work=20.0 * self.rows_y.size
+            )
+
+    def _softmax(self) -> None:
+        dense.softmax(self.rows_y, work=20.0 * self.rows_y.size)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        layer, dtype, ones = self.layer, self.layer.dtype, int(self.layer.use_bias)
+        self.d_y = d_y.reshape(self.rows, layer.units)
+        depth = self.depth + ones
+        columns = layer.packed_kernel.columns
+        self.product_scratch = plan.scratch(
+            ((layer.packed_kernel.panels, depth, columns), dtype),
+            ((self.threads, matmul.SUM_BLOCK * (depth + matmul.A_PADDING)), dtype),
+            ((self.threads, matmul.SUM_BLOCK * columns), dtype),
+        )
+        self.d_weights = layer.flat_grads.reshape(depth, layer.units)
+        self.d_x = None
+        if need_d_x:
+            shape = (*self.y.shape[:-1], self.depth)
+            self.d_x = plan.array(shape, dtype)
+            self.rows_d_x = self.d_x.reshape(self.rows, self.depth)
+        self.no_bias = np.empty(0, dtype)
+
+    def backward(self) -> None:
+        layer = self.layer
+        if not self.logits:
+            self._activation_gradient()
+        matmul.multiply_transposed(
+            PLAIN, self.d_weights, *self.product_scratch, self.x, self.d_y,
+            int(layer.use_bias), False, work=self.work,
+        )  # fmt: skip
+        if self.d_x is not None:
+            matmul.multiply(
+                Linear(), self.rows_d_x, self.scratch, self.d_y, layer.units, 0, 1, layer.units,
+                layer.packed_kernel.transposed(layer.version), self.no_bias, work=self.work,
+            )  # fmt: skip
+
+    def _activation_gradient(self) -> None:
+        name, work = self.layer.activation, 10.0 * self.rows_y.size
+        if name == "softmax":
+            dense.softmax_gradient(self.d_y, self.rows_y, work=work)
+        elif name != "linear":
+            dense.activation_gradient(ACTIVATIONS[name], self.d_y, self.rows_y, work=work)

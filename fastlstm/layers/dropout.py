@@ -1,0 +1,89 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from fastlstm import utils
+from fastlstm.kernels import dropout
+from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.chain import Op
+from fastlstm.memory import Plan
+
+
+class Dropout(Layer):
+    """Set a fraction of the inputs to zero in training, and scale up the others.
+
+    Source: Srivastava et al., "Dropout", JMLR 15, 2014, in its inverted form.
+
+    Parameters
+    ----------
+    rate : float
+        Fraction to drop, at least 0 and below 1.
+    name, input_shape, dtype
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("rate",)
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(f"Dropout expects a rate of at least 0 and below 1, got {rate!r}")
+        self.rate = float(rate)
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        if len(shape) not in (2, 3):
+            raise ValueError(
+                "Dropout expects input (batch, features) or (batch, time, features), got shape "
+                f"{tuple(shape)}"
+            )
+
+    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
+        return []
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> DropoutOp:
+        return DropoutOp(self, x, plan, active=training and self.rate > 0)
+
+
+class DropoutOp(Op):
+    """Dropout bound to arrays; where it is not active, output and input are one array."""
+
+    def __init__(self, layer: Dropout, x: np.ndarray, plan: Plan, *, active: bool) -> None:
+        self.layer, self.x, self.active = layer, x, active
+        self.y = plan.array(x.shape, x.dtype) if active else x
+        self.seed = np.uint64(0)
+
+    def forward(self) -> None:
+        if self.active:
+            self.seed = np.uint64(utils.rng().integers(0, 2**63))
+            self._drop(self.y, self.x)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.d_y = d_y
+        self.d_x = d_y
+
+    def backward(self) -> None:
+        if self.active:
+            self._drop(self.d_y, self.d_y)
+
+    def _drop(self, out: np.ndarray, x: np.ndarray) -> None:
+        columns = x.shape[-1]
+        dropout.drop(
+            out.reshape(-1, columns), x.reshape(-1, columns), self.seed, self.layer.rate,
+            work=20.0 * x.size,
+        )  # fmt: skip

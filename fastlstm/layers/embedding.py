@@ -1,0 +1,105 @@
+"""Rows of a trainable table, chosen by ids."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm import initializers
+from fastlstm.kernels import embedding
+from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.chain import Op
+from fastlstm.memory import Plan
+from fastlstm.validation import whole_number
+
+
+class Embedding(Layer):
+    """Turn ids, (batch, time) or (batch,), into vectors of ``output_dim`` numbers.
+
+    Parameters
+    ----------
+    input_dim : int
+        Size of the vocabulary: ids run from 0 to ``input_dim`` - 1.
+    output_dim : int
+        Size of the vectors.
+    embeddings_initializer : str or Initializer
+        Initial values of the table (input_dim, output_dim).
+    input_length : int, optional
+        Number of steps, as older Keras code gives it; short for ``input_shape=(input_length,)``.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time,), time may be None.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("input_dim", "output_dim", "embeddings_initializer")
+    takes_ids = True
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        *,
+        input_length: int | None = None,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        if input_shape is None and input_length is not None:
+            input_shape = (input_length,)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        self.input_dim = whole_number(input_dim, "Embedding input_dim")
+        self.output_dim = whole_number(output_dim, "Embedding output_dim")
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        if len(shape) not in (1, 2):
+            raise ValueError(
+                f"Embedding expects ids (batch, time) or (batch,), got shape {tuple(shape)}"
+            )
+
+    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
+        shape = (self.input_dim, self.output_dim)
+        return [WeightSpec("embeddings", shape, self.embeddings_initializer)]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape, self.output_dim)
+
+    def _place(self) -> None:
+        # Rows of the gradient that are not zero: those of the ids of the last backward.
+        self.touched = np.empty(0, np.int32)
+        self.touched_count = 0
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> EmbeddingOp:
+        return EmbeddingOp(self, x, plan)
+
+
+class EmbeddingOp(Op):
+    """Embedding bound to arrays."""
+
+    def __init__(self, layer: Embedding, x: np.ndarray, plan: Plan) -> None:
+        self.layer = layer
+        self.ids = x.reshape(-1)
+        self.y = plan.array((*x.shape, layer.output_dim), layer.dtype)
+        self.rows_y = self.y.reshape(-1, layer.output_dim)
+        self.table = layer.param("embeddings")
+
+    def forward(self) -> None:
+        embedding.look_up(self.rows_y, self.ids, self.table, work=2.0 * self.rows_y.size)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.d_y = d_y.reshape(-1, self.layer.output_dim)
+        self.d_table = self.layer.flat_grads.reshape(self.table.shape)
+        if self.layer.touched.size < self.ids.size:
+            grown = np.zeros(self.ids.size, np.int32)
+            grown[: self.layer.touched_count] = self.layer.touched[: self.layer.touched_count]
+            self.layer.touched = grown
+
+    def backward(self) -> None:
+        layer = self.layer
+        embedding.clear_rows(self.d_table, layer.touched, layer.touched_count)
+        layer.touched[: self.ids.size] = self.ids
+        layer.touched_count = self.ids.size
+        embedding.add_rows(self.d_table, self.d_y, self.ids, work=4.0 * self.d_y.size)

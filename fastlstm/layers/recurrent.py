@@ -1,0 +1,318 @@
+"""Recurrent layers: LSTM and SimpleRNN, two cells on one driver."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm import initializers
+from fastlstm.cells.lstm import LSTMCell
+from fastlstm.cells.rnn import RNNCell
+from fastlstm.kernels.static import Static
+from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.packed import PackedGates
+from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.memory import Plan
+from fastlstm.validation import as_floats, whole_number
+
+
+class Recurrent(Layer):
+    """What all recurrent layers share; ``cell`` is what sets them apart."""
+
+    cell: Any
+    config_names: tuple[str, ...] = (
+        "units",
+        "use_bias",
+        "kernel_initializer",
+        "recurrent_initializer",
+        "bias_initializer",
+        "return_sequences",
+        "return_state",
+        "stateful",
+    )
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        return_sequences: bool,
+        return_state: bool,
+        stateful: bool,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.units = whole_number(units, f"{type(self).__name__} units")
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.return_sequences = bool(return_sequences)
+        self.return_state = bool(return_state)
+        self.stateful = bool(stateful)
+        self._states: tuple[np.ndarray, np.ndarray] | None = None
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        kind = type(self).__name__
+        if len(shape) != 3:
+            hint = "; add a feature axis with x[..., None]" if len(shape) == 2 else ""
+            raise ValueError(
+                f"{kind} expects input (batch, time, features), got shape {_shown(shape)}{hint}"
+            )
+        if shape[2] is None:
+            raise ValueError(
+                f"{kind} {self.name!r} needs to know the number of features, got {_shown(shape)}"
+            )
+        if self.built and shape[2] != self.features:
+            raise ValueError(
+                f"{kind} {self.name!r} was built for {self.features} features, got input of shape "
+                f"{_shown(shape)} with {shape[2]}; expected (batch, time, {self.features})"
+            )
+
+    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
+        features, columns = int(input_shape[1] or 0), self.cell.blocks * self.units
+        specs = [
+            WeightSpec("kernel", (features, columns), self.kernel_initializer),
+            WeightSpec("recurrent_kernel", (self.units, columns), self.recurrent_initializer),
+        ]
+        if self.use_bias:
+            specs.append(WeightSpec("bias", (columns,), self.initial_bias))
+        return specs
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Values that the bias starts with."""
+        return np.asarray(self.bias_initializer(shape, dtype))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+
+    @property
+    def features(self) -> int:
+        """Number of input features that the layer was built for."""
+        return self._specs[0].shape[0]
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> RecurrentOp:
+        return RecurrentOp(self, x, mask, plan, saving=saving)
+
+    # -- weights as the kernels want them ---------------------------------------------------------
+
+    def _place(self) -> None:
+        blocks = self.cell.blocks
+        self.packed_kernel = PackedGates(self.param("kernel"), blocks)
+        self.packed_recurrent = PackedGates(self.param("recurrent_kernel"), blocks)
+        bias = self.param("bias") if self.use_bias else np.zeros(blocks * self.units, self.dtype)
+        self.packed_bias = PackedGates(bias.reshape(1, -1), blocks)
+
+    # -- states -----------------------------------------------------------------------------------
+
+    def reset_states(self) -> None:
+        """Forget the states carried from batch to batch."""
+        self._states = None
+
+    def carried_states(self, batch: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """States to start from, in the kernels' order, or None for zeros."""
+        if not self.stateful or self._states is None:
+            return None
+        if self._states[0].shape[0] != batch:
+            raise ValueError(
+                f"stateful {type(self).__name__} {self.name!r} carries states for a batch of "
+                f"{self._states[0].shape[0]}, got a batch of {batch}; call reset_states() first, "
+                "and choose a batch_size that divides the number of samples"
+            )
+        return self._states
+
+    def keep_states(self, h: np.ndarray, carry: np.ndarray) -> None:
+        """Carry copies of these states to the next batch."""
+        if self._states is None or self._states[0].shape != h.shape:
+            self._states = (np.empty_like(h), np.empty_like(carry))
+        np.copyto(self._states[0], h)
+        np.copyto(self._states[1], carry)
+
+    def check_states(self, states: Any, batch: int, what: str) -> list[np.ndarray]:
+        """The states as a list of (batch, units) arrays."""
+        if isinstance(states, np.ndarray) and states.ndim == 2:
+            states = [states]
+        names = ["h", "c", *(f"state {n}" for n in range(2, self.cell.states))][: self.cell.states]
+        if not isinstance(states, (list, tuple)) or len(states) != len(names):
+            count = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
+            raise ValueError(
+                f"{what} of {type(self).__name__} expects a list of {len(names)} arrays "
+                f"({', '.join(names)}), each (batch, units) = ({batch}, {self.units}), got {count}"
+            )
+        checked = []
+        for name, state in zip(names, states, strict=True):
+            value = as_floats(state, self.dtype.name, f"{what} {name}")
+            if value.shape != (batch, self.units):
+                raise ValueError(
+                    f"{what} {name} expects shape (batch, units) = ({batch}, {self.units}), "
+                    f"got {value.shape}"
+                )
+            checked.append(value)
+        return checked
+
+    def __call__(
+        self, x: Any, *, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        """Output for arrays, batch first.
+
+        Parameters
+        ----------
+        x : array_like
+            (batch, time, features).
+        initial_state : list of array_like, optional
+            States before the first step, each (batch, units): h, and c for LSTM.
+        mask : array_like, optional
+            (batch, time) of booleans; where False, the step keeps the states and repeats h.
+        training : bool
+            Without effect here; accepted as by every layer.
+
+        Returns
+        -------
+        ndarray or list
+            (batch, time, units) where ``return_sequences``, else (batch, units); with
+            ``return_state`` a list of that and the final states.
+        """
+        return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory.
+
+    Equations and their source: ``fastlstm.cells.lstm``. Weights: kernel (features, 4·units),
+    recurrent_kernel (units, 4·units), bias (4·units), gates in the order i, f, c, o.
+
+    Parameters
+    ----------
+    units : int
+        Size of h and c.
+    activation : "tanh"
+        Activation of the candidate and of the state.
+    recurrent_activation : "sigmoid"
+        Activation of the three gates.
+    use_bias : bool
+        Whether there is a bias.
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        Initial values; Glorot uniform, orthogonal, and zeros.
+    unit_forget_bias : bool
+        Start the forget gate's bias at 1.
+    return_sequences : bool
+        Return h of every step rather than of the last one.
+    return_state : bool
+        Return the final h and c as well.
+    stateful : bool
+        Start each batch from the final states of the one before.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time, features), time may be None.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "unit_forget_bias")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str = "tanh",
+        recurrent_activation: str = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            stateful=stateful,
+            name=name,
+            input_shape=input_shape,
+            dtype=dtype,
+        )
+        activation_name(activation, ("tanh",))
+        activation_name(recurrent_activation, ("sigmoid",))
+        self.unit_forget_bias = bool(unit_forget_bias)
+        self.cell = LSTMCell()
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        if not self.unit_forget_bias:
+            return super().initial_bias(shape, dtype)
+        units = self.units
+        return np.concatenate(
+            [
+                self.bias_initializer((units,), dtype),
+                np.ones(units, dtype),
+                self.bias_initializer((2 * units,), dtype),
+            ]
+        )
+
+
+class SimpleRNN(Recurrent):
+    """Fully connected recurrent layer, h' = activation(x·W + h·U + b).
+
+    Parameters
+    ----------
+    units : int
+        Size of h.
+    activation : str
+        "tanh", "relu", "sigmoid" or "linear".
+    use_bias, kernel_initializer, recurrent_initializer, bias_initializer
+        As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
+    return_sequences, return_state, stateful, name, input_shape, dtype
+        As for ``LSTM``; the only state is h.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "activation")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            stateful=stateful,
+            name=name,
+            input_shape=input_shape,
+            dtype=dtype,
+        )
+        self.activation = activation_name(activation, tuple(ACTIVATIONS))
+        chosen: Static = ACTIVATIONS[self.activation]
+        self.cell = RNNCell(chosen)
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("batch" if n == 0 and s is None else str(s) for n, s in enumerate(shape)) + ")"

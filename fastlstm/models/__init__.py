@@ -1,0 +1,7 @@
+"""Models: layers put together, trained, saved."""
+
+from fastlstm.models.saving import load_model
+from fastlstm.models.sequential import Sequential
+from fastlstm.models.vjp import vjp
+
+__all__ = ["Sequential", "load_model", "vjp"]

@@ -1,0 +1,327 @@
+"""Models on disk: one safetensors file, whose metadata hold the configuration as JSON.
+
+Nothing in a file is executed or imported: class names go through an allow-list, and names, shapes
+and types of all tensors are checked against the layers before memory is taken for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialize_tensors
+
+from fastlstm import layers as layer_classes
+from fastlstm import losses, metrics, optimizers
+from fastlstm.layers.base import Layer
+from fastlstm.registry import find, serialize
+from fastlstm.validation import all_finite
+
+if TYPE_CHECKING:
+    from fastlstm.models.sequential import Sequential
+
+_FORMAT = "fastlstm 1"
+_OPTIMIZER = "optimizer/"
+# A configuration is a few kilobytes; a header that claims more is not one of ours.
+_LARGEST_HEADER = 16 * 2**20
+_LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (
+        layer_classes.LSTM,
+        layer_classes.SimpleRNN,
+        layer_classes.Dense,
+        layer_classes.Embedding,
+        layer_classes.Dropout,
+    )
+}
+
+
+class ModelFileError(ValueError):
+    """The file is damaged, or not a model of this library."""
+
+
+# -- writing ------------------------------------------------------------------------------------------
+
+
+def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
+    """Write configuration, weights and the optimizer's state."""
+    tensors = _weight_tensors(model)
+    config: dict[str, Any] = {"model": model.get_config()}
+    if model.optimizer is not None and model.loss is not None:
+        config["compile"] = {
+            "optimizer": serialize(model.optimizer),
+            "loss": serialize(model.loss),
+            "metrics": [{"name": m.name, **serialize(m)} for m in model.metrics],
+            "iterations": model.optimizer.iterations,
+        }
+        for name, moment in model.optimizer.state().items():
+            tensors[f"{_OPTIMIZER}{name}"] = moment
+    _write(filepath, tensors, config, overwrite=overwrite)
+
+
+def save_weights(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
+    """Write the weights alone."""
+    _write(filepath, _weight_tensors(model), {}, overwrite=overwrite)
+
+
+def _weight_tensors(model: Sequential) -> dict[str, np.ndarray]:
+    return {
+        f"{layer.name}/{name}": weight
+        for layer in model.layers
+        for name, weight in zip(layer.weight_names, layer.get_weights(), strict=True)
+    }
+
+
+def _write(
+    filepath: Any, tensors: dict[str, np.ndarray], config: dict[str, Any], *, overwrite: bool
+) -> None:
+    path = Path(os.fspath(filepath)).absolute()
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot save to {path}: it is a folder; add a file name")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already and overwrite=False")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # safetensors sorts tensors by name; weights also have an order.
+    config["weights"] = [name for name in tensors if not name.startswith(_OPTIMIZER)]
+    metadata = {"format": _FORMAT, "config": json.dumps(config)}
+    write_atomically(path, serialize_tensors(tensors, metadata))
+
+
+def write_atomically(path: Path, blob: bytes) -> None:
+    """Write a file so that a crash leaves either the old one or the new one, whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode_for(path))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _mode_for(path: Path) -> int:
+    """Permissions of the file that is replaced, or those that a plain ``open`` would give."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+# -- reading ------------------------------------------------------------------------------------------
+
+
+def load_model(filepath: Any, compile: bool = True) -> Sequential:
+    """Read a model that ``save`` wrote.
+
+    Parameters
+    ----------
+    filepath : str or path
+        The file.
+    compile : bool
+        Restore the optimizer, its state, the loss and the metrics too, so that training goes on.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, or not a model of this library.
+    """
+    path = Path(os.fspath(filepath))
+    header, config = _read_header(path)
+    if "model" not in config:
+        raise ModelFileError(
+            f"{path} holds weights only; build the model and call load_weights on it"
+        )
+    try:
+        model, expected = _model_from(config["model"])
+        compiled = _compile_from(config["compile"]) if compile and "compile" in config else None
+    except ModelFileError:
+        raise
+    except Exception as error:  # anything that a hostile configuration makes a constructor raise
+        raise ModelFileError(f"{path} has a configuration that fits no model: {error}") from error
+    _check_tensors(path, header, expected)
+    model.build()
+    tensors = _read_tensors(path)
+    _set_weights(model, tensors, list(expected), path)
+    if compiled is not None:
+        optimizer, loss, chosen, iterations = compiled
+        model.compile(optimizer=optimizer, loss=loss, metrics=chosen)
+        state = {
+            name.removeprefix(_OPTIMIZER): value
+            for name, value in tensors.items()
+            if name.startswith(_OPTIMIZER)
+        }
+        if state:
+            try:
+                optimizer.load_state(state, iterations)
+            except ValueError as error:
+                raise ModelFileError(f"{path}: {error}") from error
+    return model
+
+
+def load_weights(model: Sequential, filepath: Any) -> None:
+    """Read weights into a model with the same layers; nothing changes unless all fit.
+
+    Weights go by their order: the same layers made again have other default names.
+    """
+    path = Path(os.fspath(filepath))
+    header, config = _read_header(path)
+    names = _stored_names(path, header, config)
+    specs = [
+        (weight.shape, weight.dtype) for layer in model.layers for weight in layer.weights
+    ]
+    if len(specs) != len(names):
+        raise ModelFileError(
+            f"{path} does not fit the model: it holds {len(names)} weights, the model has "
+            f"{len(specs)}"
+        )
+    _check_tensors(path, header, dict(zip(names, specs, strict=True)))
+    _set_weights(model, _read_tensors(path), names, path)
+
+
+def _stored_names(path: Path, header: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    names = config.get("weights")
+    found = {name for name in header if not name.startswith(_OPTIMIZER)}
+    if not isinstance(names, list) or len(names) != len(found) or set(map(str, names)) != found:
+        raise ModelFileError(f"{path} is damaged: its list of weights is not that of its tensors")
+    return [str(name) for name in names]
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Entries of the tensors and our configuration, from the first bytes of the file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > min(size - 8, _LARGEST_HEADER):
+            raise ModelFileError(_foreign(path, start))
+        raw = file.read(length)
+    try:
+        header = json.loads(raw, object_pairs_hook=_unique)
+        metadata = header.pop("__metadata__")
+        if metadata["format"] != _FORMAT:
+            raise ModelFileError(
+                f"{path} has format {metadata['format']!r}, expected {_FORMAT!r}: it was written by "
+                "another version"
+            )
+        config = json.loads(metadata["config"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(_foreign(path, start)) from error
+    if not isinstance(config, dict):
+        raise ModelFileError(_foreign(path, start))
+    return header, config
+
+
+def _foreign(path: Path, start: bytes) -> str:
+    text = f"{path} is damaged, or not a model saved by fastlstm"
+    if start.startswith(b"PK"):
+        text += "; it looks like a zip archive, as Keras writes"
+    elif start.startswith(b"\x89HDF"):
+        text += "; it looks like an HDF5 file"
+    return text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return out
+
+
+def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
+    """The model, not built yet, and the tensors that it expects."""
+    from fastlstm.models.sequential import Sequential
+
+    model = Sequential(name=str(config["name"]))
+    made = []
+    for entry in config["layers"]:
+        arguments = dict(entry["config"])
+        arguments.pop("input_shape", None)
+        made.append(find("layer", entry["class_name"], _LAYERS).from_config(arguments))
+    for layer in made:
+        model.add(layer)
+    shape = tuple(config["input_shape"])
+    for size in shape:
+        if size is not None and (type(size) is not int or size < 1):
+            raise ModelFileError(f"the input shape {shape} is not one")
+    expected, model._sample_shape = {}, shape
+    for layer in made:
+        layer.check_input((None, *shape))
+        for spec in layer.weight_specs(shape):
+            expected[f"{layer.name}/{spec.name}"] = (spec.shape, layer.dtype)
+        shape = layer.compute_output_shape(shape)
+    return model, expected
+
+
+def _compile_from(config: Any) -> tuple[Any, Any, list[Any], int]:
+    chosen = []
+    for entry in config["metrics"]:
+        metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
+        metric.name = str(entry["name"])
+        chosen.append(metric)
+    return (
+        optimizers.get(config["optimizer"]),
+        losses.get(config["loss"]),
+        chosen,
+        int(config["iterations"]),
+    )
+
+
+_TYPES = {"F32": np.dtype(np.float32), "F64": np.dtype(np.float64)}
+
+
+def _check_tensors(
+    path: Path, header: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """Names, shapes and types, before anything is allocated."""
+    found = {name: entry for name, entry in header.items() if not name.startswith(_OPTIMIZER)}
+    if set(found) != set(expected):
+        missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+        raise ModelFileError(f"{path} does not fit the model: missing {missing}, unknown {extra}")
+    for name, (shape, dtype) in expected.items():
+        entry = found[name]
+        given = (tuple(entry.get("shape", ())), _TYPES.get(entry.get("dtype")))
+        if given != (tuple(shape), dtype):
+            raise ModelFileError(
+                f"{path} does not fit the model: {name!r} is expected as {tuple(shape)} {dtype}, "
+                f"got {given[0]} {entry.get('dtype')}"
+            )
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return parse(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+
+
+def _set_weights(
+    model: Sequential, tensors: dict[str, np.ndarray], names: list[str], path: Path
+) -> None:
+    ordered = [tensors[name] for name in names]
+    if not all(all_finite(value) for value in ordered):
+        raise ModelFileError(f"{path} has weights that are NaN or infinite")
+    model.set_weights(ordered)

@@ -1,0 +1,489 @@
+"""The model that people build most: layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastlstm import losses, optimizers
+from fastlstm.layers.base import Layer
+from fastlstm.layers.chain import Chain, Runner, time_first
+from fastlstm.layers.input import Input
+from fastlstm.models import saving
+from fastlstm.models.summary import summary_lines
+from fastlstm.models.supervised import Supervised
+from fastlstm.losses import prepare_weights
+from fastlstm.metrics import Metric
+from fastlstm.metrics import get as get_metric
+from fastlstm.models.targets import prepare_targets
+from fastlstm.training import loop
+from fastlstm.training.data import Data
+from fastlstm.training.history import History
+from fastlstm.utils import numeric_array
+
+
+class Sequential:
+    """Layers one after the other, with Keras' methods to train, test and use them.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        First to last; an ``Input`` may stand before them. More come with ``add``.
+    name : str, optional
+        Name in summaries and files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlstm.layers import LSTM, Dense
+    >>> model = Sequential([LSTM(8, input_shape=(None, 3)), Dense(1)])
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> model.predict(np.zeros((4, 10, 3)), verbose=0).shape
+    (4, 1)
+    """
+
+    def __init__(self, layers: Sequence[Layer | Input] | None = None, name: str | None = None):
+        self.name = name or "sequential"
+        self.layers: list[Layer] = []
+        self.stop_training = False
+        self.history: History | None = None
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.metrics: list[Metric] = []
+        self._sample_shape: tuple[int | None, ...] | None = None
+        self._runner = Runner(self.layers)
+        self._params = np.empty(0, np.float32)
+        self._grads = self._params
+        self._adopted = 0
+        for layer in layers or []:
+            self.add(layer)
+
+    # -- building -----------------------------------------------------------------------------------
+
+    def add(self, layer: Layer | Input) -> None:
+        """Put a layer, or at the very start an ``Input``, on top."""
+        if isinstance(layer, Input):
+            if self.layers or self._sample_shape is not None:
+                raise ValueError("Input is the first entry of a Sequential, got it later")
+            self._sample_shape = layer.shape
+            return
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"Sequential.add expects a layer, such as LSTM(32), got {type(layer).__name__}; "
+                "a class needs its arguments, as in Dense(1)"
+            )
+        self._check_new(layer)
+        if not self.layers and self._sample_shape is None:
+            self._sample_shape = layer.input_shape
+        if self._sample_shape is not None:
+            shape = self.output_shape[1:] if self.layers else self._sample_shape
+            self._build_layer(layer, shape)
+        self.layers.append(layer)
+
+    def _check_new(self, layer: Layer) -> None:
+        layer.check_owner(self)
+        if getattr(layer, "return_state", False):
+            raise ValueError(
+                f"layer {layer.name!r} has return_state=True and so several outputs; Sequential "
+                "passes on one. Call the layer itself on arrays to get its states"
+            )
+        if any(other.name == layer.name for other in self.layers):
+            raise ValueError(
+                f"a layer is named {layer.name!r} already; names in a model must differ"
+            )
+        if self.layers and layer.dtype != self.layers[0].dtype:
+            raise ValueError(
+                f"layer {layer.name!r} computes in {layer.dtype}, the others in "
+                f"{self.layers[0].dtype}; one model has one precision"
+            )
+        if self.layers and layer.takes_ids:
+            raise ValueError(f"{type(layer).__name__} takes ids and can only be the first layer")
+
+    def _build_layer(self, layer: Layer, sample_shape: tuple[int | None, ...]) -> None:
+        if layer.built:
+            layer.check_input((None, *sample_shape))
+        else:
+            layer.build(sample_shape)
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        """Create the weights.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None
+            Shape of the input with the batch in front, such as (None, 10, 3).
+        """
+        if input_shape is not None:
+            if self._sample_shape is None:
+                self._sample_shape = tuple(input_shape)[1:]
+        if self._sample_shape is None:
+            raise ValueError(
+                "build needs the input's shape: build((None, time, features)), or input_shape on "
+                "the first layer"
+            )
+        self._ensure_built(self._sample_shape)
+
+    def _ensure_built(self, sample_shape: tuple[int | None, ...]) -> None:
+        if not self.layers:
+            raise ValueError("this Sequential has no layers; add some first")
+        if self._adopted == len(self.layers):
+            return
+        shape = self._sample_shape or tuple(sample_shape)
+        for layer in self.layers:
+            self._build_layer(layer, shape)
+            shape = layer.compute_output_shape(shape)
+        if self._sample_shape is None:
+            self._sample_shape = tuple(sample_shape)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Bring all weights into one flat buffer, which optimizers work on."""
+        sizes = [layer.weight_count for layer in self.layers]
+        dtype = self.layers[0].dtype
+        params, grads = np.empty(sum(sizes), dtype), np.zeros(sum(sizes), dtype)
+        at = 0
+        for layer, size in zip(self.layers, sizes, strict=True):
+            layer.adopt(self, params[at : at + size], grads[at : at + size])
+            at += size
+        self._params, self._grads = params, grads
+        self._adopted = len(self.layers)
+        self._runner.forget()
+        if self.optimizer is not None:
+            self._build_optimizer()
+
+    def _build_optimizer(self) -> None:
+        assert self.optimizer is not None
+        segments, at = [], 0
+        for layer in self.layers:
+            for name, weight in zip(layer.weight_names, layer.weights, strict=True):
+                segments.append((f"{layer.name}/{name}", at, weight.size))
+                at += weight.size
+        self.optimizer.build(segments, self._params.size, self._params.dtype)
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return bool(self.layers) and all(layer.built for layer in self.layers)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of the input, None for the batch."""
+        if self._sample_shape is None:
+            raise ValueError("the model has not been built: its input shape is not known yet")
+        return (None, *self._sample_shape)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Shape of the output, None for the batch."""
+        return self._output_shape(self.input_shape)
+
+    def _output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        shape = tuple(input_shape[1:])
+        for layer in self.layers:
+            shape = layer.compute_output_shape(shape)
+        return (input_shape[0], *shape)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this index."""
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(
+            f"no layer is named {name!r}; the layers are {[layer.name for layer in self.layers]}"
+        )
+
+    # -- compiling -------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Sequence[Any] | None = None,
+    ) -> None:
+        """Choose how the model is trained.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            "adam", "sgd", or an instance with options.
+        loss : str or Loss
+            Such as "mse" or "sparse_categorical_crossentropy".
+        metrics : list of str or Metric, optional
+            Such as ["accuracy"].
+        """
+        if loss is None:
+            raise ValueError("compile expects a loss, such as loss='mse'")
+        if isinstance(metrics, (str, Metric)):
+            metrics = [metrics]
+        chosen = optimizers.get(optimizer)
+        self.loss = losses.get(loss)
+        self.metrics = [get_metric(metric) for metric in metrics or []]
+        self.optimizer = chosen
+        self._runner.forget()
+        if self._adopted and self._adopted == len(self.layers):
+            self._build_optimizer()
+
+    def _compiled(self, what: str) -> tuple[optimizers.Optimizer, losses.Loss]:
+        if self.optimizer is None or self.loss is None:
+            raise RuntimeError(
+                f"{what} needs a loss and an optimizer: call "
+                "model.compile(optimizer='adam', loss='mse') first"
+            )
+        return self.optimizer, self.loss
+
+    # -- what the training loop asks for ------------------------------------------------------------------
+
+    def prepare_inputs(self, x: Any) -> np.ndarray:
+        """Validated, contiguous samples; builds the model where that was not done."""
+        if not self.layers:
+            raise ValueError("this Sequential has no layers; add some first")
+        array = numeric_array("x", x)
+        self.layers[0].check_input(array.shape)
+        samples = self._runner.prepare_inputs(array)
+        self._ensure_built(array.shape[1:])
+        return samples
+
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
+        """Validated samples, targets and weights."""
+        _, loss = self._compiled("fit, evaluate and train_on_batch")
+        samples = self.prepare_inputs(x)
+        shape = tuple(int(size or 0) for size in self._output_shape(samples.shape))
+        targets = prepare_targets(loss, y, shape, samples.shape, self.layers)
+        weight = None
+        if sample_weight is not None:
+            weight = prepare_weights(sample_weight, shape[:-1], self.layers[0].dtype)
+        return Data(samples, targets, weight)
+
+    def _step(self, data: Data, index: np.ndarray, *, saving: bool, training: bool) -> Supervised:
+        _, loss = self._compiled("training")
+        samples = data.x
+        ids = self.layers[0].takes_ids
+        timed = time_first(samples, ids).ndim == (2 if ids else 3)
+        batch = int(index.size)
+        shape = (samples.shape[1], batch, *samples.shape[2:]) if timed else (batch, *samples.shape[1:])
+        chain = self._runner.chain(
+            shape,
+            Supervised,
+            loss=loss,
+            weighted=data.weight is not None,
+            saving=saving,
+            training=training,
+        )
+        chain.load(data, index)
+        return chain
+
+    def train_step(self, data: Data, index: np.ndarray) -> float:
+        """One update from the samples ``index``; a loss that is not finite updates nothing."""
+        optimizer, _ = self._compiled("training")
+        with self._runner.lock:
+            chain = self._step(data, index, saving=True, training=True)
+            loss = chain.evaluate()
+            if not np.isfinite(loss):
+                return loss
+            chain.backward()
+            optimizer.update(self._params, self._grads)
+            for layer in self.layers:
+                layer.version += 1
+            chain.commit()
+            chain.update(self.metrics)
+            return loss
+
+    def test_step(self, data: Data, index: np.ndarray) -> float:
+        """Loss and metrics of the samples ``index``."""
+        with self._runner.lock:
+            chain = self._step(data, index, saving=False, training=False)
+            loss = chain.evaluate()
+            chain.commit()
+            chain.update(self.metrics)
+            return loss
+
+    def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Output for the samples ``index`` of x, which ``prepare_inputs`` returned."""
+        batch = x[index[0] : index[-1] + 1] if _is_range(index) else x[index]
+        with self._runner.lock:
+            timed = time_first(batch, self.layers[0].takes_ids)
+            chain = self._runner.chain(timed.shape, Chain)
+            np.copyto(chain.x, timed)
+            chain.forward()
+            chain.commit()
+            return chain.public_output()
+
+    # -- training and using ---------------------------------------------------------------------------------
+
+    def fit(self, x: Any, y: Any = None, **options: Any) -> History:
+        """Train the model; arguments and result are those of ``fastlstm.training.loop.fit``."""
+        self._compiled("fit")
+        return loop.fit(self, x, y, **options)
+
+    def evaluate(self, x: Any, y: Any = None, **options: Any) -> Any:
+        """Loss and metrics on arrays; see ``fastlstm.training.loop.evaluate``."""
+        self._compiled("evaluate")
+        return loop.evaluate(self, x, y, **options)
+
+    def predict(self, x: Any, **options: Any) -> np.ndarray:
+        """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
+        return loop.predict(self, x, **options)
+
+    def train_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """One update from one batch.
+
+        Returns
+        -------
+        float, list or dict
+            The loss; with metrics a list [loss, *metrics], or a dict where ``return_dict``.
+        """
+        self._compiled("train_on_batch")
+        data = self.prepare(x, y, sample_weight)
+        loss = self.train_step(data, np.arange(len(data.x)))
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of this batch is {loss}; nothing was updated. Lower the learning rate, "
+                "set clipnorm on the optimizer, or check the scale of the data"
+            )
+        return self._results(loss, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics of one batch, as ``train_on_batch`` returns them."""
+        self._compiled("test_on_batch")
+        data = self.prepare(x, y, sample_weight)
+        return self._results(self.test_step(data, np.arange(len(data.x))), return_dict)
+
+    def _results(self, loss: float, as_dict: bool) -> Any:
+        values = {"loss": loss, **{metric.name: metric.result() for metric in self.metrics}}
+        for metric in self.metrics:
+            metric.reset_state()
+        if as_dict:
+            return values
+        return list(values.values()) if self.metrics else loss
+
+    def value_and_grad(
+        self, x: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[float, list[np.ndarray]]:
+        """Loss of a batch and its gradient; updates nothing.
+
+        Dropout is active, as in training; states of stateful layers stay as they are.
+
+        Returns
+        -------
+        loss : float
+        grads : list of ndarray
+            Gradients in the order and shapes of ``get_weights``.
+        """
+        self._compiled("value_and_grad")
+        data = self.prepare(x, y, sample_weight)
+        with self._runner.lock:
+            chain = self._step(data, np.arange(len(data.x)), saving=True, training=True)
+            loss = chain.evaluate()
+            chain.backward()
+            return loss, [grad.copy() for layer in self.layers for grad in layer.grads()]
+
+    def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> np.ndarray:
+        """Output for a batch of arrays.
+
+        Parameters
+        ----------
+        x : array_like
+            Batch first.
+        mask : array_like, optional
+            (batch, time) of booleans for the recurrent layers.
+        training : bool
+            Whether dropout is active.
+        """
+        with self._runner.lock:
+            return np.asarray(self._runner.call(self.prepare_inputs(x), mask=mask, training=training))
+
+    # -- weights and states ---------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights, layer by layer, in Keras' order and shapes."""
+        self._need_weights()
+        return [weight for layer in self.layers for weight in layer.get_weights()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights; nothing changes unless all of them fit."""
+        self._need_weights()
+        counts = [len(layer.weight_names) for layer in self.layers]
+        if len(weights) != sum(counts):
+            raise ValueError(f"the model has {sum(counts)} weights, got {len(weights)}")
+        rest, parts = list(weights), []
+        for layer, count in zip(self.layers, counts, strict=True):
+            parts.append(layer.check_weights(rest[:count]))
+            del rest[:count]
+        with self._runner.lock:
+            for layer, part in zip(self.layers, parts, strict=True):
+                layer.set_weights(part)
+
+    def count_params(self) -> int:
+        """Number of trainable numbers."""
+        self._need_weights()
+        return sum(layer.weight_count for layer in self.layers)
+
+    def _need_weights(self) -> None:
+        if not self.built:
+            raise ValueError(
+                "the model has no weights yet: build it with build((None, time, features)), give "
+                "the first layer an input_shape, or call it on data"
+            )
+
+    @property
+    def stateful(self) -> bool:
+        """Whether any layer carries states from batch to batch."""
+        return any(getattr(layer, "stateful", False) for layer in self.layers)
+
+    def reset_states(self) -> None:
+        """Forget the carried states of all layers."""
+        for layer in self.layers:
+            if hasattr(layer, "reset_states"):
+                layer.reset_states()
+
+    # -- files and text ----------------------------------------------------------------------------------------
+
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the model, its weights and the optimizer's state to one file.
+
+        The file is in the safetensors format, whatever its name; an interrupted save leaves the
+        old file as it was.
+        """
+        self._need_weights()
+        saving.save_model(self, filepath, overwrite=overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights alone."""
+        self._need_weights()
+        saving.save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath: Any) -> None:
+        """Read weights that ``save_weights`` or ``save`` wrote for the same layers."""
+        self._need_weights()
+        saving.load_weights(self, filepath)
+
+    def get_config(self) -> dict[str, Any]:
+        """Names, input shape and layers, as plain values."""
+        return {
+            "name": self.name,
+            "input_shape": None if self._sample_shape is None else list(self._sample_shape),
+            "layers": [
+                {"class_name": type(layer).__name__, "config": layer.get_config()}
+                for layer in self.layers
+            ],
+        }
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of the layers, their output shapes and numbers of weights."""
+        for line in summary_lines(self):
+            print_fn(line)
+
+    def __repr__(self) -> str:
+        return f"<Sequential name={self.name!r}, {len(self.layers)} layers>"
+
+
+def _is_range(index: np.ndarray) -> bool:
+    return bool(index[-1] - index[0] + 1 == index.size)

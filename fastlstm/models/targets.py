@@ -1,0 +1,84 @@
+"""Targets brought into the form that the loss reads, or a word on why they do not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlstm.layers.base import Layer
+from fastlstm.losses import BinaryCrossentropy, Loss
+from fastlstm.utils import numeric_array
+from fastlstm.validation import as_floats, as_ids
+
+
+def prepare_targets(
+    loss: Loss,
+    y: Any,
+    output_shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    layers: list[Layer],
+) -> np.ndarray:
+    """Targets (N, C) or (N, T, C), or class ids (N,) or (N, T), for outputs of ``output_shape``."""
+    if y is None:
+        raise ValueError("targets are missing: expected y beside x")
+    array = numeric_array("y", y)
+    classes = output_shape[-1]
+    if array.ndim == 0 or array.shape[0] != output_shape[0]:
+        count = array.shape[0] if array.ndim else "no"
+        raise ValueError(f"x has {output_shape[0]} samples and y has {count}; they must be as many")
+    wanted = output_shape[:-1] if loss.sparse else output_shape
+    fitted = _fitted(array, wanted, sparse=loss.sparse)
+    if fitted is None:
+        raise ValueError(_mismatch(loss, array.shape, output_shape, wanted, input_shape))
+    if loss.sparse:
+        return as_ids(fitted, classes, "y")
+    targets = as_floats(fitted, layers[0].dtype.name, "y")
+    if isinstance(loss, BinaryCrossentropy) and (targets.min() < 0 or targets.max() > 1):
+        raise ValueError(
+            f"{loss.name} expects targets from 0 to 1, got values from {targets.min():g} to "
+            f"{targets.max():g}"
+        )
+    return targets
+
+
+def _fitted(array: np.ndarray, wanted: tuple[int, ...], *, sparse: bool) -> np.ndarray | None:
+    """The array with a last axis of 1 added or taken away where that makes it fit."""
+    if array.shape == wanted:
+        return array
+    if sparse and array.shape == (*wanted, 1):
+        return array[..., 0]
+    if not sparse and wanted[-1] == 1 and array.shape == wanted[:-1]:
+        return array[..., None]
+    return None
+
+
+def _mismatch(
+    loss: Loss,
+    given: tuple[int, ...],
+    output: tuple[int, ...],
+    wanted: tuple[int, ...],
+    inputs: tuple[int, ...],
+) -> str:
+    text = f"y has shape {given}, but the model gives {output}"
+    if len(given) > len(wanted) and given[1] == inputs[1]:
+        return (
+            f"{text}: either let the last recurrent layer return every step with "
+            "return_sequences=True, or give one target per sequence, for instance y[:, -1]"
+        )
+    if len(given) < len(wanted) and given == wanted[:1] + wanted[2:]:
+        return (
+            f"{text}: either give a target for every step, or let the last recurrent layer "
+            "return the last step only with return_sequences=False"
+        )
+    if not loss.sparse and given == output[:-1]:
+        return (
+            f"{text}: these look like class ids, for which the loss is "
+            "'sparse_categorical_crossentropy'; or make them one-hot"
+        )
+    if loss.sparse and given == output:
+        return (
+            f"{text}: these look like one-hot targets, for which the loss is "
+            "'categorical_crossentropy'; {loss.name} expects class ids of shape {wanted}"
+        ).format(loss=loss, wanted=wanted)
+    return f"{text}; {loss.name} expects y of shape {wanted}"

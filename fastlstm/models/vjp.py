@@ -1,0 +1,110 @@
+"""Vector-Jacobian products of any layer or model, for people who write their own loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastlstm.layers.base import Layer
+from fastlstm.layers.chain import Chain, as_mask, run, time_first
+from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.memory import Arena
+from fastlstm.models.sequential import Sequential
+from fastlstm.validation import as_floats
+
+Pullback = Callable[..., tuple[Any, list[np.ndarray], list[np.ndarray]]]
+
+
+def vjp(
+    layer: Layer | Sequential, x: Any, initial_state: Any = None, mask: Any = None
+) -> tuple[Any, Pullback]:
+    """Outputs of a layer or model, and the function that pulls gradients back through it.
+
+    Parameters
+    ----------
+    layer : Layer or Sequential
+        Built on first use. Dropout is not active.
+    x : array_like
+        Input, batch first.
+    initial_state : list of array_like, optional
+        States of a recurrent layer before the first step, each (batch, units).
+    mask : array_like, optional
+        (batch, time) of booleans.
+
+    Returns
+    -------
+    outputs : ndarray or list
+        What calling the layer returns.
+    pullback : callable
+        ``d_x, d_states, d_weights = pullback(*d_outputs)`` with a gradient for each output:
+        d_x has the shape of x (None for ids), d_states is a list like ``initial_state``, d_weights
+        a list like ``get_weights``. It may be called several times.
+    """
+    layers = layer.layers if isinstance(layer, Sequential) else [layer]
+    if isinstance(layer, Sequential):
+        samples = layer.prepare_inputs(x)
+    else:
+        samples = layer.runner.build_for(x)
+    return _Linearized(layers, samples, initial_state, mask).outputs_and_pullback()
+
+
+class _Linearized:
+    """One forward pass with its tape, in an arena of its own."""
+
+    def __init__(self, layers: list[Layer], samples: np.ndarray, states: Any, mask: Any) -> None:
+        self.layers = layers
+        self.ids = layers[0].takes_ids
+        self.x = time_first(samples, self.ids).copy()
+        self.states = states
+        self.mask = None if mask is None else as_mask(mask, samples.shape[:2])
+        self.chain, _ = Arena().lay_out(
+            lambda plan: Chain(
+                layers,
+                self.x.shape,
+                plan,
+                saving=True,
+                masked=mask is not None,
+                input_gradient=not self.ids,
+            )
+        )
+        self.consumed = False
+
+    def outputs_and_pullback(self) -> tuple[Any, Pullback]:
+        outputs = run(self.chain, self.x, self.mask, self.states, commit=False)
+        self.shapes = [out.shape for out in (outputs if isinstance(outputs, list) else [outputs])]
+        return outputs, self.pull
+
+    def pull(self, *d_outputs: Any) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
+        """Gradients of x, of the initial states and of the weights."""
+        if len(d_outputs) == 1 and isinstance(d_outputs[0], (list, tuple)):
+            d_outputs = tuple(d_outputs[0])
+        if len(d_outputs) != len(self.shapes):
+            raise ValueError(
+                f"pullback expects {len(self.shapes)} gradients, one for each output, "
+                f"got {len(d_outputs)}"
+            )
+        dtype = self.layers[0].dtype.name
+        checked = []
+        for number, (d_out, shape) in enumerate(zip(d_outputs, self.shapes, strict=True)):
+            value = as_floats(d_out, dtype, f"gradient {number}")
+            if value.shape != shape:
+                raise ValueError(f"gradient {number} expects shape {shape}, got {value.shape}")
+            checked.append(value)
+        if self.consumed:  # backward works in the memory of the tape
+            run(self.chain, self.x, self.mask, self.states, commit=False)
+        self.consumed = True
+        return self._pull(checked)
+
+    def _pull(self, d_outputs: list[np.ndarray]) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
+        chain = self.chain
+        first, last = chain.ops[0], chain.ops[-1]
+        np.copyto(chain.d_y, time_first(d_outputs[0], ids=False))
+        if isinstance(last, RecurrentOp):
+            last.d_final = d_outputs[1:] or None
+        chain.backward()
+        d_x = None if chain.d_x is None else time_first(chain.d_x, ids=False).copy()
+        d_states = first.initial_gradients() if isinstance(first, RecurrentOp) else []
+        d_weights = [grad.copy() for layer in self.layers for grad in layer.grads()]
+        return d_x, d_states, d_weights

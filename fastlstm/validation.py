@@ -1,0 +1,63 @@
+"""Checks at the boundary: kernels cannot fail, so what reaches them is already right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlstm.utils import numeric_array
+
+
+def as_floats(values: Any, dtype: str, what: str) -> np.ndarray:
+    """A C-contiguous array of finite ``dtype`` numbers."""
+    array = numeric_array(what, values)
+    converted = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype.kind == "f" and not all_finite(converted):
+        place = first_not_finite(converted)
+        raise ValueError(
+            f"{what} has {converted[place]} at index {[int(i) for i in place]}; expected finite "
+            "numbers: fill or drop what is missing first, for instance with np.nan_to_num"
+        )
+    return converted
+
+
+def as_ids(values: Any, limit: int, what: str) -> np.ndarray:
+    """A C-contiguous int32 array of ids from 0 to ``limit`` - 1."""
+    array = numeric_array(what, values)
+    if array.dtype.kind == "f":
+        if not np.array_equal(array, np.trunc(array)):
+            raise TypeError(f"{what} expects whole-number ids, got fractions ({array.dtype})")
+    elif array.dtype.kind == "b":
+        raise TypeError(f"{what} expects integer ids, got booleans")
+    if array.size:
+        low, high = array.min(), array.max()
+        if low < 0 or high >= limit:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"{what} expects ids from 0 to {limit - 1}, got {int(wrong)}; enlarge the table "
+                "(the first argument of Embedding, or the units of the last layer) or map "
+                "unknown ids into it"
+            )
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite, without an array of answers as large as the data."""
+    flat = array.reshape(-1)
+    return all(
+        bool(np.isfinite(flat[start : start + 65536]).all())
+        for start in range(0, flat.size, 65536)
+    )
+
+
+def first_not_finite(array: np.ndarray) -> tuple[np.intp, ...]:
+    """Index of the first NaN or infinity."""
+    return np.unravel_index(int(np.argmax(~np.isfinite(array))), array.shape)
+
+
+def whole_number(value: Any, what: str, least: int = 1) -> int:
+    """``value`` as an int of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{what} expects a whole number of at least {least}, got {value!r}")
+    return int(value)

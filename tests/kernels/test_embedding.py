@@ -1,0 +1,38 @@
+"""Embedding look-up and its gradient against the obvious loop, for any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastlstm.kernels import embedding
+from fastlstm.kernels.parallel import set_num_threads
+from tests.reference import embedding as reference
+
+LAUNCH = 1e9
+
+
+@pytest.mark.parametrize("depth", [1, 3, 17, 128])
+def test_look_up_and_gradient(depth, rng):
+    ids = rng.integers(0, 11, 100).astype(np.int32)  # each row many times
+    table = rng.standard_normal((12, depth)).astype(np.float32)
+    d_out = rng.standard_normal((100, depth)).astype(np.float32)
+    tables = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        out = np.full((100, depth), np.nan, np.float32)
+        embedding.look_up(out, ids, table, work=LAUNCH)
+        np.testing.assert_array_equal(out, reference.forward(ids, table))
+        d_table = np.zeros_like(table)
+        embedding.add_rows(d_table, d_out, ids, work=LAUNCH)
+        tables.append(d_table)
+    np.testing.assert_allclose(tables[0], reference.backward(ids, table, d_out), atol=1e-5)
+    np.testing.assert_array_equal(tables[0][11], 0)  # no id 11
+    np.testing.assert_array_equal(tables[1], tables[0])
+    np.testing.assert_array_equal(tables[2], tables[0])
+
+
+def test_clear_rows_clears_those_rows_and_no_other():
+    table = np.ones((6, 3), np.float32)
+    embedding.clear_rows(table, np.array([1, 4, 1, 5], np.int32), 3)
+    np.testing.assert_array_equal(table[:, 0], [1, 0, 1, 1, 0, 1])

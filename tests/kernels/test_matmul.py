@@ -1,0 +1,168 @@
+"""Packing and the three matrix products, against NumPy in float64, for any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastlstm.cells.lstm import LSTMCell
+from fastlstm.kernels import matmul
+from fastlstm.kernels.activations import Linear, Tanh
+from fastlstm.kernels.cell import PLAIN, panel_units
+from fastlstm.kernels.parallel import set_num_threads
+
+LAUNCH = 1e9  # work that is always shared between the threads
+THREADS = 3
+
+# M, K, N: one, sizes that do not divide a tile or a block, and more than one block of each.
+SHAPES = [(1, 1, 1), (2, 3, 5), (5, 33, 7), (13, 17, 50), (65, 300, 33), (301, 5, 130), (3, 700, 9)]
+
+
+def _pack(matrix, blocks=1):
+    width = panel_units(blocks, matrix.itemsize)
+    panels = -(-matrix.shape[1] // blocks // width)
+    packed = np.full((panels, matrix.shape[0], blocks * width), np.nan, matrix.dtype)
+    matmul.pack(packed, matrix, blocks, width, work=LAUNCH)
+    return packed
+
+
+def _multiply(activation, a, b, bias):
+    packed = _pack(b)
+    out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
+    scratch = np.full((THREADS, matmul.ROW_BLOCK * packed.shape[2]), np.nan, a.dtype)
+    depth = a.shape[1]
+    matmul.multiply(activation, out, scratch, a, depth, 0, 1, depth, packed, bias, work=LAUNCH)
+    return out
+
+
+def _multiply_transposed(layout, a, b, ones):
+    """[a, ones]ᵀ·b, with b as it is, or packed where the layout has blocks."""
+    rows, depth = a.shape
+    packed = layout.blocks > 1
+    width = panel_units(layout.blocks, a.itemsize)
+    panels = -(-b.shape[1] // layout.blocks // width)
+    columns = layout.blocks * width
+    d = np.full((depth + ones, b.shape[1]), np.nan, a.dtype)
+    partial = np.full((panels, depth + ones, columns), np.nan, a.dtype)
+    room = matmul.SUM_BLOCK * (depth + ones + matmul.A_PADDING)
+    packed_a = np.full((THREADS, room), np.nan, a.dtype)
+    packed_b = np.full((THREADS, 0 if packed else matmul.SUM_BLOCK * columns), np.nan, a.dtype)
+    given = _pack(b, layout.blocks) if packed else b
+    matmul.multiply_transposed(
+        layout, d, partial, packed_a, packed_b, a, given, ones, packed, work=LAUNCH
+    )
+    return d
+
+
+def _close(got, exact, depth):
+    limit = 8 * np.sqrt(depth) * np.finfo(got.dtype).eps
+    np.testing.assert_allclose(got, exact, rtol=limit, atol=limit)
+
+
+def _normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+# Each combination is compiled for seconds, so not all of them.
+@pytest.fixture(params=[(np.float32, 1), (np.float32, 3), (np.float64, 1)], ids=str)
+def dtype(request):
+    """The elements' type, with the number of threads set."""
+    chosen, threads = request.param
+    set_num_threads(threads)
+    return chosen
+
+
+@pytest.mark.parametrize("total", [0, 1, 2, 7, 100])
+@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+def test_shares_cover_everything_once(total, parts):
+    shares = [matmul.share.py_func(total, part, parts) for part in range(parts)]
+    assert [i for first, last in shares for i in range(first, last)] == list(range(total))
+    sizes = [last - first for first, last in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_pack_groups_the_blocks_of_the_same_units(blocks, rng):
+    units, depth = 21, 3
+    matrix = _normal(rng, np.float32, depth, blocks * units)
+    packed = _pack(matrix, blocks)
+    width = panel_units(blocks, 4)
+    for p in range(len(packed)):
+        for g in range(blocks):
+            for u in range(width):
+                unit = p * width + u
+                expected = matrix[:, g * units + unit] if unit < units else np.zeros(depth)
+                np.testing.assert_array_equal(packed[p, :, g * width + u], expected)
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_pack_transposed_runs_over_columns_in_panel_order(blocks, rng):
+    """Its product with a packed row is the product with the rows of the matrix."""
+    units, rows = 21, 37
+    matrix = _normal(rng, np.float64, rows, blocks * units)
+    line = _normal(rng, np.float64, 1, blocks * units)
+    width, columns = panel_units(blocks, 8), panel_units(1, 8)
+    panels = -(-units // width)
+    packed = np.full((-(-rows // columns), panels * blocks * width, columns), np.nan)
+    matmul.pack_transposed(packed, matrix, blocks, width, work=0)
+    a = _pack(line, blocks).reshape(-1)
+    got = np.einsum("k,qkn->qn", a, packed).ravel()
+    np.testing.assert_allclose(got[:rows], (line @ matrix.T)[0], atol=1e-12)
+    np.testing.assert_array_equal(got[rows:], 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_multiply(shape, dtype, rng):
+    m, k, n = shape
+    a, b, bias = _normal(rng, dtype, m, k), _normal(rng, dtype, k, n), _normal(rng, dtype, n)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    _close(_multiply(Linear(), a, b, bias), exact + bias, k)
+    _close(_multiply(Linear(), a, b, np.zeros(0, dtype)), exact, k)
+
+
+def test_multiply_applies_the_activation(rng):
+    set_num_threads(1)
+    a, b, bias = (_normal(rng, np.float64, *shape) for shape in ((5, 3), (3, 9), (9,)))
+    got = _multiply(Tanh(), a, b, bias)
+    np.testing.assert_allclose(got, np.tanh(a @ b + bias), rtol=1e-14)
+
+
+@pytest.mark.parametrize("layout", [PLAIN, LSTMCell()], ids=["plain", "gates"])
+@pytest.mark.parametrize("ones", [0, 1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_multiply_transposed(shape, ones, layout, dtype, rng):
+    rows, depth, units = shape[1], shape[0], shape[2]  # more than one block of rows for K = 300
+    a, b = _normal(rng, dtype, rows, depth), _normal(rng, dtype, rows, layout.blocks * units)
+    got = _multiply_transposed(layout, a, b, ones)
+    with_ones = np.concatenate([a, np.ones((rows, ones))], axis=1, dtype=np.float64)
+    _close(got, with_ones.T @ b.astype(np.float64), rows)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bits_do_not_depend_on_the_threads(shape, rng):
+    m, k, n = shape
+    a, b, bias = (_normal(rng, np.float32, *s) for s in ((m, k), (k, n), (n,)))
+    left, right = _normal(rng, np.float32, k, m), _normal(rng, np.float32, k, n)
+    results = []
+    for count in (1, 2, 3):
+        set_num_threads(count)
+        product = _multiply(Linear(), a, b, bias)
+        results.append([product, _multiply_transposed(PLAIN, left, right, 1)])
+    for other in results[1:]:
+        for got, expected in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_a_row_has_the_same_bits_in_any_batch(rng):
+    a, b, bias = (_normal(rng, np.float32, *s) for s in ((101, 300), (300, 70), (70,)))
+    whole = _multiply(Linear(), a, b, bias)
+    for r in range(0, 101, 7):
+        np.testing.assert_array_equal(_multiply(Linear(), a[r : r + 1], b, bias), whole[r : r + 1])
+
+
+def test_denormals_do_not_appear(rng):
+    """Products below the smallest normal number count as zero, whatever the order of work."""
+    set_num_threads(1)
+    a = np.full((4, 8), 1e-25, np.float32)
+    b = np.full((8, 4), 1e-15, np.float32)
+    np.testing.assert_array_equal(_multiply(Linear(), a, b, np.zeros(0, np.float32)), 0)
