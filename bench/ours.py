@@ -28,7 +28,7 @@ def prepare(threads: int) -> str:
 def build(row: Row, carried: bool = False) -> Sequential:
     """The compiled model of a row, with the weights that every framework gets."""
     shape = (row.steps,) if row.vocabulary else (row.steps, row.features)
-    model = Sequential([Input(batch_shape=(row.batch, *shape))])
+    model = Sequential([Input(shape, batch_size=row.batch)])
     if row.vocabulary:
         model.add(Embedding(row.vocabulary, row.features))
     for index, units in enumerate(row.units):

@@ -1,6 +1,7 @@
 """Recurrent networks on multicore CPUs: trained and run by Numba kernels, in Keras' words."""
 
 from fastlstm import (
+    callbacks,
     config,
     initializers,
     layers,

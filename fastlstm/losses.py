@@ -370,9 +370,7 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> float:
         """Value and gradient; see ``Loss.compute``."""
         kernel = crossentropy.sparse_logits if from_logits else crossentropy.sparse_probabilities
-        return kernel(
-            d_pred, row_loss, y_true, y_pred, weights, work=_ENTROPY_WORK * y_pred.size
-        )
+        return kernel(d_pred, row_loss, y_true, y_pred, weights, work=_ENTROPY_WORK * y_pred.size)
 
     def prepare_targets(
         self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike

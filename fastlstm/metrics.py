@@ -215,9 +215,7 @@ class CategoricalAccuracy(Metric):
         self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
     ) -> float:
         _need_columns(self.name, y_true, y_pred)
-        return kernels.categorical_accuracy(
-            row, y_true, y_pred, weights, work=_WORK * y_pred.size
-        )
+        return kernels.categorical_accuracy(row, y_true, y_pred, weights, work=_WORK * y_pred.size)
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -306,9 +304,7 @@ class RootMeanSquaredError(MeanSquaredError):
         return math.sqrt(mean) if mean >= 0.0 else math.nan
 
 
-def _same_shape(
-    name: str, true: Array, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
+def _same_shape(name: str, true: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if true.ndim == len(shape) - 1 and shape[-1] == 1:
         true = true[..., np.newaxis]
     if true.shape != shape:

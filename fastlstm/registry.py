@@ -60,12 +60,10 @@ def find(kind: str, name: str, table: Mapping[str, T]) -> T:
     if name in table:
         return table[name]
     listed = ", ".join(sorted({snake_case(known) for known in table}))
-    raise ValueError(
-        f"unknown {kind} {name!r}.{suggestion(name, table)} Known names: {listed}"
-    )
+    raise ValueError(f"unknown {kind} {name!r}.{suggestion(name, table)} Known names: {listed}")
 
 
-def resolve(kind: str, identifier: Any, base: type[T], table: Mapping[str, type[T]]) -> T:
+def resolve(kind: str, identifier: Any, base: Any, table: Mapping[str, type[T]]) -> T:
     """Turn whatever names an object into an instance of ``base``.
 
     Parameters
@@ -76,7 +74,7 @@ def resolve(kind: str, identifier: Any, base: type[T], table: Mapping[str, type[
         An instance or a subclass of ``base``, a name in ``table``, or a configuration
         ``{"class_name": ..., "config": {...}}`` as ``serialize`` makes it.
     base : type
-        Class that the result must have.
+        Class of the result; may be abstract.
     table : Mapping[str, type]
         All names that are known.
 

@@ -40,7 +40,7 @@ def set_random_seed(seed: int) -> None:
             f"set_random_seed expects a whole number from 0 to {_SEEDS - 1}, got {seed!r}"
         )
     random.seed(number)
-    np.random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 - for scripts that use it
     _rng = np.random.default_rng(number)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastlstm.kernels.activations import Tanh, activate, derivative
+from fastlstm.kernels.activations import TANH, activate, derivative
 from fastlstm.kernels.simd import zero_like
 from fastlstm.kernels.static import Static
 
@@ -18,7 +18,7 @@ from fastlstm.kernels.static import Static
 class RNNCell(Static):
     """One block, one state; the activation is a type from ``kernels.activations``."""
 
-    activation: Static = Tanh()
+    activation: Static = TANH
 
     blocks = 1
     states = 1

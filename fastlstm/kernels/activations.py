@@ -48,6 +48,9 @@ class Tanh(Static):
         return 1.0 - y * y
 
 
+TANH = Tanh()
+
+
 @dataclass(frozen=True)
 class Sigmoid(Static):
     """y = 1 / (1 + exp(-x))."""

@@ -1,7 +1,8 @@
 """What the driver asks of a cell, resolved by the cell's type.
 
-A cell is a frozen dataclass derived from ``Static``; its fields are its options. It declares how many blocks of pre-activations and how many states it has (the first state
-is the output h), and two methods on vectors of neighbouring units:
+A cell is a frozen dataclass derived from ``Static``; its fields are its options. It declares how
+many blocks of pre-activations and how many states it has (the first state is the output h), and
+two methods on vectors of neighbouring units:
 
     blocks = 4
     states = 2
@@ -19,7 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from fastlstm.kernels.host import HOST
@@ -98,7 +100,7 @@ def _cell_backward(cell, blocks, before, after, d_after):
     )
 
 
-# -- tuples of vectors, to and from memory ------------------------------------------------------
+# -- tuples of vectors, to and from memory ---------------------------------------------------
 
 
 def _step(builder, pointer, at, stride, index):

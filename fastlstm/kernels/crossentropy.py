@@ -70,7 +70,7 @@ def _fill_row(x, at, n, value):
         store_first(fill(x, value), x, at + j, min(step, n - j))
 
 
-# -- class ids --------------------------------------------------------------------------------
+# -- class ids -------------------------------------------------------------------------------
 
 
 @kernel
@@ -136,7 +136,7 @@ def _valid(label, classes):
     return label if 0 <= label < classes else -1
 
 
-# -- target probabilities ---------------------------------------------------------------------
+# -- target probabilities --------------------------------------------------------------------
 
 
 @kernel

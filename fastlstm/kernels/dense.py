@@ -7,8 +7,8 @@ from numba import prange
 
 from fastlstm.kernels.activations import activate, derivative
 from fastlstm.kernels.jit import body, kernel
-from fastlstm.kernels.matmul import share
 from fastlstm.kernels.math import exp
+from fastlstm.kernels.matmul import share
 from fastlstm.kernels.simd import (
     fill,
     flush_denormals,

@@ -42,7 +42,7 @@ EPSILON = 1e-7
 _ARTANH_TERMS = 17
 
 
-# -- equations on vectors: option is the loss's one parameter, or 0 ------------------------------
+# -- equations on vectors: option is the loss's one parameter, or 0 --------------------------
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba.core import types
+from numba import types
 from numba.extending import overload
 
 from fastlstm.kernels.jit import INLINE, inline

@@ -34,7 +34,7 @@ def _share_vectors(size, step, i, parts):
     return first * step, min(last * step, size)
 
 
-# -- Adam -------------------------------------------------------------------------------------
+# -- Adam ------------------------------------------------------------------------------------
 
 
 @kernel
@@ -86,7 +86,7 @@ def _adam_equations(p, m, v, g, alpha, rate_1, rate_2, epsilon):
     return p - m * alpha / (square_root(v) + epsilon), m, v
 
 
-# -- stochastic gradient descent --------------------------------------------------------------
+# -- stochastic gradient descent -------------------------------------------------------------
 
 
 @kernel
@@ -121,7 +121,7 @@ def _sgd(params, velocity, grads, learning_rate, momentum, nesterov, i, threads)
     restore_denormals(mode)
 
 
-# -- clipping ---------------------------------------------------------------------------------
+# -- clipping --------------------------------------------------------------------------------
 
 
 @kernel

@@ -21,7 +21,6 @@ import numpy as np
 from numba import prange
 
 from fastlstm.kernels.cell import (
-    PANEL_VECTORS,
     add_to_first,
     block_count,
     cell_backward,

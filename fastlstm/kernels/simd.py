@@ -8,9 +8,11 @@ depend on its position, and a partial vector gives the same bits as a full one.
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
@@ -21,7 +23,7 @@ from fastlstm.kernels.jit import INLINE
 class Vector(types.Type):
     """Type of a register that holds ``lanes`` elements of ``dtype``."""
 
-    def __init__(self, dtype: types.Type) -> None:
+    def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         self.lanes = HOST.lanes(dtype.bitwidth)
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
@@ -80,7 +82,7 @@ def data_pointer(context, builder, array_type, array):
     return context.make_array(array_type)(context, builder, array).data
 
 
-# -- operators ------------------------------------------------------------------------------
+# -- operators -------------------------------------------------------------------------------
 
 _ARITHMETIC = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul",
                operator.truediv: "fdiv"}
@@ -144,7 +146,7 @@ def _lower_negate(context, builder, sig, args):
     return builder.fneg(args[0])
 
 
-# -- lane by lane -----------------------------------------------------------------------------
+# -- lane by lane ----------------------------------------------------------------------------
 
 
 def _unary(name):
@@ -258,7 +260,7 @@ class _Bits:
         return ir.Constant(self.type, [value] * self.type.count)
 
 
-# -- memory -----------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------
 
 
 def _element(builder, pointer, offset):
@@ -389,7 +391,7 @@ def sum_lanes(typingctx, x):
     return x.dtype(x), codegen
 
 
-# -- sizes ------------------------------------------------------------------------------------
+# -- sizes -----------------------------------------------------------------------------------
 
 
 def lanes(array):  # pragma: no cover
@@ -403,7 +405,7 @@ def _lanes(array):
     return lambda array: count
 
 
-# -- denormals --------------------------------------------------------------------------------
+# -- denormals -------------------------------------------------------------------------------
 
 _FLUSH_BOTH = 0x8040  # flush-to-zero and denormals-are-zero in x86's MXCSR
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import cache
 
 from llvmlite import ir
-from numba.core import types
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba import types
 from numba.core.imputils import lower_constant
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import (
     NativeValue,
     lower_getattr_generic,

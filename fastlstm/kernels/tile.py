@@ -8,7 +8,7 @@ its own row of A alone.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
 from fastlstm.kernels.cell import panel_vectors
@@ -27,8 +27,9 @@ _I64 = ir.IntType(64)
 
 @intrinsic
 def multiply_panel(
-    typingctx, layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at, rows, segs, seg_k
-):
+    typingctx, layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at,
+    rows, segs, seg_k,
+):  # fmt: skip
     """C += A·P for one panel of ``layout``, whose ``columns`` are its vectors' lanes.
 
     C[r] starts at ``c_at + r * c_row`` and is ``columns`` long. A[r, s·seg_k + k] stands at

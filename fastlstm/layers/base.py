@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -42,8 +42,8 @@ class Layer(ABC):
     """
 
     # Names of constructor arguments that rebuild the layer; subclasses add theirs.
-    config_names: tuple[str, ...] = ()
-    takes_ids = False
+    config_names: ClassVar[tuple[str, ...]] = ()
+    takes_ids: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -78,13 +78,15 @@ class Layer(ABC):
         """Shape of one output sample."""
 
     @abstractmethod
-    def bind(self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool) -> Op:
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> Op:
         """Lay out a computation on ``x``, (T, B, F), (B, F) or ids.
 
         ``saving`` keeps what backward needs; ``training`` turns dropout on.
         """
 
-    # -- weights -------------------------------------------------------------------------------
+    # -- weights ------------------------------------------------------------------------------
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the weights for samples of ``input_shape`` (without the batch)."""
@@ -197,7 +199,7 @@ class Layer(ABC):
         """Views of the gradients, in the order of ``get_weights``."""
         return self._values(self.flat_grads)
 
-    # -- configuration ---------------------------------------------------------------------------
+    # -- configuration ------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""

@@ -22,7 +22,7 @@ class Recurrent(Layer):
     """What all recurrent layers share; ``cell`` is what sets them apart."""
 
     cell: Any
-    config_names: tuple[str, ...] = (
+    config_names: ClassVar[tuple[str, ...]] = (
         "units",
         "use_bias",
         "kernel_initializer",
@@ -101,7 +101,7 @@ class Recurrent(Layer):
     ) -> RecurrentOp:
         return RecurrentOp(self, x, mask, plan, saving=saving)
 
-    # -- weights as the kernels want them ---------------------------------------------------------
+    # -- weights as the kernels want them -----------------------------------------------------
 
     def _place(self) -> None:
         blocks = self.cell.blocks
@@ -110,7 +110,7 @@ class Recurrent(Layer):
         bias = self.param("bias") if self.use_bias else np.zeros(blocks * self.units, self.dtype)
         self.packed_bias = PackedGates(bias.reshape(1, -1), blocks)
 
-    # -- states -----------------------------------------------------------------------------------
+    # -- states -------------------------------------------------------------------------------
 
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
@@ -315,4 +315,5 @@ class SimpleRNN(Recurrent):
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("batch" if n == 0 and s is None else str(s) for n, s in enumerate(shape)) + ")"
+    batch = "batch" if shape[0] is None else str(shape[0])
+    return f"({', '.join([batch, *map(str, shape[1:])])})"

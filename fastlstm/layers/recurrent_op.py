@@ -52,7 +52,7 @@ class RecurrentOp(Op):
         self.initial_state: list[np.ndarray] | None = None
         self.d_final: list[np.ndarray] | None = None
 
-    # -- forward ----------------------------------------------------------------------------------
+    # -- forward ------------------------------------------------------------------------------
 
     def forward(self) -> None:
         self._start()
@@ -100,7 +100,7 @@ class RecurrentOp(Op):
             return None
         return [self.last_h.copy(), *self._unpacked(self.last_carry)]
 
-    # -- backward ---------------------------------------------------------------------------------
+    # -- backward -----------------------------------------------------------------------------
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         layer, dtype = self.layer, self.layer.dtype

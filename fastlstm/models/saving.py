@@ -47,7 +47,7 @@ class ModelFileError(ValueError):
     """The file is damaged, or not a model of this library."""
 
 
-# -- writing ------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------
 
 
 def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
@@ -125,7 +125,7 @@ def _mode_for(path: Path) -> int:
     return 0o666 & ~mask
 
 
-# -- reading ------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------
 
 
 def load_model(filepath: Any, compile: bool = True) -> Sequential:
@@ -222,8 +222,8 @@ def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         metadata = header.pop("__metadata__")
         if metadata["format"] != _FORMAT:
             raise ModelFileError(
-                f"{path} has format {metadata['format']!r}, expected {_FORMAT!r}: it was written by "
-                "another version"
+                f"{path} has format {metadata['format']!r}, expected {_FORMAT!r}: it was written "
+                "by another version"
             )
         config = json.loads(metadata["config"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

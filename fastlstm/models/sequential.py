@@ -9,14 +9,14 @@ import numpy as np
 
 from fastlstm import losses, optimizers
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, Runner, time_first
+from fastlstm.layers.chain import Chain, Runner, has_time, time_first
 from fastlstm.layers.input import Input
-from fastlstm.models import saving
-from fastlstm.models.summary import summary_lines
-from fastlstm.models.supervised import Supervised
 from fastlstm.losses import prepare_weights
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
+from fastlstm.models import saving
+from fastlstm.models.summary import summary_lines
+from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import prepare_targets
 from fastlstm.training import loop
 from fastlstm.training.data import Data
@@ -60,7 +60,7 @@ class Sequential:
         for layer in layers or []:
             self.add(layer)
 
-    # -- building -----------------------------------------------------------------------------------
+    # -- building -----------------------------------------------------------------------------
 
     def add(self, layer: Layer | Input) -> None:
         """Put a layer, or at the very start an ``Input``, on top."""
@@ -115,9 +115,8 @@ class Sequential:
         input_shape : tuple of int or None
             Shape of the input with the batch in front, such as (None, 10, 3).
         """
-        if input_shape is not None:
-            if self._sample_shape is None:
-                self._sample_shape = tuple(input_shape)[1:]
+        if input_shape is not None and self._sample_shape is None:
+            self._sample_shape = tuple(input_shape)[1:]
         if self._sample_shape is None:
             raise ValueError(
                 "build needs the input's shape: build((None, time, features)), or input_shape on "
@@ -196,7 +195,7 @@ class Sequential:
             f"no layer is named {name!r}; the layers are {[layer.name for layer in self.layers]}"
         )
 
-    # -- compiling -------------------------------------------------------------------------------------
+    # -- compiling ----------------------------------------------------------------------------
 
     def compile(
         self,
@@ -235,7 +234,7 @@ class Sequential:
             )
         return self.optimizer, self.loss
 
-    # -- what the training loop asks for ------------------------------------------------------------------
+    # -- what the training loop asks for ------------------------------------------------------
 
     def prepare_inputs(self, x: Any) -> np.ndarray:
         """Validated, contiguous samples; builds the model where that was not done."""
@@ -260,11 +259,9 @@ class Sequential:
 
     def _step(self, data: Data, index: np.ndarray, *, saving: bool, training: bool) -> Supervised:
         _, loss = self._compiled("training")
-        samples = data.x
-        ids = self.layers[0].takes_ids
-        timed = time_first(samples, ids).ndim == (2 if ids else 3)
-        batch = int(index.size)
-        shape = (samples.shape[1], batch, *samples.shape[2:]) if timed else (batch, *samples.shape[1:])
+        sample, batch = data.x.shape[1:], int(index.size)
+        timed = has_time(data.x.ndim, self.layers[0].takes_ids)
+        shape = (sample[0], batch, *sample[1:]) if timed else (batch, *sample)
         chain = self._runner.chain(
             shape,
             Supervised,
@@ -312,21 +309,73 @@ class Sequential:
             chain.commit()
             return chain.public_output()
 
-    # -- training and using ---------------------------------------------------------------------------------
+    # -- training and using -------------------------------------------------------------------
 
-    def fit(self, x: Any, y: Any = None, **options: Any) -> History:
-        """Train the model; arguments and result are those of ``fastlstm.training.loop.fit``."""
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        **options: Any,
+    ) -> History:
+        """Train the model; see ``fastlstm.training.loop.fit`` for all arguments.
+
+        Returns
+        -------
+        History
+            ``history.history`` has a list for the loss and each metric, one value an epoch.
+        """
         self._compiled("fit")
-        return loop.fit(self, x, y, **options)
+        return loop.fit(
+            self,
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            **options,
+        )
 
-    def evaluate(self, x: Any, y: Any = None, **options: Any) -> Any:
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = 32,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        **options: Any,
+    ) -> Any:
         """Loss and metrics on arrays; see ``fastlstm.training.loop.evaluate``."""
         self._compiled("evaluate")
-        return loop.evaluate(self, x, y, **options)
+        return loop.evaluate(
+            self,
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            **options,
+        )
 
-    def predict(self, x: Any, **options: Any) -> np.ndarray:
+    def predict(
+        self, x: Any, batch_size: int | None = 32, verbose: int | str = "auto", **options: Any
+    ) -> np.ndarray:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
-        return loop.predict(self, x, **options)
+        return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
 
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
@@ -398,9 +447,10 @@ class Sequential:
             Whether dropout is active.
         """
         with self._runner.lock:
-            return np.asarray(self._runner.call(self.prepare_inputs(x), mask=mask, training=training))
+            samples = self.prepare_inputs(x)
+            return np.asarray(self._runner.call(samples, mask=mask, training=training))
 
-    # -- weights and states ---------------------------------------------------------------------------------
+    # -- weights and states -------------------------------------------------------------------
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights, layer by layer, in Keras' order and shapes."""
@@ -444,7 +494,7 @@ class Sequential:
             if hasattr(layer, "reset_states"):
                 layer.reset_states()
 
-    # -- files and text ----------------------------------------------------------------------------------------
+    # -- files and text -----------------------------------------------------------------------
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the model, its weights and the optimizer's state to one file.

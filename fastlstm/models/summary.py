@@ -20,7 +20,8 @@ def summary_lines(model: Sequential) -> list[str]:
         rows.append((f"{layer.name} ({type(layer).__name__})", shown, count))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
-        f"{name:<{widths[0]}}  {out:<{widths[1]}}  {count:>{widths[2]}}" for name, out, count in rows
+        f"{name:<{widths[0]}}  {out:<{widths[1]}}  {count:>{widths[2]}}"
+        for name, out, count in rows
     ]
     rule = "-" * len(lines[0])
     lines = [f'Model: "{model.name}"', rule, lines[0], rule, *lines[1:], rule]

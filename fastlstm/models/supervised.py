@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,14 +48,14 @@ class Supervised(Chain):
             self.d_y.reshape(rows, classes) if saving else np.empty((0, classes), dtype)
         )
         self.rows_weights = self.weights.reshape(-1)
-        last, activation = self.ops[-1], getattr(layers[-1], "activation", None)
+        self._last = cast(Any, self.ops[-1])
+        activation = getattr(layers[-1], "activation", None)
         self.fused = (
-            isinstance(last, DenseOp)
+            isinstance(self._last, DenseOp)
             and loss.fuses is not None
             and loss.fuses == activation
             and not loss.from_logits
         )
-        self._last: Any = last
         if self.fused:
             self._last.logits = True
         self._index = np.empty(self.y.shape[-2], np.intp)

@@ -1,10 +1,15 @@
-"""Samples to train on: inputs, targets and weights that belong together."""
+"""Samples to train on, and the batches that they are fed in."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
+
+from fastlstm.utils import rng
 
 Array = npt.NDArray[Any]
 
@@ -57,3 +62,54 @@ class Data(NamedTuple):
                 f"{at} to train on and {total - at} to validate on; both need at least one"
             )
         return self.rows(0, at), self.rows(at, total)
+
+
+class Batches:
+    """Which samples each batch takes, epoch after epoch.
+
+    Parameters
+    ----------
+    total : int
+        Number of samples.
+    size : int
+        Samples in a batch; the last of an epoch may have fewer.
+    shuffle : bool
+        Draw a new order whenever all samples have been used.
+    steps : int, optional
+        Batches in an epoch. The next epoch goes on where the last one stopped, as in Keras;
+        without it, an epoch is once through all samples.
+    """
+
+    def __init__(self, total: int, size: int, shuffle: bool, steps: int | None = None) -> None:
+        self.total = total
+        self.size = size
+        self.shuffle = shuffle
+        self.steps = steps
+        self._order = np.arange(total)
+        self._at = total
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.total // self.size) if self.steps is None else self.steps
+
+    def epoch(self) -> Iterator[npt.NDArray[np.intp]]:
+        """Yield the sample numbers of each batch of the next epoch; the arrays are reused."""
+        if self.steps is None or self._at >= self.total:
+            self._restart()
+        for step in range(len(self)):
+            if self._at >= self.total:
+                warnings.warn(
+                    f"the data ran out after {step} of steps_per_epoch={self.steps} batches; "
+                    f"the epoch ends early. {self.total} samples in batches of {self.size} "
+                    f"are {-(-self.total // self.size)} batches",
+                    stacklevel=2,
+                )
+                return
+            first = self._at
+            self._at += self.size
+            yield self._order[first : self._at]
+
+    def _restart(self) -> None:
+        self._at = 0
+        if self.shuffle:
+            self._order = rng().permutation(self.total)

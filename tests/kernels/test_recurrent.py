@@ -80,12 +80,6 @@ def _assert_same_bits(got, expected):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.fixture
-def serial():
-    """One thread, so that the parallel version is not compiled where it adds nothing."""
-    set_num_threads(1)
-
-
 @pytest.mark.usefixtures("serial")
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

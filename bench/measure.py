@@ -1,0 +1,30 @@
+"""Rounds for pytest-benchmark: many of what is quick, few of what is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Per benchmark, after a first call that may compile.
+SECONDS = 1.5
+FEWEST_ROUNDS = 3
+MOST_ROUNDS = 500
+# Shorter calls are timed in groups, so that reading the clock costs nothing.
+SHORTEST_ROUND = 200e-6
+
+
+def measure(benchmark: Any, run: Callable[[], Any], flops: float) -> None:
+    """Time ``run``, which does ``flops`` floating-point operations."""
+    run()
+    if benchmark.disabled:
+        benchmark(run)
+        return
+    start = time.perf_counter()
+    run()
+    seconds = time.perf_counter() - start
+    calls = max(1, round(SHORTEST_ROUND / seconds))
+    rounds = int(SECONDS / (seconds * calls))
+    rounds = min(max(rounds, FEWEST_ROUNDS), MOST_ROUNDS)
+    benchmark.pedantic(run, rounds=rounds, iterations=calls, warmup_rounds=1)
+    benchmark.extra_info["gflops"] = flops / benchmark.stats.stats.median / 1e9

@@ -1,0 +1,68 @@
+"""What the loop needs of a model: nothing else is known about it here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.metrics import Metric
+from fastlstm.optimizers import Optimizer
+from fastlstm.training.data import Data
+
+Array = npt.NDArray[Any]
+Index = npt.NDArray[np.intp]
+
+
+class Trainable(Protocol):
+    """A model that ``fit``, ``evaluate`` and ``predict`` can run."""
+
+    stop_training: bool
+    history: Any
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics that each step updates."""
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer, for callbacks that change the learning rate."""
+
+    @property
+    def stateful(self) -> bool:
+        """Whether row i of a batch continues row i of the batch before."""
+
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
+        """Check samples, targets and weights, and convert them."""
+
+    def prepare_inputs(self, x: Any) -> Array:
+        """Check samples and convert them."""
+
+    def train_step(self, data: Data, index: Index) -> float:
+        """Train on the samples of these numbers and return their loss.
+
+        Updates the metrics. A loss that is not finite means that no weight was changed.
+        """
+
+    def test_step(self, data: Data, index: Index) -> float:
+        """Return the loss of the samples of these numbers; updates the metrics."""
+
+    def predict_step(self, x: Array, index: Index) -> Array:
+        """Return a fresh array with the outputs for the samples of these numbers."""
+
+    def get_weights(self) -> list[Array]:
+        """Return all weights."""
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Replace all weights."""
+
+    def save(self, path: str) -> None:
+        """Write the model to a file."""
+
+    def save_weights(self, path: str) -> None:
+        """Write the weights to a file."""
+
+    def reset_states(self) -> None:
+        """Set the states that a stateful model carries between batches to zero."""
