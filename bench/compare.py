@@ -23,8 +23,9 @@ import numpy as np
 if __package__ in (None, ""):  # run as a file: the folder above is where imports start
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench.report import Report, Result, aligned
-from bench.shapes import ROWS, Row, select
+from bench.quiet import busy_share
+from bench.report import Report, Result
+from bench.shapes import ROWS, Row
 from bench.worker import PEERS, NotInstalledError, Worker, WorkerError
 
 MODES = ("forward", "train", "step")
@@ -42,7 +43,7 @@ PAUSE = 0.02
 def main() -> int:
     """Run as the arguments say; 1 where something failed or disagreed."""
     arguments = _arguments()
-    rows = select(arguments.rows)
+    rows = [ROWS[name] for name in _chosen(arguments.rows, tuple(ROWS), "row")]
     modes = _chosen(arguments.modes, MODES, "mode")
     peers = _chosen(arguments.peers, PEERS, "peer")
     report = Report(arguments.threads, peers, {}, {}, _host())
@@ -52,7 +53,7 @@ def main() -> int:
             for mode in row.modes:
                 if mode in modes:
                     result = _compare(row, mode, workers, arguments.seconds, report)
-                    print("\n".join(_progress(report, result)), file=sys.stderr, flush=True)
+                    print(report.sentence(result), file=sys.stderr, flush=True)
     finally:
         for worker in workers.values():
             worker.close()
@@ -85,17 +86,21 @@ def _chosen(names: str | None, known: tuple[str, ...], kind: str) -> list[str]:
 
 
 def _start(names: list[str], report: Report) -> dict[str, Worker]:
-    workers = {}
-    for name in names:
-        try:
-            workers[name] = Worker(name, report.threads)
-            report.versions[name] = workers[name].version
-        except NotInstalledError as error:
-            report.missing[name] = str(error)
-            print(f"missing: {name} ({error})", file=sys.stderr)
-    if "fastlstm" not in workers:
+    started = {name: _worker(name, report) for name in names}
+    if started["fastlstm"] is None:
         raise SystemExit(f"fastlstm cannot run: {report.missing['fastlstm']}")
-    return workers
+    return {name: worker for name, worker in started.items() if worker is not None}
+
+
+def _worker(name: str, report: Report) -> Worker | None:
+    try:
+        worker = Worker(name, report.threads)
+    except NotInstalledError as error:
+        report.missing[name] = str(error)
+        print(f"missing: {name} ({error})", file=sys.stderr)
+        return None
+    report.versions[name] = worker.version
+    return worker
 
 
 def _compare(
@@ -119,14 +124,13 @@ def _compare(
         if difference:
             result.problems[name] = difference
     ready = {name: workers[name] for name in outputs if name not in result.problems}
+    report.busy.append(busy_share())
     samples = _time_in_turn(ready, seconds, result)
     result.seconds = {name: median(times) for name, times in samples.items()}
     return result
 
 
-def disagreement(
-    mode: str, ours: list[np.ndarray] | None, theirs: list[np.ndarray]
-) -> str | None:
+def disagreement(mode: str, ours: list[np.ndarray] | None, theirs: list[np.ndarray]) -> str | None:
     """How two frameworks' results differ, or None where they agree."""
     if ours is None:
         return None
@@ -156,14 +160,6 @@ def _time_in_turn(
         order.append(order.pop(0))  # nobody always follows the same neighbour
         result.rounds += 1
     return samples
-
-
-def _progress(report: Report, result: Result) -> list[str]:
-    lines = ["  ".join(cells) for cells in [report._line(result)]]
-    lines += [f"  {name}: {text}" for name, text in result.problems.items()]
-    if len(report.results) == 1:
-        lines.insert(0, aligned([report.table()[0]])[0])
-    return lines
 
 
 def _host() -> str:

@@ -1,4 +1,4 @@
-"""The gate math of one time step, on one thread: what the sequence driver does for each step."""
+"""The gate math of time steps, on one thread: what the sequence driver does for each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from fastlstm.kernels.cell import (
     load_blocks,
     load_states,
     panel_units,
-    store_blocks,
     store_states,
 )
 from fastlstm.kernels.jit import FASTMATH
@@ -20,6 +19,8 @@ from fastlstm.kernels.simd import lanes
 from fastlstm.kernels.tile import multiply_panel
 
 CELL = LSTMCell()
+# In one call from Python, so that the call itself does not show.
+STEPS = 20
 
 
 class Step:
@@ -37,42 +38,50 @@ class Step:
         self.gates = np.zeros((panels, row.batch, columns), np.float32)
         self.carry = np.zeros((CELL.states - 1, panels, row.batch, width), np.float32)
         self.h_next = np.zeros_like(self.h)
-        self.flops = 2.0 * self.gates.size * self.h.shape[1]
 
-    def multiply(self) -> None:
-        """gates += h·U, panel by panel."""
-        _multiply(CELL, self.gates, self.h, self.u)
+    def multiply(self, steps: int = STEPS) -> float:
+        """gates += h·U, panel by panel, ``steps`` times; the operations of that."""
+        _multiply(self.gates, self.h, self.u, steps)
+        return 2.0 * steps * self.gates.size * self.h.shape[1]
 
-    def activate(self) -> None:
-        """The cell's equations for all units."""
-        _activate(CELL, self.h_next, self.carry, self.gates)
+    def activate(self, steps: int = STEPS) -> float:
+        """The cell's equations for all units; number of sigmoids and tanhs in that."""
+        _activate(self.h_next, self.carry, self.gates, steps)
+        return 5.0 * steps * self.h.size
 
 
 # Not cached on disk: the library's cache is keyed by the library's own sources.
 @numba.njit(fastmath=FASTMATH)
-def _multiply(cell, gates, h, u):
+def _multiply(gates, h, u, steps):
     panels, batch, columns = gates.shape
     units = h.shape[1]
-    for p in range(panels):
-        multiply_panel(
-            cell, gates, p * batch * columns, columns, h, 0, units, 0, 1,
-            u, p * units * columns, batch, 1, units,
-        )  # fmt: skip
+    for _ in range(steps):
+        for p in range(panels):
+            multiply_panel(
+                CELL, gates, p * batch * columns, columns, h, 0, units, 0, 1,
+                u, p * units * columns, batch, 1, units,
+            )  # fmt: skip
 
 
 @numba.njit(fastmath=FASTMATH)
-def _activate(cell, h, carry, gates):
+def _activate(h, carry, gates, steps):
+    for _ in range(steps):
+        for p in range(gates.shape[0]):
+            for r in range(gates.shape[1]):
+                _activate_row(h, carry, gates, p, r)
+
+
+@numba.njit(fastmath=FASTMATH)
+def _activate_row(h, carry, gates, p, r):
     _, panels, batch, width = carry.shape
     columns = gates.shape[2]
-    step = lanes(gates)
+    at = (p * batch + r) * columns
+    carry_at = (p * batch + r) * width
+    h_at = r * h.shape[1] + p * width
     stride = panels * batch * width
-    for p in range(panels):
-        for r in range(batch):
-            at = (p * batch + r) * columns
-            carry_at = (p * batch + r) * width
-            h_at = r * h.shape[1] + p * width
-            for v in range(0, width, step):
-                states = load_states(cell, h, h_at + v, step, carry, carry_at + v, stride)
-                saved, states = cell_forward(cell, load_blocks(cell, gates, at + v, width), states)
-                store_blocks(saved, gates, at + v, width)
-                store_states(states, h, h_at + v, step, carry, carry_at + v, stride)
+    step = lanes(gates)
+    for v in range(0, width, step):
+        states = load_states(CELL, h, h_at + v, step, carry, carry_at + v, stride)
+        _, states = cell_forward(CELL, load_blocks(CELL, gates, at + v, width), states)
+        # The gates stay as they are, so that every step meets the same values.
+        store_states(states, h, h_at + v, step, carry, carry_at + v, stride)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 # Per benchmark, after a first call that may compile.
-SECONDS = 1.5
+SECONDS = 1.0
 FEWEST_ROUNDS = 3
-MOST_ROUNDS = 500
+MOST_ROUNDS = 200
 # Shorter calls are timed in groups, so that reading the clock costs nothing.
 SHORTEST_ROUND = 200e-6
 

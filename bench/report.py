@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import geometric_mean
 from typing import Any
 
+from bench.quiet import QUIET
+
 
 @dataclass
 class Result:
@@ -41,6 +43,7 @@ class Report:
     host: str
     peak_gflops: float = math.nan
     results: list[Result] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)  # share of the CPUs, by others, before a row
 
     def table(self) -> list[list[str]]:
         """Head and rows, as text."""
@@ -65,6 +68,12 @@ class Report:
             return "-"
         ratio = result.ratio(peer)
         return _ms(result.seconds[peer]) + ("" if math.isnan(ratio) else f" ({_digits(ratio)}x)")
+
+    def sentence(self, result: Result) -> str:
+        """One result, as soon as it is known."""
+        figures = [f"{name} {_ms(seconds)} ms" for name, seconds in result.seconds.items()]
+        figures += [f"{name} FAILED: {text}" for name, text in result.problems.items()]
+        return f"{result.row}, {result.mode}: " + ", ".join(figures)
 
     def means(self) -> dict[str, dict[str, float]]:
         """Geometric mean of the ratios to each peer, by mode."""
@@ -110,6 +119,12 @@ class Report:
             f"{self.host}, {self.threads} threads, FMA peak {self.peak_gflops:.0f} GFLOP/s; "
             + ", ".join(self.versions.values())
         )
+        disturbed = [share for share in self.busy if share > QUIET]
+        if disturbed:
+            notes.append(
+                f"NOT QUIET: before {len(disturbed)} of {len(self.busy)} lines other processes "
+                f"used up to {max(disturbed):.0%} of the CPUs; repeat this on a quiet machine"
+            )
         return [note for note in notes if note]
 
     def json(self) -> dict[str, Any]:
@@ -139,6 +154,7 @@ class Report:
                 for r in self.results
             ],
             "rounds": [{"row": r.row, "mode": r.mode, "rounds": r.rounds} for r in self.results],
+            "busy_before": [_known(share) for share in self.busy],
             "problems": self.problems(),
         }
 

@@ -65,14 +65,3 @@ ROWS = {
         Row("lm", 20, 35, 650, (650, 650), 10_000, vocabulary=10_000, every_step=True, **_CLASSES),
     )
 }  # fmt: skip
-
-
-def select(names: str | None) -> list[Row]:
-    """Rows by their names, separated by commas; all of them without names."""
-    if not names:
-        return list(ROWS.values())
-    wanted = names.split(",")
-    unknown = [name for name in wanted if name not in ROWS]
-    if unknown:
-        raise ValueError(f"no row named {', '.join(unknown)}; there are {', '.join(ROWS)}")
-    return [ROWS[name] for name in wanted]

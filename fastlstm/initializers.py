@@ -55,7 +55,7 @@ class Initializer(ABC):
         if any(size < 0 for size in checked):
             raise ValueError(f"an initializer expects sizes of at least 0, got shape {checked}")
         values = self.draw(checked)
-        return np.ascontiguousarray(values, dtype=np.dtype(dtype or floatx()))
+        return np.asarray(values, np.dtype(dtype or floatx()), order="C")
 
     @abstractmethod
     def draw(self, shape: tuple[int, ...]) -> npt.NDArray[Any]:

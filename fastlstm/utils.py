@@ -1,13 +1,16 @@
-"""The one source of randomness (initial weights, shuffling, dropout), and a check of arrays."""
+"""The one source of randomness, a check of arrays, and Keras' small helpers for data."""
 
 from __future__ import annotations
 
 import operator
 import random
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastlstm.config import floatx
 
 _SEEDS = 2**32
 
@@ -96,3 +99,85 @@ def numeric_array(name: str, value: Any) -> npt.NDArray[Any]:
             "astype('float32')"
         )
     return array
+
+
+def pad_sequences(
+    sequences: Iterable[Sequence[Any]],
+    maxlen: int | None = None,
+    dtype: npt.DTypeLike = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: float = 0.0,
+) -> npt.NDArray[Any]:
+    """Bring sequences to one length.
+
+    Parameters
+    ----------
+    sequences : iterable of sequences
+        Ids or numbers, of any lengths.
+    maxlen : int, optional
+        Length of the result; by default that of the longest.
+    dtype : dtype
+        Type of the result.
+    padding, truncating : {"pre", "post"}
+        Where short sequences are filled up, and where long ones are cut.
+    value : float
+        What to fill up with.
+
+    Returns
+    -------
+    numpy.ndarray
+        (number of sequences, maxlen), and further dimensions of the elements.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or elements differ in shape.
+    """
+    for name, side in (("padding", padding), ("truncating", truncating)):
+        if side not in ("pre", "post"):
+            raise ValueError(f"{name} expects 'pre' or 'post', got {side!r}")
+    rows = [np.asarray(sequence) for sequence in sequences]
+    length = max((len(row) for row in rows), default=0) if maxlen is None else maxlen
+    element = next((row.shape[1:] for row in rows if len(row)), ())
+    out = np.full((len(rows), length, *element), value, dtype)
+    for target, row in zip(out, rows, strict=True):
+        if not len(row) or not length:
+            continue
+        kept = row[-length:] if truncating == "pre" else row[:length]
+        if padding == "pre":
+            target[-len(kept) :] = kept
+        else:
+            target[: len(kept)] = kept
+    return out
+
+
+def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDArray[Any]:
+    """Turn class ids into one-hot rows.
+
+    Parameters
+    ----------
+    x : array_like
+        Ids of any shape, from 0.
+    num_classes : int, optional
+        Number of classes; by default the largest id plus 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape of ``x`` (a last dimension of 1 left out) and ``num_classes``, in ``floatx()``.
+
+    Raises
+    ------
+    ValueError
+        If an id is negative or too large.
+    """
+    ids = numeric_array("to_categorical", x).astype(np.int64)
+    if ids.ndim > 1 and ids.shape[-1] == 1:
+        ids = ids[..., 0]
+    count = int(ids.max(initial=-1)) + 1 if num_classes is None else num_classes
+    if ids.size and (ids.min() < 0 or ids.max() >= count):
+        raise ValueError(
+            f"to_categorical expects ids from 0 to {count - 1}, got {ids.min()} to {ids.max()}"
+        )
+    return np.eye(count, dtype=floatx())[ids]

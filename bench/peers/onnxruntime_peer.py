@@ -90,9 +90,7 @@ class _Graph:
         graph = helper.make_graph(
             self.nodes, self.row.name, self.inputs, self.outputs, self.constants
         )
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
     def _lstm(self, index: int, value: str, layer: Any, whole: bool) -> str:
         """The layer's sequence (T, B, H), or its last step (B, H)."""

@@ -12,7 +12,7 @@ from typing import Any
 import numba
 
 from fastlstm.kernels.cache import KernelCache
-from fastlstm.kernels.parallel import claim_threads
+from fastlstm.kernels.parallel import claim_threads, release_threads
 
 # NaN and infinities must stay visible and every element must get the same bits wherever it
 # stands in a vector, so no nnan, ninf, reassoc, arcp or afn: see ``simd`` for explicit sums.
@@ -52,9 +52,13 @@ class Kernel:
 
     def __call__(self, *args: Any, work: float = 0.0) -> Any:
         """Run on as many threads as ``work`` floating-point operations deserve."""
-        with claim_threads(work) as threads:
-            version = self.serial if threads == 1 else self.parallel
-            return version(*args, threads)
+        threads = claim_threads(work)
+        if threads == 1:
+            return self.serial(*args, 1)
+        try:
+            return self.parallel(*args, threads)
+        finally:
+            release_threads()
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -45,6 +45,11 @@ class _StaticModel(models.PrimitiveModel):
 
 @typeof_impl.register(Static)
 def _typeof(value, context):
+    return _type_of(value)
+
+
+@cache
+def _type_of(value):
     return StaticType(value)
 
 
@@ -64,7 +69,7 @@ class _Fields(AttributeTemplate):
 
     def generic_resolve(self, static, name):
         field = getattr(static.value, name, None)
-        return StaticType(field) if isinstance(field, Static) else None
+        return _type_of(field) if isinstance(field, Static) else None
 
 
 @lower_getattr_generic(StaticType)

@@ -1,0 +1,123 @@
+"""The models that people copy from tutorials learn as they do in Keras, step by step."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+import fastlstm
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+torch = pytest.importorskip("torch")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    keras = pytest.importorskip("keras")
+
+torch.set_num_threads(1)
+# Keras' own way to NumPy is older than NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+STEPS = 20
+
+
+def _sequence_classifier(api):
+    """LSTM on LSTM with one class per sequence."""
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(10, 10)),
+            api.layers.LSTM(50, return_sequences=True),
+            api.layers.LSTM(50),
+            api.layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def _sentiment(api):
+    """Words to vectors, LSTM on LSTM, yes or no."""
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(20,), dtype="int32"),
+            api.layers.Embedding(300, 128),
+            api.layers.LSTM(128, return_sequences=True),
+            api.layers.LSTM(128),
+            api.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+def _sequence_data(rng):
+    x = rng.random((100, 10, 10)).astype(np.float32)
+    return x, np.eye(10, dtype=np.float32)[rng.integers(0, 10, 100)]
+
+
+def _sentiment_data(rng):
+    x = rng.integers(0, 300, (512, 20))
+    return x, (x.mean(axis=1, keepdims=True) > 150).astype(np.float32)
+
+
+CASES = {
+    "sequence classifier": (
+        _sequence_classifier, _sequence_data, "categorical_crossentropy", "accuracy", 32
+    ),
+    "sentiment": (_sentiment, _sentiment_data, "binary_crossentropy", "accuracy", 128),
+}  # fmt: skip
+
+
+@pytest.fixture(params=CASES)
+def pair(request, rng):
+    """The same model twice, with the same weights; and 20 batches."""
+    make, data, loss, metric, batch = CASES[request.param]
+    theirs, ours = make(keras), make(fastlstm)
+    ours.set_weights(theirs.get_weights())
+    theirs.compile(optimizer="adam", loss=loss, metrics=[metric])
+    ours.compile(optimizer="adam", loss=loss, metrics=[metric])
+    x, y = data(rng)
+    batches = []
+    while len(batches) < STEPS:
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), batch):
+            index = order[start : start + batch]
+            batches.append((x[index], y[index]))
+    return theirs, ours, batches[:STEPS], x
+
+
+def test_the_loss_of_each_step_agrees(pair):
+    theirs, ours, batches, x = pair
+    for step, (batch_x, batch_y) in enumerate(batches):
+        theirs.reset_metrics()  # Keras goes on counting from batch to batch
+        expected = theirs.train_on_batch(batch_x, batch_y)
+        got = ours.train_on_batch(batch_x, batch_y)
+        assert np.isclose(got[0], expected[0], rtol=1e-4, atol=0), f"step {step}"
+        assert np.isclose(got[1], expected[1], atol=1e-6), f"step {step}"
+    np.testing.assert_allclose(
+        ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_weights_have_the_same_order_and_shapes(pair):
+    theirs, ours, _, _ = pair
+    shapes = [weight.shape for weight in theirs.get_weights()]
+    assert [weight.shape for weight in ours.get_weights()] == shapes
+    assert ours.layers[-1].count_params() == theirs.layers[-1].count_params()
+
+
+def test_fit_takes_the_same_arguments(rng):
+    """The tutorial's call, in both; without shuffling, the history agrees as well."""
+    histories = []
+    weights = None
+    x, y = _sequence_data(rng)
+    for api in (keras, fastlstm):
+        model = _sequence_classifier(api)
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+        history = model.fit(
+            x, y, epochs=2, batch_size=32, validation_split=0.25, shuffle=False, verbose=0
+        )
+        histories.append(history.history)
+    theirs, ours = histories
+    assert set(ours) == set(theirs)
+    for key, values in theirs.items():
+        np.testing.assert_allclose(ours[key], values, rtol=1e-4, err_msg=key)
