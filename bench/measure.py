@@ -16,10 +16,10 @@ SHORTEST_ROUND = 200e-6
 
 def measure(benchmark: Any, run: Callable[[], Any], flops: float) -> None:
     """Time ``run``, which does ``flops`` floating-point operations."""
-    run()
     if benchmark.disabled:
         benchmark(run)
         return
+    run()
     start = time.perf_counter()
     run()
     seconds = time.perf_counter() - start

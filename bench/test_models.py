@@ -36,6 +36,5 @@ def test_value_and_grad(benchmark: Any, row: Row) -> None:
 @pytest.mark.benchmark(group="training step")
 def test_training_step(benchmark: Any, row: Row) -> None:
     run, _ = ours.train(row)
-    losses = [run() for _ in range(3)]
-    assert losses[-1] < losses[0]
+    assert run() > run(), "the loss did not fall"
     measure(benchmark, run, row.flops("train"))

@@ -116,7 +116,7 @@ class Metric(_Average, ABC):
         if len(self._scratch) < rows or self._scratch.dtype != y_pred.dtype:
             self._scratch = np.empty(rows, y_pred.dtype)
         self._total += self._sum(self._scratch[:rows], y_true, y_pred, weights, from_logits)
-        self._weight += float(np.sum(weights, dtype=np.float64)) if len(weights) else rows
+        self._weight += kernels.total_weight(weights) if len(weights) else rows
 
     def update_state(
         self,

@@ -12,12 +12,19 @@ from fastlstm.utils import numeric_array
 def as_floats(values: Any, dtype: str, what: str) -> np.ndarray:
     """A C-contiguous array of finite ``dtype`` numbers."""
     array = numeric_array(what, values)
-    converted = np.ascontiguousarray(array, dtype=dtype)
+    with np.errstate(over="ignore"):  # reported below
+        converted = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and not all_finite(converted):
         place = first_not_finite(converted)
+        index = [int(i) for i in place]
+        if np.isfinite(array[place]):
+            raise ValueError(
+                f"{what} has {array[place]} at index {index}, too large for {dtype}; scale the "
+                "data, or call fastlstm.config.set_floatx('float64') before building the model"
+            )
         raise ValueError(
-            f"{what} has {converted[place]} at index {[int(i) for i in place]}; expected finite "
-            "numbers: fill or drop what is missing first, for instance with np.nan_to_num"
+            f"{what} has {array[place]} at index {index}; expected finite numbers: fill or drop "
+            "what is missing first"
         )
     return converted
 
@@ -26,8 +33,11 @@ def as_ids(values: Any, limit: int, what: str) -> np.ndarray:
     """A C-contiguous int32 array of ids from 0 to ``limit`` - 1."""
     array = numeric_array(what, values)
     if array.dtype.kind == "f":
-        if not np.array_equal(array, np.trunc(array)):
-            raise TypeError(f"{what} expects whole-number ids, got fractions ({array.dtype})")
+        if not all_finite(array) or not np.array_equal(array, np.trunc(array)):
+            raise TypeError(
+                f"{what} expects whole-number ids, got {array.dtype} with fractions, NaN or "
+                "infinity"
+            )
     elif array.dtype.kind == "b":
         raise TypeError(f"{what} expects integer ids, got booleans")
     if array.size:

@@ -23,6 +23,8 @@ def import_keras() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         keras = pytest.importorskip("keras")
+    # Until the end of the calling test: its way to NumPy arrays is deprecated.
+    warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
     if keras.backend.backend() != "torch":
         pytest.skip("Keras runs on another backend")
     return keras

@@ -51,13 +51,13 @@ def panel_vectors(blocks: int) -> int:
 
 
 @dataclass(frozen=True)
-class Plain(Static):
-    """Panel layout of a matrix whose columns are not grouped."""
+class Panels(Static):
+    """Panel layout of a matrix whose columns are ``blocks`` groups."""
 
-    blocks = 1
+    blocks: int
 
 
-PLAIN = Plain()
+PLAIN = Panels(1)
 
 
 def panel_units(blocks: int, itemsize: int) -> int:

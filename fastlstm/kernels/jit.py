@@ -50,9 +50,12 @@ class Kernel:
             "parallel",
         )
 
-    def __call__(self, *args: Any, work: float = 0.0) -> Any:
-        """Run on as many threads as ``work`` floating-point operations deserve."""
-        threads = claim_threads(work)
+    def __call__(self, *args: Any, work: float = 0.0, most: int | None = None) -> Any:
+        """Run on as many threads as ``work`` floating-point operations deserve.
+
+        ``most`` bounds their number where scratch memory was laid out for that many.
+        """
+        threads = claim_threads(work, most)
         if threads == 1:
             return self.serial(*args, 1)
         try:

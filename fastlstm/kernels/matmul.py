@@ -175,7 +175,7 @@ def _finish(activation, out, scratch, at, row, rows, column, columns):
 def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, threads):
     """d = [A, ones]ᵀ·B over all M rows.
 
-    layout : a cell, or ``PLAIN``: how B's columns are grouped
+    layout : ``Panels(blocks)``, how B's columns are grouped; d is shaped by it
     d : (K + ones, blocks·units)
     partial : (P, K + ones, panel columns), scratch for the sums
     packed_a : (threads, SUM_BLOCK · (K + ones + A_PADDING)), scratch

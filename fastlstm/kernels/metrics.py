@@ -5,7 +5,7 @@ y_true     (M,) class ids, or (M, C)
 y_pred     (M, C), probabilities or logits: only their order matters
 weights    (M,), or (0,) for ones
 
-Each kernel returns the sum over rows of weight · match. Threads take rows.
+Each accuracy returns the sum over rows of weight · match. Threads take rows.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ def binary_accuracy(row_match, y_true, y_pred, weights, threshold, threads):
         for m in range(first, last):
             row_match[m] = _binary_matches(y_true, y_pred, threshold, m)
     return weighted_sum(row_match, weights)
+
+
+@kernel
+def total_weight(weights, threads):
+    """Sum of the weights; NumPy's would make a copy of float32 weights first."""
+    total = 0.0
+    for m in range(len(weights)):
+        total += np.float64(weights[m])
+    return total
 
 
 @body

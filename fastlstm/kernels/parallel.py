@@ -9,6 +9,7 @@ The result has the same bits either way.
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 import threading
 from pathlib import Path
@@ -73,9 +74,9 @@ def set_num_threads(n: int) -> None:
         If ``n`` is not a whole number of at least 1.
     """
     global _threads
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not hasattr(n, "__index__") or operator.index(n) < 1:
         raise ValueError(f"set_num_threads expects a whole number of at least 1, got {n!r}")
-    _threads = n
+    _threads = operator.index(n)
 
 
 def get_num_threads() -> int:
@@ -83,17 +84,18 @@ def get_num_threads() -> int:
     return _threads
 
 
-def claim_threads(work: float) -> int:
+def claim_threads(work: float, most: int | None) -> int:
     """Number of threads for ``work`` operations; above 1, ``release_threads`` must follow."""
+    threads = _threads if most is None else min(_threads, most)
     if (
         work < SERIAL_WORK
-        or _threads == 1
+        or threads == 1
         or _forked_from_openmp
         or not _lock.acquire(blocking=False)
     ):
         return 1
-    _mask_threads()
-    return _threads
+    _mask_threads(threads)
+    return threads
 
 
 def release_threads() -> None:
@@ -108,9 +110,9 @@ def _uses_openmp() -> bool:
         return False
 
 
-def _mask_threads() -> None:
+def _mask_threads(threads: int) -> None:
     """Numba's own count is per Python thread; wake no more of its workers than we use."""
-    wanted = min(_threads, int(numba.config.NUMBA_NUM_THREADS))
+    wanted = min(threads, int(numba.config.NUMBA_NUM_THREADS))
     if getattr(_local, "masked", None) != wanted:
         numba.set_num_threads(wanted)
         _local.masked = wanted

@@ -178,6 +178,8 @@ class Runner:
 
     def prepare_inputs(self, x: Any, what: str = "x") -> np.ndarray:
         """Validated samples: (N, T, D), (N, D) or ids, C-contiguous in the layers' dtype."""
+        if not self.layers:
+            raise ValueError("this model has no layers; add some first")
         first = self.layers[0]
         array = numeric_array(what, x)
         first.check_input(array.shape)
@@ -211,12 +213,10 @@ class Runner:
             return run(chain, timed, mask, initial_state)
 
     def build_for(self, x: Any) -> np.ndarray:
-        """Build the layers for these samples where that was not done; validate the samples."""
-        if not self.layers[0].built:
-            array = numeric_array("x", x)
-            self.layers[0].check_input(array.shape)
-            self.build(array.shape[1:])
-        return self.prepare_inputs(x)
+        """Validated samples; builds the layers for them where that was not done yet."""
+        samples = self.prepare_inputs(x)
+        self.build(samples.shape[1:])
+        return samples
 
 
 def run(

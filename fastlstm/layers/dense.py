@@ -128,7 +128,8 @@ class DenseOp(Op):
         matmul.multiply(
             Linear() if plain else ACTIVATIONS[layer.activation],
             self.rows_y, self.scratch, self.x, self.depth, 0, 1, self.depth,
-            layer.packed_kernel.forward(layer.version), layer.bias, work=self.work,
+            layer.packed_kernel.forward(layer.version), layer.bias,
+            work=self.work, most=self.threads,
         )  # fmt: skip
         if softmax and not self.logits:
             self._softmax()
@@ -169,12 +170,13 @@ class DenseOp(Op):
             self._activation_gradient()
         matmul.multiply_transposed(
             PLAIN, self.d_weights, *self.product_scratch, self.x, self.d_y,
-            int(layer.use_bias), False, work=self.work,
+            int(layer.use_bias), False, work=self.work, most=self.threads,
         )  # fmt: skip
         if self.d_x is not None:
             matmul.multiply(
                 Linear(), self.rows_d_x, self.scratch, self.d_y, layer.units, 0, 1, layer.units,
-                layer.packed_kernel.transposed(layer.version), self.no_bias, work=self.work,
+                layer.packed_kernel.transposed(layer.version), self.no_bias,
+                work=self.work, most=self.threads,
             )  # fmt: skip
 
     def _activation_gradient(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import layout, matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import panel_units
+from fastlstm.kernels.cell import Panels, panel_units
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.layers.chain import Op
 from fastlstm.memory import Plan
@@ -104,7 +104,7 @@ class RecurrentOp(Op):
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         layer, dtype = self.layer, self.layer.dtype
-        units, threads = layer.units, get_num_threads()
+        units, self.threads = layer.units, get_num_threads()
         self.d_y = d_y
         plain = panel_units(1, dtype.itemsize)
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
@@ -123,17 +123,17 @@ class RecurrentOp(Op):
         self.d_kernel = grads[:kernel_size].reshape(self.depth, -1)
         # The bias follows the recurrent kernel: one product of [h, 1] gives both gradients.
         self.d_recurrent = grads[kernel_size:].reshape(units + ones, -1)
-        self.scratch_kernel = self._product_scratch(plan, self.depth, threads)
-        self.scratch_recurrent = self._product_scratch(plan, units + ones, threads)
-        (self.scratch_rows,) = plan.scratch(((threads, matmul.ROW_BLOCK * plain), dtype))
+        self.scratch_kernel = self._product_scratch(plan, self.depth)
+        self.scratch_recurrent = self._product_scratch(plan, units + ones)
+        (self.scratch_rows,) = plan.scratch(((self.threads, matmul.ROW_BLOCK * plain), dtype))
         self.no_bias = np.empty(0, dtype)
 
-    def _product_scratch(self, plan: Plan, depth: int, threads: int) -> list[np.ndarray]:
+    def _product_scratch(self, plan: Plan, depth: int) -> list[np.ndarray]:
         dtype = self.layer.dtype
         return plan.scratch(
             ((self.panels, depth, self.columns), dtype),
-            ((threads, matmul.SUM_BLOCK * (depth + matmul.A_PADDING)), dtype),
-            ((threads, 0), dtype),
+            ((self.threads, matmul.SUM_BLOCK * (depth + matmul.A_PADDING)), dtype),
+            ((self.threads, 0), dtype),
         )
 
     def backward(self) -> None:
@@ -165,15 +165,16 @@ class RecurrentOp(Op):
                 layout.to_panels(d_carry[0], d_state)
 
     def _weight_gradients(self) -> None:
-        cell, ones = self.cell, int(self.layer.use_bias)
-        work = 2.0 * self.rows_x.shape[0] * cell.blocks * self.layer.units
+        blocks, ones = self.cell.blocks, int(self.layer.use_bias)
+        work = 2.0 * self.rows_x.shape[0] * blocks * self.layer.units
         for d, scratch, rows, extra in (
             (self.d_kernel, self.scratch_kernel, self.rows_x, 0),
             (self.d_recurrent, self.scratch_recurrent, self.rows_h, ones),
         ):
             matmul.multiply_transposed(
-                cell, d, *scratch, rows, self.rows_gates, extra, True, work=work * rows.shape[1]
-            )
+                Panels(blocks), d, *scratch, rows, self.rows_gates, extra, True,
+                work=work * rows.shape[1], most=self.threads,
+            )  # fmt: skip
 
     def _input_gradient(self) -> None:
         layer, columns = self.layer, self.columns
@@ -183,7 +184,7 @@ class RecurrentOp(Op):
         matmul.multiply(
             Linear(), self.d_x.reshape(rows, self.depth), self.scratch_rows,
             self.gates, columns, rows * columns, self.panels, columns, w, self.no_bias,
-            work=2.0 * rows * self.depth * self.cell.blocks * layer.units,
+            work=2.0 * rows * self.depth * self.cell.blocks * layer.units, most=self.threads,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

@@ -21,7 +21,6 @@ from fastlstm.models.targets import prepare_targets
 from fastlstm.training import loop
 from fastlstm.training.data import Data
 from fastlstm.training.history import History
-from fastlstm.utils import numeric_array
 
 
 class Sequential:
@@ -125,8 +124,6 @@ class Sequential:
         self._ensure_built(self._sample_shape)
 
     def _ensure_built(self, sample_shape: tuple[int | None, ...]) -> None:
-        if not self.layers:
-            raise ValueError("this Sequential has no layers; add some first")
         if self._adopted == len(self.layers):
             return
         shape = self._sample_shape or tuple(sample_shape)
@@ -181,6 +178,7 @@ class Sequential:
     def _output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         shape = tuple(input_shape[1:])
         for layer in self.layers:
+            layer.check_input((input_shape[0], *shape))
             shape = layer.compute_output_shape(shape)
         return (input_shape[0], *shape)
 
@@ -238,23 +236,21 @@ class Sequential:
 
     def prepare_inputs(self, x: Any) -> np.ndarray:
         """Validated, contiguous samples; builds the model where that was not done."""
-        if not self.layers:
-            raise ValueError("this Sequential has no layers; add some first")
-        array = numeric_array("x", x)
-        self.layers[0].check_input(array.shape)
-        samples = self._runner.prepare_inputs(array)
-        self._ensure_built(array.shape[1:])
+        samples = self._runner.prepare_inputs(x)
+        self._output_shape(samples.shape)  # every layer has its say before anything is built
+        self._ensure_built(samples.shape[1:])
         return samples
 
     def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
         """Validated samples, targets and weights."""
         _, loss = self._compiled("fit, evaluate and train_on_batch")
-        samples = self.prepare_inputs(x)
+        samples = self._runner.prepare_inputs(x)
         shape = tuple(int(size or 0) for size in self._output_shape(samples.shape))
         targets = prepare_targets(loss, y, shape, samples.shape, self.layers)
         weight = None
         if sample_weight is not None:
             weight = prepare_weights(sample_weight, shape[:-1], self.layers[0].dtype)
+        self._ensure_built(samples.shape[1:])
         return Data(samples, targets, weight)
 
     def _step(self, data: Data, index: np.ndarray, *, saving: bool, training: bool) -> Supervised:
