@@ -33,7 +33,15 @@ def build(row: Row, carried: bool = False) -> Sequential:
         model.add(Embedding(row.vocabulary, row.features))
     for index, units in enumerate(row.units):
         whole = row.every_step or index < len(row.units) - 1
-        model.add(LSTM(units, return_sequences=whole, stateful=carried))
+        # Weights are set below: no need for an orthogonal start.
+        model.add(
+            LSTM(
+                units,
+                return_sequences=whole,
+                stateful=carried,
+                recurrent_initializer="zeros",
+            )
+        )
     model.add(Dense(row.outputs, activation=row.activation))
     adam = Adam(work.LEARNING_RATE, global_clipnorm=work.CLIP_NORM)
     model.compile(optimizer=adam, loss=row.loss)

@@ -57,7 +57,15 @@ def _model(row: Row, carried: bool = False) -> Any:
         model.add(layers.Embedding(row.vocabulary, row.features))
     for index, units in enumerate(row.units):
         whole = row.every_step or index < len(row.units) - 1
-        model.add(layers.LSTM(units, return_sequences=whole, stateful=carried))
+        # Weights are set below: no need for an orthogonal start.
+        model.add(
+            layers.LSTM(
+                units,
+                return_sequences=whole,
+                stateful=carried,
+                recurrent_initializer="zeros",
+            )
+        )
     model.add(layers.Dense(row.outputs, activation=row.activation))
     adam = keras.optimizers.Adam(work.LEARNING_RATE, global_clipnorm=work.CLIP_NORM)
     model.compile(optimizer=adam, loss=row.loss)

@@ -228,7 +228,7 @@ class _Monitor(Callback):
                 return 1.0 if metric.direction == "max" else -1.0
         raise ValueError(
             f"{type(self).__name__} cannot tell whether a higher or a lower {self.monitor!r} is "
-            f"better{suggestion(self.monitor, self.params.get('metrics', [])) or '.'} "
+            f"better.{suggestion(self.monitor, self.params.get('metrics', []))} "
             f"Pass mode='max' or mode='min'"
         )
 

@@ -102,7 +102,7 @@ class Batches:
                     f"the data ran out after {step} of steps_per_epoch={self.steps} batches; "
                     f"the epoch ends early. {self.total} samples in batches of {self.size} "
                     f"are {-(-self.total // self.size)} batches",
-                    stacklevel=2,
+                    stacklevel=5,  # the caller of model.fit
                 )
                 return
             first = self._at

@@ -1,0 +1,148 @@
+"""After the first step of a shape nothing is allocated: neither by NumPy nor in kernels."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import numba
+import numpy as np
+import pytest
+from numba.core.runtime import _nrt_python, rtsys
+
+from fastlstm import Sequential
+from fastlstm.kernels.jit import Kernel, body
+from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
+
+if numba.config.DISABLE_JIT:
+    pytest.skip("plain Python allocates what it likes", allow_module_level=True)
+
+B, T, D, C = 64, 20, 16, 10
+
+# The smallest array of a step is (B, units) = 16 KB, the tape of one layer 1.3 MB; what is left are
+# Python's own objects: views, tuples, a few numbers.
+LARGEST = 12_000
+# Whether 65536 numbers at a time are finite takes a byte each.
+VALIDATION = 65_536
+
+
+def _sequences(rng):
+    model = Sequential(
+        [
+            LSTM(64, return_sequences=True, input_shape=(T, D)),
+            Dropout(0.2),
+            SimpleRNN(64, return_sequences=True),
+            Dense(C, activation="softmax"),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
+
+
+def _words(rng):
+    model = Sequential([Embedding(500, 64, input_shape=(T,)), LSTM(64), Dense(1, "sigmoid")])
+    model.compile(optimizer="sgd", loss="binary_crossentropy", metrics=["accuracy", "mae"])
+    y = rng.integers(0, 2, (B, 1)).astype(np.float32)
+    return model, rng.integers(0, 500, (B, T)).astype(np.int32), y
+
+
+def _peak(step):
+    """Bytes that ``step`` holds at once beyond what is there before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        step()  # tracing starts: dictionaries and free lists may grow
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        step()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - before, after - before
+
+
+@pytest.mark.parametrize("make", [_sequences, _words])
+def test_a_warm_training_step(make, rng):
+    model, x, y = make(rng)
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    peak, kept = _peak(lambda: model.train_on_batch(x, y))
+    assert peak < LARGEST + min(VALIDATION, x.size)
+    assert kept < 1000
+
+
+@pytest.mark.parametrize("make", [_sequences, _words])
+def test_a_warm_training_step_that_the_loop_takes(make, rng):
+    """Samples are validated once before; then only the chosen rows are gathered."""
+    model, x, y = make(rng)
+    data = model.prepare(x, y, np.ones(B, np.float32))
+    index = np.arange(B)[::-1].copy()
+    for _ in range(2):
+        model.train_step(data, index)
+        model.test_step(data, index)
+    peak, _ = _peak(lambda: model.train_step(data, index))
+    assert peak < LARGEST
+    peak, _ = _peak(lambda: model.test_step(data, index))
+    assert peak < LARGEST
+
+
+@pytest.mark.parametrize("make", [_sequences, _words])
+def test_a_warm_prediction_allocates_its_result(make, rng):
+    model, x, _ = make(rng)
+    index = np.arange(B)
+    samples = model.prepare_inputs(x)
+    for _ in range(2):
+        result = model.predict_step(samples, index)
+    peak, _ = _peak(lambda: model.predict_step(samples, index))
+    assert peak < LARGEST + result.nbytes
+
+
+@pytest.fixture
+def allocations(monkeypatch):
+    """Counts the memory that kernels ask for, beside a descriptor for each of their arguments."""
+    arguments = [0]
+    launch = Kernel.__call__
+
+    def counted(self, *args, **options):
+        arguments[0] += sum(isinstance(arg, np.ndarray) for arg in args)
+        return launch(self, *args, **options)
+
+    monkeypatch.setattr(Kernel, "__call__", counted)
+    _nrt_python.memsys_enable_stats()
+    yield lambda: rtsys.get_allocation_stats().mi_alloc - arguments[0]
+    _nrt_python.memsys_disable_stats()
+
+
+@pytest.mark.parametrize("make", [_sequences, _words])
+def test_kernels_allocate_nothing(make, rng, allocations):
+    model, x, y = make(rng)
+    model.train_on_batch(x, y)
+    model.predict(x, verbose=0)
+    before = allocations()
+    model.train_on_batch(x, y)
+    model.predict(x, verbose=0)
+    assert allocations() == before
+
+
+def test_an_allocation_would_be_noticed(allocations):
+    before = allocations()
+    _allocate(100)
+    assert allocations() == before + 1
+
+
+@body
+def _allocate(n):
+    return np.zeros(n)
+
+
+def test_shapes_that_come_back_find_their_memory(rng):
+    """As the last, smaller batch of every epoch does."""
+    model, x, y = _sequences(rng)
+    for _ in range(2):
+        for size in (B, B - 7, 5):
+            model.train_on_batch(x[:size], y[:size])
+    for size in (B, B - 7, 5):
+        part_x, part_y = x[:size].copy(), y[:size].copy()
+        peak, _ = _peak(lambda part_x=part_x, part_y=part_y: model.train_on_batch(part_x, part_y))
+        assert peak < LARGEST + min(VALIDATION, part_x.size)

@@ -1,0 +1,22 @@
+"""The examples in docstrings do what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import fastlstm
+
+
+def modules():
+    yield fastlstm
+    for info in pkgutil.walk_packages(fastlstm.__path__, "fastlstm."):
+        yield importlib.import_module(info.name)
+
+
+def test_docstring_examples():
+    attempted = 0
+    for module in modules():
+        result = doctest.testmod(module)
+        assert result.failed == 0, module.__name__
+        attempted += result.attempted
+    assert attempted >= 5
