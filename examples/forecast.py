@@ -93,7 +93,7 @@ def future(origin: np.ndarray) -> np.ndarray:
 
 
 def draw(path, hours, cars, origin, forecast, naive, naive_name) -> None:
-    """Five days of history and two of the forecasts, with what came."""
+    """Four days of history and three forecasts, with what came."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
@@ -102,11 +102,11 @@ def draw(path, hours, cars, origin, forecast, naive, naive_name) -> None:
     axes.plot(hours[shown], cars[shown], color="0.35", lw=1.2, label="cars counted")
     for n, at in enumerate(origin):
         ahead = hours[future(np.array([at]))[0]]
-        labels = (f"seasonal naive, {naive_name}", "LSTM, 24 hours ahead") if n == 0 else (None, None)
-        axes.plot(ahead, naive[n], color="tab:orange", lw=1.2, ls="--", label=labels[0])
-        axes.plot(ahead, forecast[n], color="tab:blue", lw=2, label=labels[1])
+        names = (f"seasonal naive, {naive_name}", "LSTM, 24 hours ahead") if n == 0 else ("", "")
+        axes.plot(ahead, naive[n], color="tab:orange", lw=1.2, ls="--", label=names[0])
+        axes.plot(ahead, forecast[n], color="tab:blue", lw=2, label=names[1])
         axes.axvline(hours[at], color="0.8", lw=0.8, zorder=0)
-    axes.set(ylabel="cars an hour", ylim=(0, None), title="I-94 westbound, Minneapolis")
+    axes.set(ylabel="cars an hour", title="I-94 westbound", ylim=(0, 1.2 * np.nanmax(cars[shown])))
     axes.legend(loc="upper left", ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
@@ -157,8 +157,7 @@ def main() -> None:
     def error(values: np.ndarray, at: np.ndarray) -> float:
         return float(np.nanmean(np.abs(values - counted[future(at)])))
 
-    naive_errors = {lag: error(cars[future(validation_at) - lag], validation_at) for lag in (DAY, WEEK)}
-    lag = min(naive_errors, key=naive_errors.get)
+    lag = min((DAY, WEEK), key=lambda n: error(cars[future(validation_at) - n], validation_at))
     naive_name = "the hour a week before" if lag == WEEK else "the hour a day before"
     naive, mean, ours = (
         error(values, test_at)
@@ -171,7 +170,7 @@ def main() -> None:
     print(f"The LSTM is {100 * (1 - ours / naive):.1f} % below seasonal naive,", end=" ")
     print(f"{100 * (1 - ours / mean):.1f} % below the mean ({perf_counter() - start:.0f} s in all)")
 
-    # Two midnights in the middle of the test: what came next, and what was forecast.
+    # Three midnights in the middle of the test: what came next, and what was forecast.
     midnights = np.flatnonzero(hours[test_at] - hours[test_at].astype("datetime64[D]") == 23)
     chosen = midnights[len(midnights) // 2 :][:3]
     at = test_at[chosen]

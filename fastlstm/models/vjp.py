@@ -40,7 +40,7 @@ def vjp(
     pullback : callable
         ``d_x, d_states, d_weights = pullback(*d_outputs)`` with a gradient for each output:
         d_x has the shape of x (None for ids), d_states is a list like ``initial_state``, d_weights
-        a list like ``get_weights``. It may be called several times.
+        a list like ``get_weights``. It may be called several times, until the weights change.
     """
     layers = layer.layers if isinstance(layer, Sequential) else [layer]
     if isinstance(layer, Sequential):
@@ -70,6 +70,7 @@ class _Linearized:
             )
         )
         self.consumed = False
+        self.versions = [layer.version for layer in layers]
 
     def outputs_and_pullback(self) -> tuple[Any, Pullback]:
         outputs = run(self.chain, self.x, self.mask, self.states, commit=False)
@@ -92,6 +93,10 @@ class _Linearized:
             if value.shape != shape:
                 raise ValueError(f"gradient {number} expects shape {shape}, got {value.shape}")
             checked.append(value)
+        if self.versions != [layer.version for layer in self.layers]:
+            raise RuntimeError(
+                "the weights have changed since the forward pass of this pullback; call vjp again"
+            )
         if self.consumed:  # backward works in the memory of the tape
             run(self.chain, self.x, self.mask, self.states, commit=False)
         self.consumed = True

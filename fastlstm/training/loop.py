@@ -413,7 +413,7 @@ def _prepare_validation(model: Trainable, validation_data: Sequence[Any]) -> Dat
 
 def _check_stateful(task: str, data: Data, batch_size: int) -> None:
     total = len(data.x)
-    if total % batch_size:
+    if total > batch_size and total % batch_size:
         raise ValueError(
             f"{task} with a stateful model expects a number of samples that batch_size divides, "
             f"since row i of a batch continues row i of the one before; got {total} samples and "

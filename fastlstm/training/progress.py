@@ -91,8 +91,9 @@ class Progress:
                 dynamic_ncols=True,
                 # Nothing is drawn by tqdm itself.
                 mininterval=float("inf"),
-                initial=self._done,
             )
+            # A bar that appears late has been under way for a while.
+            self._bar.start_t -= time.perf_counter() - self._began
 
     def _draw(self, logs: Logs) -> None:
         assert self._bar is not None

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastlstm.training import Batches, Callback, Data, History, evaluate, fit, predict
+from fastlstm.training import Batches, Callback, Data, History, evaluate, fit, predict, progress
 from fastlstm.training.callbacks import HOOKS, LambdaCallback
 from fastlstm.utils import set_random_seed
 from tests.training.fake import FakeModel
@@ -229,6 +229,9 @@ def test_stopping_after_a_batch_and_after_an_epoch():
 
     model = FakeModel()
     model.stop_training = True  # left over from an earlier run
+    _, history = _fit(model, epochs=2)
+    assert history.epoch == [0, 1]
+    model = FakeModel()
     _, history = _fit(
         model, epochs=5, callbacks=LambdaCallback(on_train_batch_end=stop), validation_data=(X, Y)
     )
@@ -419,9 +422,9 @@ def test_short_evaluations_show_no_bar_unless_asked(capsys):
     assert "Predict - " in printed
 
 
-def test_a_bar_is_drawn_at_most_ten_times_a_second(monkeypatch, capsys):
-    from fastlstm.training import progress
-
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is read once a millisecond, and that tests can put forward."""
     now = [0.0]
 
     def tick():
@@ -429,13 +432,44 @@ def test_a_bar_is_drawn_at_most_ten_times_a_second(monkeypatch, capsys):
         return now[0]
 
     monkeypatch.setattr(progress.time, "perf_counter", tick)
-    monkeypatch.setattr(progress, "_is_live", lambda: True)
+    return now
+
+
+@pytest.mark.parametrize(("live", "least", "most"), [(True, 5, 12), (False, 0, 0)])
+def test_a_bar_is_drawn_at_most_ten_times_a_second(live, least, most, clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_is_live", lambda: live)
     asked = []
     bar = progress.Progress(1)
     bar.start("Epoch 1/1", 1000)
     for _ in range(1000):
         bar.update(1, lambda: asked.append(1) or {"loss": 1.0})
     bar.finish({"loss": 1.0})
-    # Some 1000 readings of the clock, 1 ms each: about one second.
-    assert 5 <= len(asked) <= 12
+    # Some 1000 readings of the clock: about one second.
+    assert least <= len(asked) <= most
     assert "1000/1000" in capsys.readouterr().err
+
+
+def test_the_rate_is_that_of_training_alone(clock, capsys):
+    bar = progress.Progress(2)
+    bar.start("Epoch 1/1", 1)
+    clock[0] += 2
+    bar.update(100, dict)
+    bar.pause()
+    clock[0] += 3
+    bar.finish({})
+    # 100 samples in two seconds, and three more of validation.
+    assert capsys.readouterr().out == "Epoch 1/1 - 5.0s - 49.98 samples/s\n"
+
+
+def test_the_bar_of_a_long_evaluation_appears_late(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_is_live", lambda: True)
+    bar = progress.Progress(1, delay=True)
+    bar.start("Evaluate", 3)
+    bar.update(1, dict)
+    assert capsys.readouterr().err == ""
+    clock[0] += 61
+    bar.update(1, dict)
+    shown = capsys.readouterr().err
+    assert "2/3 [01:01<" in shown
+    bar.finish({})
+    assert "3/3" not in capsys.readouterr().err
