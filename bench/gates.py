@@ -14,7 +14,7 @@ from fastlstm.kernels.cell import (
     panel_units,
     store_states,
 )
-from fastlstm.kernels.jit import FASTMATH
+from fastlstm.kernels.jit import FASTMATH, inline
 from fastlstm.kernels.simd import lanes
 from fastlstm.kernels.tile import multiply_panel
 
@@ -63,15 +63,7 @@ def _multiply(gates, h, u, steps):
             )  # fmt: skip
 
 
-@numba.njit(fastmath=FASTMATH)
-def _activate(h, carry, gates, steps):
-    for _ in range(steps):
-        for p in range(gates.shape[0]):
-            for r in range(gates.shape[1]):
-                _activate_row(h, carry, gates, p, r)
-
-
-@numba.njit(fastmath=FASTMATH)
+@inline
 def _activate_row(h, carry, gates, p, r):
     _, panels, batch, width = carry.shape
     columns = gates.shape[2]
@@ -85,3 +77,11 @@ def _activate_row(h, carry, gates, p, r):
         _, states = cell_forward(CELL, load_blocks(CELL, gates, at + v, width), states)
         # The gates stay as they are, so that every step meets the same values.
         store_states(states, h, h_at + v, step, carry, carry_at + v, stride)
+
+
+@numba.njit(fastmath=FASTMATH)
+def _activate(h, carry, gates, steps):
+    for _ in range(steps):
+        for p in range(gates.shape[0]):
+            for r in range(gates.shape[1]):
+                _activate_row(h, carry, gates, p, r)

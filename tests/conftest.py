@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hypothesis
+import numba
 import numpy as np
 import pytest
 
 import fastlstm
 from fastlstm import config
+from tests import emulation
+
+if numba.config.DISABLE_JIT:
+    emulation.install()
 
 # The same examples in every run; the first one of a kind may take seconds to compile.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)

@@ -83,7 +83,7 @@ def _refused(model, call, error, words):
 # -- inputs ---------------------------------------------------------------------------------------------
 
 BAD_X = {
-    "no time axis": (_x()[:, 0], ValueError, ["(batch, time, features)", "(batch, 3)"]),
+    "no time axis": (_x()[:, 0], ValueError, ["(batch, time, features)", "(2, 3)", "feature axis"]),
     "a number": (np.float32(1), ValueError, ["(batch, time, features)"]),
     "four axes": (_x()[None], ValueError, ["(batch, time, features)", "2, 5, 3)"]),
     "other features": (_x()[..., :2], ValueError, ["2", "3", "features"]),
@@ -272,6 +272,7 @@ def test_sample_weights(weights, error, words):
 
 def test_validation_data_are_checked_before_training():
     model = _classes()
+    model.train_on_batch(_x(), [0, 1])
     for bad in ((_x()[..., :2], [0, 1]), (_x(), [0, 3]), (_x(),), 5):
         before = _state(model)
         with pytest.raises((ValueError, TypeError)):
@@ -360,6 +361,7 @@ def test_what_add_refuses():
             assert word in str(caught.value), str(caught.value)
         assert len(model.layers) == 1
     assert len(model.get_weights()) == count
+    model(_x())
     with pytest.raises(ValueError, match="another model"):
         Sequential([model.layers[0]])
 
@@ -578,10 +580,6 @@ def test_hostile_configurations(file, name):
     with pytest.raises(ValueError, match="model") as caught:
         load_model(file)
     assert str(file) in str(caught.value)
-
-
-def _entry(header):
-    return header["dense/kernel" if "dense/kernel" in header else sorted(header)[-1]]
 
 
 def _tensor(header, ending):

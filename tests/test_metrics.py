@@ -56,6 +56,21 @@ def test_result_over_batches_is_that_of_keras(name, kind, rng):
         assert ours.result() == pytest.approx(float(theirs.result()), rel=1e-6)
 
 
+def test_errors_over_batches(rng):
+    y, t = rng.standard_normal((2, 20, 3))
+    weights = rng.uniform(0, 2, 20)
+    wanted = {
+        "mae": np.average(np.abs(y - t).mean(axis=1), weights=weights),
+        "mse": np.average(((y - t) ** 2).mean(axis=1), weights=weights),
+        "rmse": np.sqrt(np.average(((y - t) ** 2).mean(axis=1), weights=weights)),
+    }
+    for name, expected in wanted.items():
+        metric = metrics.get(name)
+        for part in (slice(0, 11), slice(11, 20)):
+            metric.update(t[part], y[part], weights[part], False)
+        assert metric.result() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["ids", "one-hot", "binary"])
 def test_accuracy_finds_out_what_is_meant(kind, rng):
     if kind == "binary":

@@ -13,8 +13,8 @@ from fastlstm.optimizers import SGD, Adam
 from tests.peers import import_keras
 from tests.reference import optimizers as reference
 
-SHAPES = [(3, 5), (5,), (7, 11)]
-SIZES = [15, 5, 77]
+SHAPES = [(3, 5), (5,), (7, 11), (1,)]
+SIZES = [15, 5, 77, 1]
 STEPS = 20
 
 CLIPS = [{}, {"clipnorm": 0.9}, {"global_clipnorm": 1.5}, {"clipvalue": 0.3}]

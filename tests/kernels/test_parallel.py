@@ -11,8 +11,9 @@ import pytest
 
 import fastlstm
 from fastlstm.kernels import parallel
-from fastlstm.kernels.parallel import claim_threads, get_num_threads, set_num_threads
+from fastlstm.kernels.parallel import get_num_threads, set_num_threads
 from tests.process import run_python
+from tests.threads import claimed
 
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="no threads without the JIT")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -22,7 +23,8 @@ LAUNCH = """
 import os, sys, threading, warnings
 import numpy as np
 from fastlstm.kernels import embedding
-from fastlstm.kernels.parallel import claim_threads, set_num_threads
+from fastlstm.kernels.parallel import set_num_threads
+from tests.threads import claimed
 
 set_num_threads(2)
 table = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -106,7 +108,7 @@ def test_fork_before_use(layer):
 def child():
     launch()
     launch()
-    with claim_threads(1e9) as threads:
+    with claimed(1e9) as threads:
         assert threads == 2
 wait_for(fork(child))
 launch()
@@ -158,41 +160,41 @@ worker.join()
 
 def test_small_work_stays_on_one_thread():
     set_num_threads(3)
-    with claim_threads(parallel.SERIAL_WORK - 1) as threads:
+    with claimed(parallel.SERIAL_WORK - 1) as threads:
         assert threads == 1
-    with claim_threads(parallel.SERIAL_WORK) as threads:
+    with claimed(parallel.SERIAL_WORK) as threads:
         assert threads == 3
     set_num_threads(1)
-    with claim_threads(1e12) as threads:
+    with claimed(1e12) as threads:
         assert threads == 1
 
 
 def test_a_launch_under_way_leaves_others_on_one_thread():
     set_num_threads(2)
-    with claim_threads(1e12) as first:
-        with claim_threads(1e12) as second:
+    with claimed(1e12) as first:
+        with claimed(1e12) as second:
             assert (first, second) == (2, 1)
-        with claim_threads(1e12) as third:
+        with claimed(1e12) as third:
             assert third == 1
-    with claim_threads(1e12) as again:
+    with claimed(1e12) as again:
         assert again == 2
 
 
 def test_an_error_gives_the_threads_back():
     set_num_threads(2)
-    with pytest.raises(KeyboardInterrupt), claim_threads(1e12):
+    with pytest.raises(KeyboardInterrupt), claimed(1e12):
         raise KeyboardInterrupt
-    with claim_threads(1e12) as threads:
+    with claimed(1e12) as threads:
         assert threads == 2
 
 
 def test_no_more_workers_are_woken_than_are_used():
     set_num_threads(1 + int(numba.config.NUMBA_NUM_THREADS))  # more than there are
-    with claim_threads(1e12):
+    with claimed(1e12):
         assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
     if numba.config.NUMBA_NUM_THREADS > 2:
         set_num_threads(2)
-        with claim_threads(1e12):
+        with claimed(1e12):
             assert numba.get_num_threads() == 2
 
 

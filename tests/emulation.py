@@ -1,0 +1,162 @@
+"""The kernels' intrinsics on NumPy arrays, for runs without the JIT (``NUMBA_DISABLE_JIT=1``).
+
+Every kernel then runs as the Python that it is written in: a debugger can step through it, coverage
+sees its lines, and each load and store is checked against the bounds of its array.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+import numpy as np
+
+import fastlstm
+from fastlstm.kernels import cell, math, rows, simd, tile
+from fastlstm.kernels.cell import panel_vectors
+from fastlstm.kernels.simd import lanes
+from tests.reference import math as exact
+
+
+def install() -> None:
+    """Put NumPy in the place of each intrinsic, wherever it was imported."""
+    replaced = {
+        id(getattr(module, name)): function
+        for module, functions in EMULATED.items()
+        for name, function in functions.items()
+    }
+    for info in pkgutil.walk_packages(fastlstm.__path__, "fastlstm."):
+        module = importlib.import_module(info.name)
+        for name, value in list(vars(module).items()):
+            if id(value) in replaced:
+                setattr(module, name, replaced[id(value)])
+
+
+def _part(array: np.ndarray, at: int, count: int) -> np.ndarray:
+    """View of ``count`` elements of the array's memory; outside of it is an error."""
+    flat = array.reshape(-1)
+    assert flat.base is not None or flat is array, "a copy: the array is not contiguous"
+    if count and not (0 <= at and at + count <= flat.size):
+        raise IndexError(f"elements {at} to {at + count} of {flat.size}")
+    return flat[at : at + max(0, count)]
+
+
+# -- one vector ------------------------------------------------------------------------------------------
+
+
+def _load(array, at):
+    return _part(array, at, lanes(array)).copy()
+
+
+def _store(value, array, at):
+    _part(array, at, lanes(array))[:] = value
+
+
+def _load_first(array, at, count):
+    vector = np.zeros(lanes(array), array.dtype)
+    count = min(count, len(vector))
+    vector[: max(0, count)] = _part(array, at, count)
+    return vector
+
+
+def _store_first(value, array, at, count):
+    count = max(0, min(count, lanes(array)))
+    _part(array, at, count)[:] = value[:count]
+
+
+def _fill(array, scalar):
+    return np.full(lanes(array), scalar, array.dtype)
+
+
+def _select(mask, x, y):
+    vector = x if isinstance(x, np.ndarray) else y
+    return np.where(mask, x, y).astype(vector.dtype)
+
+
+def _sum_lanes(x):
+    while len(x) > 1:
+        x = x[: len(x) // 2] + x[len(x) // 2 :]
+    return x[0]
+
+
+def _first_lanes(array, count):
+    return np.arange(lanes(array)) < count
+
+
+# -- a cell's blocks and states ------------------------------------------------------------------------
+
+
+def _load_blocks(chosen, array, at, stride):
+    return tuple(_load(array, at + stride * g) for g in range(chosen.blocks))
+
+
+def _store_blocks(values, array, at, stride):
+    for g, value in enumerate(values):
+        _store(value, array, at + stride * g)
+
+
+def _clear_blocks(chosen, array, at, stride):
+    _store_blocks([0.0] * chosen.blocks, array, at, stride)
+
+
+def _load_states(chosen, h, h_at, count, carry, carry_at, stride):
+    others = (_load(carry, carry_at + stride * s) for s in range(chosen.states - 1))
+    return (_load_first(h, h_at, count), *others)
+
+
+def _store_states(values, h, h_at, count, carry, carry_at, stride):
+    _store_first(values[0], h, h_at, count)
+    _store_blocks(values[1:], carry, carry_at, stride)
+
+
+def _add_to_first(values, extra):
+    return (values[0] + extra, *values[1:])
+
+
+# -- the register tile ---------------------------------------------------------------------------------
+
+
+def _multiply_panel(
+    layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at, count, segs, seg_k
+):
+    columns = panel_vectors(layout.blocks) * lanes(c)
+    b = _part(panel, panel_at, segs * seg_k * columns).reshape(segs * seg_k, columns)
+    steps = np.add.outer(np.arange(segs) * a_seg, np.arange(seg_k) * a_k).ravel()
+    flat = a.reshape(-1)
+    for r in range(count):
+        place = a_at + r * a_row + steps
+        if place.size and (place.min() < 0 or place.max() >= flat.size):
+            raise IndexError(f"elements {place.min()} to {place.max()} of {flat.size}")
+        _part(c, c_at + r * c_row, columns)[:] += flat[place] @ b
+
+
+EMULATED: dict[Any, dict[str, Any]] = {
+    simd: {
+        "load": _load,
+        "store": _store,
+        "load_first": _load_first,
+        "store_first": _store_first,
+        "fill": _fill,
+        "select": _select,
+        "sum_lanes": _sum_lanes,
+        "zero_like": np.zeros_like,
+        "absolute": np.abs,
+        "square_root": np.sqrt,
+        "copy_sign": np.copysign,
+        "fma": lambda x, y, z: x * y + z,
+        "flush_denormals": lambda: None,
+        "restore_denormals": lambda mode: None,
+    },
+    math: {"exp": exact.exp, "sigmoid": exact.sigmoid, "tanh": exact.tanh},
+    rows: {"first_lanes": _first_lanes, "max_lanes": np.max},
+    cell: {
+        "load_blocks": _load_blocks,
+        "store_blocks": _store_blocks,
+        "clear_blocks": _clear_blocks,
+        "load_states": _load_states,
+        "store_states": _store_states,
+        "add_to_first": _add_to_first,
+    },
+    tile: {"multiply_panel": _multiply_panel},
+}

@@ -1,0 +1,98 @@
+"""The names that users build on: one that comes or goes is a decision, not an accident."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+import fastlstm
+
+NAMES = {
+    "fastlstm": """
+        Input Sequential __version__ callbacks config get_num_threads initializers layers losses
+        metrics models optimizers set_num_threads utils vjp
+    """,
+    "fastlstm.layers": "Dense Dropout Embedding Input LSTM Layer SimpleRNN",
+    "fastlstm.models": "Sequential load_model vjp",
+    "fastlstm.optimizers": "Adam Optimizer SGD get",
+    "fastlstm.losses": """
+        BinaryCrossentropy CategoricalCrossentropy Huber Loss MeanAbsoluteError MeanSquaredError
+        SparseCategoricalCrossentropy get
+    """,
+    "fastlstm.metrics": """
+        Accuracy BinaryAccuracy CategoricalAccuracy Mean MeanAbsoluteError MeanSquaredError Metric
+        RootMeanSquaredError SparseCategoricalAccuracy get
+    """,
+    "fastlstm.callbacks": """
+        Callback CallbackList EarlyStopping History LambdaCallback ModelCheckpoint TerminateOnNaN
+    """,
+    "fastlstm.initializers": """
+        Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
+        LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
+    """,
+    "fastlstm.config": "floatx set_floatx",
+}
+
+
+def _exported(module):
+    """What a module lists, or else the public functions and classes that it defines."""
+    defined = [name for name, value in vars(module).items()
+               if getattr(value, "__module__", None) == module.__name__]  # fmt: skip
+    return getattr(module, "__all__", [name for name in defined if not name.startswith("_")])
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_exported_names(module):
+    imported = importlib.import_module(module)
+    assert sorted(_exported(imported)) == sorted(NAMES[module].split())
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_exported_name_is_documented(module):
+    imported = importlib.import_module(module)
+    assert imported.__doc__
+    for name in _exported(imported):
+        assert name == "__version__" or getattr(imported, name).__doc__, name
+
+
+def test_modules_are_reached_as_attributes():
+    for module in NAMES:
+        if module != "fastlstm":
+            assert getattr(fastlstm, module.partition(".")[2]).__name__ in (
+                module, "fastlstm.training.callbacks"
+            )  # fmt: skip
+
+
+METHODS = """
+    add build compile fit evaluate predict train_on_batch test_on_batch value_and_grad summary
+    get_weights set_weights save save_weights load_weights reset_states get_config get_layer
+"""
+
+
+def test_methods_of_a_model():
+    for name in METHODS.split():
+        assert getattr(fastlstm.Sequential, name).__doc__, name
+
+
+def test_the_tutorial_needs_no_more_than_another_import():
+    """``import fastlstm as keras``, and the program runs."""
+    namespace: dict = {"np": np}
+    exec(
+        """
+import fastlstm as keras
+from fastlstm.models import Sequential
+from fastlstm.layers import LSTM, Dense
+model = keras.Sequential()
+model.add(LSTM(5, input_shape=(4, 3), return_sequences=True))
+model.add(keras.layers.LSTM(5))
+model.add(Dense(2, activation="softmax"))
+model.compile(optimizer=keras.optimizers.Adam(learning_rate=0.01),
+              loss="categorical_crossentropy", metrics=["accuracy"])
+history = model.fit(np.zeros((6, 4, 3)), np.eye(2)[[0, 1] * 3], epochs=2, batch_size=4,
+                    verbose=0, callbacks=[keras.callbacks.EarlyStopping(monitor="loss")])
+""",
+        namespace,
+    )
+    assert sorted(namespace["history"].history) == ["accuracy", "loss"]
