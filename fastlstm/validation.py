@@ -9,7 +9,7 @@ import numpy as np
 from fastlstm.utils import numeric_array
 
 
-def as_floats(values: Any, dtype: str, what: str) -> np.ndarray:
+def as_floats(values: Any, dtype: np.dtype, what: str) -> np.ndarray:
     """A C-contiguous array of finite ``dtype`` numbers."""
     array = numeric_array(what, values)
     with np.errstate(over="ignore"):  # reported below

@@ -1,4 +1,4 @@
-"""Runs Python code in a process of its own."""
+"""Runs Python code, or tests, in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,28 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def run_python(code: str, timeout: float = 120, **environment: str) -> str:
+def run_python(code: str, **environment: str) -> str:
     """Standard output of ``code``, which must succeed."""
+    return _run("-c", textwrap.dedent(code), expected=0, environment=environment)
+
+
+def run_pytest(*arguments: str, expected: int = 0, **environment: str) -> str:
+    """Standard output of pytest, which must end with the expected code."""
+    options = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    return _run(*options, *arguments, expected=expected, environment=environment)
+
+
+def _run(*arguments: str, expected: int, environment: dict[str, str]) -> str:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        [sys.executable, "-W", "error", *arguments],
+        cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=180,
         check=False,
     )
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    report = f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == expected, report
     return done.stdout

@@ -148,7 +148,7 @@ class Layer(ABC):
         checked = []
         for spec, weight in zip(self._specs, weights, strict=True):
             what = f"weight {spec.name!r} of layer {self.name!r}"
-            value = as_floats(weight, self.dtype.name, what)
+            value = as_floats(weight, self.dtype, what)
             if value.shape != spec.shape:
                 raise ValueError(f"{what} expects shape {spec.shape}, got {value.shape}")
             checked.append(value)

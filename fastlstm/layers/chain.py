@@ -191,7 +191,7 @@ class Runner:
         if first.takes_ids:
             limit = getattr(first, "input_dim", None)
             return as_ids(array, int(limit or 0), f"{type(first).__name__} {first.name!r}")
-        return as_floats(array, first.dtype.name, what)
+        return as_floats(array, first.dtype, what)
 
     def build(self, sample_shape: tuple[int | None, ...]) -> None:
         """Build every layer for samples of this shape."""
@@ -207,10 +207,13 @@ class Runner:
     ) -> Any:
         """Output for a batch, batch first; with the final states where the layer returns them."""
         with self.lock:
-            samples = self.build_for(x)
-            timed = time_first(samples, self.layers[0].takes_ids)
-            chain = self.chain(timed.shape, Chain, training=training, masked=mask is not None)
-            return run(chain, timed, mask, initial_state)
+            return self.run(self.build_for(x), mask, training, initial_state)
+
+    def run(self, samples: np.ndarray, mask: Any, training: bool, initial_state: Any = None) -> Any:
+        """Output for validated samples; the caller holds the lock."""
+        timed = time_first(samples, self.layers[0].takes_ids)
+        chain = self.chain(timed.shape, Chain, training=training, masked=mask is not None)
+        return run(chain, timed, mask, initial_state)
 
     def build_for(self, x: Any) -> np.ndarray:
         """Validated samples; builds the layers for them where that was not done yet."""

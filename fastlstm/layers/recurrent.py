@@ -148,7 +148,7 @@ class Recurrent(Layer):
             )
         checked = []
         for name, state in zip(names, states, strict=True):
-            value = as_floats(state, self.dtype.name, f"{what} {name}")
+            value = as_floats(state, self.dtype, f"{what} {name}")
             if value.shape != (batch, self.units):
                 raise ValueError(
                     f"{what} {name} expects shape (batch, units) = ({batch}, {self.units}), "
@@ -315,5 +315,5 @@ class SimpleRNN(Recurrent):
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:
-    batch = "batch" if shape[0] is None else str(shape[0])
-    return f"({', '.join([batch, *map(str, shape[1:])])})"
+    """The shape as text, where an unknown batch is called so."""
+    return str(tuple(shape)).replace("(None", "(batch", 1)

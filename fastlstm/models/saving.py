@@ -266,7 +266,7 @@ def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
     shape = tuple(config["input_shape"])
     for size in shape:
         if size is not None and (type(size) is not int or size < 1):
-            raise ModelFileError(f"the input shape {shape} is not one")
+            raise ModelFileError(f"the model's input shape {shape} is not one")
     expected, model._sample_shape = {}, shape
     for layer in made:
         layer.check_input((None, *shape))
@@ -302,8 +302,8 @@ def _check_tensors(
         missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
         raise ModelFileError(f"{path} does not fit the model: missing {missing}, unknown {extra}")
     for name, (shape, dtype) in expected.items():
-        entry = found[name]
-        given = (tuple(entry.get("shape", ())), _TYPES.get(entry.get("dtype")))
+        entry = found[name] if isinstance(found[name], dict) else {}
+        given = (tuple(entry.get("shape") or ()), _TYPES.get(str(entry.get("dtype"))))
         if given != (tuple(shape), dtype):
             raise ModelFileError(
                 f"{path} does not fit the model: {name!r} is expected as {tuple(shape)} {dtype}, "

@@ -216,10 +216,13 @@ class Sequential:
             raise ValueError("compile expects a loss, such as loss='mse'")
         if isinstance(metrics, (str, Metric)):
             metrics = [metrics]
-        chosen = optimizers.get(optimizer)
-        self.loss = losses.get(loss)
-        self.metrics = [get_metric(metric) for metric in metrics or []]
-        self.optimizer = chosen
+        # All of it or nothing: a name that is not known leaves the model as it was.
+        chosen = (
+            optimizers.get(optimizer),
+            losses.get(loss),
+            [get_metric(metric) for metric in metrics or []],
+        )
+        self.optimizer, self.loss, self.metrics = chosen
         self._runner.forget()
         if self._adopted and self._adopted == len(self.layers):
             self._build_optimizer()
@@ -443,8 +446,7 @@ class Sequential:
             Whether dropout is active.
         """
         with self._runner.lock:
-            samples = self.prepare_inputs(x)
-            return np.asarray(self._runner.call(samples, mask=mask, training=training))
+            return np.asarray(self._runner.run(self.prepare_inputs(x), mask, training))
 
     # -- weights and states -------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def prepare_targets(
         raise ValueError(_mismatch(loss, array.shape, output_shape, wanted, input_shape))
     if loss.sparse:
         return as_ids(fitted, classes, "y")
-    targets = as_floats(fitted, layers[0].dtype.name, "y")
+    targets = as_floats(fitted, layers[0].dtype, "y")
     if isinstance(loss, BinaryCrossentropy) and (targets.min() < 0 or targets.max() > 1):
         raise ValueError(
             f"{loss.name} expects targets from 0 to 1, got values from {targets.min():g} to "
@@ -66,7 +66,7 @@ def _mismatch(
             f"{text}: either let the last recurrent layer return every step with "
             "return_sequences=True, or give one target per sequence, for instance y[:, -1]"
         )
-    if len(given) < len(wanted) and given == wanted[:1] + wanted[2:]:
+    if len(output) == 3 and given == wanted[:1] + wanted[2:]:
         return (
             f"{text}: either give a target for every step, or let the last recurrent layer "
             "return the last step only with return_sequences=False"

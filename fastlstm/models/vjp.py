@@ -86,7 +86,7 @@ class _Linearized:
                 f"pullback expects {len(self.shapes)} gradients, one for each output, "
                 f"got {len(d_outputs)}"
             )
-        dtype = self.layers[0].dtype.name
+        dtype = self.layers[0].dtype
         checked = []
         for number, (d_out, shape) in enumerate(zip(d_outputs, self.shapes, strict=True)):
             value = as_floats(d_out, dtype, f"gradient {number}")
