@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "floatx",
+    "set_floatx",
+]
+
 _FLOAT_TYPES = ("float32", "float64")
 
 _floatx = "float32"

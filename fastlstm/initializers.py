@@ -19,6 +19,25 @@ from fastlstm.config import floatx
 from fastlstm.registry import named, resolve
 from fastlstm.utils import rng
 
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "Zeros",
+    "get",
+]
+
 # Standard deviation of a standard normal that is cut off at two standard deviations.
 _TRUNCATED_STD = 0.87962566103423978
 

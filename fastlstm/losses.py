@@ -19,6 +19,17 @@ from fastlstm.kernels import losses as kernels
 from fastlstm.registry import named, resolve, snake_case
 from fastlstm.utils import numeric_array
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
 Array = npt.NDArray[Any]
 
 # Floating-point operations an element, exponentials and logarithms counted by their time.

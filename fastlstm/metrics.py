@@ -16,6 +16,19 @@ from fastlstm.kernels import metrics as kernels
 from fastlstm.registry import named, resolve, snake_case
 from fastlstm.utils import numeric_array
 
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "get",
+]
+
 Array = npt.NDArray[Any]
 
 # Floating-point operations an element.

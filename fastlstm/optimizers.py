@@ -14,6 +14,13 @@ import numpy.typing as npt
 from fastlstm.kernels import optimizers as kernels
 from fastlstm.registry import named, resolve
 
+__all__ = [
+    "SGD",
+    "Adam",
+    "Optimizer",
+    "get",
+]
+
 Array = npt.NDArray[Any]
 
 # Floating-point operations an element, square root and division counted by their time.

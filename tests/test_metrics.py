@@ -109,16 +109,14 @@ def test_accuracy_of_logits_is_that_of_probabilities(rng):
             assert metric.result() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("threshold", "expected"), [(0.0, 0.5), (0.5, 0.75), (1.0, 0.5)])
+@pytest.mark.parametrize(("threshold", "expected"), [(0.0, 0.5), (0.5, 1.0), (0.7, 0.75), (1, 0.5)])
 def test_thresholds(threshold, expected):
     y = np.array([[0.1], [0.9], [0.6], [0.5]], np.float32)
-    t = np.array([[0], [1], [1], [1 - 0]], np.float32)
-    t[3] = 0
-    for logits in (False, True):
+    t = np.array([[0], [1], [1], [0]], np.float32)
+    for values, logits in ((y, False), (np.log(y / (1 - y)), True)):
         metric = BinaryAccuracy(threshold=threshold)
-        values = np.log(y / (1 - y)) if logits else y
         metric.update(t, values, NONE, logits)
-        assert metric.result() == (1.0 if threshold == 0.5 else expected)
+        assert metric.result() == expected
 
 
 def test_the_first_of_equal_predictions_counts():
@@ -154,15 +152,15 @@ def test_nan_shows_in_errors():
         assert np.isnan(metric.result())
 
 
-def test_reset_and_nothing_seen():
-    for name in [*NAMES, "accuracy"]:
-        metric = metrics.get(name)
-        assert metric.result() == 0.0
-        metric.update_state(np.ones((3, 1)), np.zeros((3, 1))) if name not in (
-            "sparse_categorical_accuracy",
-        ) else None
-        metric.reset_state()
-        assert metric.result() == 0.0
+@pytest.mark.parametrize(("name", "kind"), NAMES.items())
+def test_reset_and_nothing_seen(name, kind, rng):
+    metric = metrics.get(name)
+    assert metric.result() == 0.0
+    t, y, _ = _data(kind, rng)
+    metric.update(t, y, NONE, False)
+    assert metric.result() > 0.0
+    metric.reset_state()
+    assert metric.result() == 0.0
 
 
 def test_mean():

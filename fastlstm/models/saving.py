@@ -156,8 +156,6 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
     try:
         model, expected = _model_from(config["model"])
         compiled = _compile_from(config["compile"]) if compile and "compile" in config else None
-    except ModelFileError:
-        raise
     except Exception as error:  # anything that a hostile configuration makes a constructor raise
         raise ModelFileError(f"{path} has a configuration that fits no model: {error}") from error
     _check_tensors(path, header, expected)
@@ -266,7 +264,7 @@ def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
     shape = tuple(config["input_shape"])
     for size in shape:
         if size is not None and (type(size) is not int or size < 1):
-            raise ModelFileError(f"the model's input shape {shape} is not one")
+            raise ValueError(f"the input shape {shape} is not one")
     expected, model._sample_shape = {}, shape
     for layer in made:
         layer.check_input((None, *shape))

@@ -163,6 +163,14 @@ def test_nan_shows_in_its_row_and_in_the_value(case, rng):
     assert np.isfinite(d[[0, 2]]).all()
 
 
+def test_nan_shows_beside_a_certain_target():
+    y = np.array([[0.5, np.nan, 0.5]], np.float32)
+    one_hot = np.array([[1, 0, 0]], np.float32)
+    for name in ("probabilities", "logits"):
+        value, _, _ = CASES[name]._replace(last=(0.0,)).run(one_hot, y)
+        assert np.isnan(value), name
+
+
 def test_nan_in_the_targets_shows(rng):
     for name in ("squared", "absolute", "huber", "binary logits", "logits"):
         t, y = CASES[name].data(rng, 3, 20, np.float32)
