@@ -56,8 +56,7 @@ def all_finite(array: np.ndarray) -> bool:
     """Whether no element is NaN or infinite, without an array of answers as large as the data."""
     flat = array.reshape(-1)
     return all(
-        bool(np.isfinite(flat[start : start + 65536]).all())
-        for start in range(0, flat.size, 65536)
+        bool(np.isfinite(flat[start : start + 65536]).all()) for start in range(0, flat.size, 65536)
     )
 
 

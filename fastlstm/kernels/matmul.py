@@ -85,9 +85,7 @@ def pack_transposed(packed, matrix, blocks, width, threads):
 
 
 @kernel
-def multiply(
-    activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, threads
-):
+def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, threads):
     """out = activation(A·B + bias), row by row.
 
     out : (M, N)
@@ -166,9 +164,7 @@ def _finish(activation, out, scratch, at, row, rows, column, columns):
     for r in range(rows):
         for v in range(0, min(columns, n - column), step):
             value = activate(activation, load(scratch, at + r * columns + v))
-            store_first(
-                value, out, (row + r) * n + column + v, min(step, n - column - v)
-            )
+            store_first(value, out, (row + r) * n + column + v, min(step, n - column - v))
 
 
 @kernel

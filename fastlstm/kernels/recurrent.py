@@ -126,17 +126,13 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
             unit = p * width + v
             count = min(step, units - unit)
             if count > 0:
-                states = load_states(
-                    cell, h, h_at + unit, count, carry, carry_at + v, carry_stride
-                )
+                states = load_states(cell, h, h_at + unit, count, carry, carry_at + v, carry_stride)
                 if keep:
                     saved, states = cell_forward(
                         cell, load_blocks(cell, gates, at + v, width), states
                     )
                     store_blocks(saved, gates, at + v, width)
-                store_states(
-                    states, h, h_next + unit, count, carry, carry_next + v, carry_stride
-                )
+                store_states(states, h, h_next + unit, count, carry, carry_next + v, carry_stride)
 
 
 @kernel
@@ -177,9 +173,7 @@ def _backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, 
 
 
 @inline
-def _differentiate_cell(
-    cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
-):
+def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last):
     """Gradient of one step's and panel's pre-activations, and what passes to the step before."""
     panels, slots, batch, columns = gates.shape
     width = columns // block_count(cell)
@@ -217,6 +211,4 @@ def _differentiate_cell(
                     store_blocks(d_blocks, gates, at + v, width)
                 else:
                     clear_blocks(cell, gates, at + v, width)
-                store_states(
-                    d_states, d_h, d_h_at, step, d_carry, d_carry_at + v, d_carry_stride
-                )
+                store_states(d_states, d_h, d_h_at, step, d_carry, d_carry_at + v, d_carry_stride)

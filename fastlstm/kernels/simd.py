@@ -84,10 +84,20 @@ def data_pointer(context, builder, array_type, array):
 
 # -- operators -------------------------------------------------------------------------------
 
-_ARITHMETIC = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul",
-               operator.truediv: "fdiv"}
-_COMPARISONS = {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=",
-                operator.eq: "==", operator.ne: "!="}
+_ARITHMETIC = {
+    operator.add: "fadd",
+    operator.sub: "fsub",
+    operator.mul: "fmul",
+    operator.truediv: "fdiv",
+}
+_COMPARISONS = {
+    operator.lt: "<",
+    operator.le: "<=",
+    operator.gt: ">",
+    operator.ge: ">=",
+    operator.eq: "==",
+    operator.ne: "!=",
+}
 
 
 def _vector_of(args):

@@ -134,9 +134,7 @@ class _TileEmitter:
             for slot in line:
                 builder.store(zero, slot)
         first = builder.gep(self.a, [builder.mul(row, self.a_row)])
-        a_rows = [
-            builder.gep(first, [builder.mul(_int(r), self.a_row)]) for r in range(len(sums))
-        ]
+        a_rows = [builder.gep(first, [builder.mul(_int(r), self.a_row)]) for r in range(len(sums))]
         with _Loop(builder, self.segs) as seg:
             shift = builder.mul(seg, self.a_seg)
             starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
@@ -148,16 +146,12 @@ class _TileEmitter:
             for v, slot in enumerate(line):
                 target = builder.gep(self.c, [builder.add(start, _int(v * lanes))])
                 before = load_vector(builder, self.vector, target)
-                store_vector(
-                    builder, self.vector, builder.fadd(before, builder.load(slot)), target
-                )
+                store_vector(builder, self.vector, builder.fadd(before, builder.load(slot)), target)
 
     def _step(self, k, panel_k, starts, sums):
         builder, lanes = self.builder, self.vector.lanes
         at = builder.mul(k, self.a_k)
-        values = [
-            splat(builder, builder.load(builder.gep(start, [at])), lanes) for start in starts
-        ]
+        values = [splat(builder, builder.load(builder.gep(start, [at])), lanes) for start in starts]
         line_start = builder.mul(panel_k, _int(self.vectors * lanes))
         for v in range(self.vectors):
             pointer = builder.gep(self.panel, [builder.add(line_start, _int(v * lanes))])

@@ -222,9 +222,7 @@ class Runner:
         return samples
 
 
-def run(
-    chain: Chain, x: np.ndarray, mask: Any, initial_state: Any, *, commit: bool = True
-) -> Any:
+def run(chain: Chain, x: np.ndarray, mask: Any, initial_state: Any, *, commit: bool = True) -> Any:
     """Fill in a chain's input, compute, and copy out what the caller gets."""
     np.copyto(chain.x, x)
     if mask is not None:

@@ -186,9 +186,7 @@ def load_weights(model: Sequential, filepath: Any) -> None:
     path = Path(os.fspath(filepath))
     header, config = _read_header(path)
     names = _stored_names(path, header, config)
-    specs = [
-        (weight.shape, weight.dtype) for layer in model.layers for weight in layer.weights
-    ]
+    specs = [(weight.shape, weight.dtype) for layer in model.layers for weight in layer.weights]
     if len(specs) != len(names):
         raise ModelFileError(
             f"{path} does not fit the model: it holds {len(names)} weights, the model has "
@@ -291,9 +289,7 @@ def _compile_from(config: Any) -> tuple[Any, Any, list[Any], int]:
 _TYPES = {"F32": np.dtype(np.float32), "F64": np.dtype(np.float64)}
 
 
-def _check_tensors(
-    path: Path, header: dict[str, Any], expected: dict[str, Any]
-) -> None:
+def _check_tensors(path: Path, header: dict[str, Any], expected: dict[str, Any]) -> None:
     """Names, shapes and types, before anything is allocated."""
     found = {name: entry for name, entry in header.items() if not name.startswith(_OPTIMIZER)}
     if set(found) != set(expected):

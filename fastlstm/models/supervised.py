@@ -44,10 +44,9 @@ class Supervised(Chain):
         self.row_loss = plan.array((rows,), dtype)
         self.rows_y = self.y.reshape(rows, classes)
         self.rows_true = self.y_true.reshape((rows,) if loss.sparse else (rows, classes))
-        self.rows_d_y = (
-            self.d_y.reshape(rows, classes) if saving else np.empty((0, classes), dtype)
-        )
+        self.rows_d_y = self.d_y.reshape(rows, classes) if saving else np.empty((0, classes), dtype)
         self.rows_weights = self.weights.reshape(-1)
+        self._no_weights = np.empty(0, dtype)
         self._last = cast(Any, self.ops[-1])
         activation = getattr(layers[-1], "activation", None)
         self.fused = (
@@ -88,14 +87,14 @@ class Supervised(Chain):
         )
 
     def update(self, metrics: list[Metric]) -> None:
-        """Let metrics see this batch."""
+        """Let metrics see this batch; as in Keras, sample weights are for the loss alone."""
         logits = self.fused
         if logits and not all(metric.accepts_logits for metric in metrics):
             self._last.finish()
             logits = False
         from_logits = logits or self.loss.from_logits
         for metric in metrics:
-            metric.update(self.rows_true, self.rows_y, self.rows_weights, from_logits)
+            metric.update(self.rows_true, self.rows_y, self._no_weights, from_logits)
 
 
 def _with_steps(target: np.ndarray, timed: bool) -> np.ndarray:

@@ -363,14 +363,16 @@ def test_a_stateful_model_needs_whole_batches():
     model = FakeModel(stateful=True)
     for run in (
         lambda: _fit(model),
-        lambda: _fit(model, batch_size=5, validation_data=(X[:4], Y[:4])),
+        lambda: _fit(model, batch_size=5, validation_data=(X[:7], Y[:7])),
         lambda: evaluate(model, X, Y, batch_size=4, verbose=0),
         lambda: predict(model, X, batch_size=4, verbose=0),
     ):
-        with pytest.raises(ValueError, match=r"stateful model .* got (10|4) samples and batch"):
+        with pytest.raises(ValueError, match=r"stateful model .* got (10|7) samples and batch"):
             run()
     assert not model.trained
     _fit(model, batch_size=5)
+    # A single batch of any size continues nothing.
+    assert len(predict(model, X[:3], batch_size=4, verbose=0)) == 3
     with pytest.warns(UserWarning, match="shuffle=False"):
         _fit(model, batch_size=5, shuffle=True)
 
