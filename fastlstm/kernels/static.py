@@ -7,6 +7,7 @@ apart and forgets their class.)
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache, cached_property
 
 from llvmlite import ir
@@ -32,6 +33,10 @@ class Static:
     def _numba_type_(self):
         # Numba looks here first, which saves microseconds a call.
         return StaticType(self)
+
+    def __reduce__(self):
+        # Without the type, which holds this very value.
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
 
 class StaticType(types.Type):
