@@ -38,12 +38,12 @@ def _part(array: np.ndarray, at: int, count: int) -> np.ndarray:
     """View of ``count`` elements of the array's memory; outside of it is an error."""
     flat = array.reshape(-1)
     assert flat.base is not None or flat is array, "a copy: the array is not contiguous"
-    if count and not (0 <= at and at + count <= flat.size):
+    if count and (at < 0 or at + count > flat.size):
         raise IndexError(f"elements {at} to {at + count} of {flat.size}")
     return flat[at : at + max(0, count)]
 
 
-# -- one vector ------------------------------------------------------------------------------------------
+# -- one vector -----------------------------------------------------------------------------------
 
 
 def _load(array, at):
@@ -85,7 +85,7 @@ def _first_lanes(array, count):
     return np.arange(lanes(array)) < count
 
 
-# -- a cell's blocks and states ------------------------------------------------------------------------
+# -- a cell's blocks and states -------------------------------------------------------------------
 
 
 def _load_blocks(chosen, array, at, stride):
@@ -115,7 +115,7 @@ def _add_to_first(values, extra):
     return (values[0] + extra, *values[1:])
 
 
-# -- the register tile ---------------------------------------------------------------------------------
+# -- the register tile ----------------------------------------------------------------------------
 
 
 def _multiply_panel(

@@ -80,7 +80,7 @@ def _refused(model, call, error, words):
     _assert_same(before, _state(model))
 
 
-# -- inputs ---------------------------------------------------------------------------------------------
+# -- inputs ---------------------------------------------------------------------------------------
 
 BAD_X = {
     "no time axis": (_x()[:, 0], ValueError, ["(batch, time, features)", "(2, 3)", "feature axis"]),
@@ -173,7 +173,7 @@ def test_embedding_ids_of_other_kinds():
         assert _words()(ids).shape == (2, 1)  # whole numbers of any type are ids
 
 
-# -- targets ----------------------------------------------------------------------------------------------
+# -- targets --------------------------------------------------------------------------------------
 
 BAD_Y = {
     "columns": (_regression, _y()[:, :1], ValueError, ["(2, 1)", "(2, 2)"]),
@@ -203,9 +203,7 @@ def test_targets(name, method):
     x = np.ones((2, T), int) if make is _words else _x()
     options = {"fit": {"verbose": 0, "batch_size": 2, "shuffle": False}}
     options["evaluate"] = {"verbose": 0, "batch_size": 2}
-    _refused(
-        model, lambda m: getattr(m, method)(x, y, **options.get(method, {})), error, words
-    )
+    _refused(model, lambda m: getattr(m, method)(x, y, **options.get(method, {})), error, words)
 
 
 def test_class_ids_for_a_loss_that_reads_one_hot_targets():
@@ -280,7 +278,7 @@ def test_validation_data_are_checked_before_training():
         _assert_same(before, _state(model))
 
 
-# -- masks, states and gradients -------------------------------------------------------------------------
+# -- masks, states and gradients ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -310,17 +308,17 @@ def test_masks_and_initial_states(options, error, words):
 def test_a_stateful_layer_and_another_batch_size():
     model = _regression()
     model.predict(_x(), batch_size=2, verbose=0)
-    _refused(
-        model, lambda m: m(_x(3)), ValueError, ["batch of 2", "batch of 3", "reset_states()"]
-    )
+    _refused(model, lambda m: m(_x(3)), ValueError, ["batch of 2", "batch of 3", "reset_states()"])
     model.reset_states()
     assert model(_x(3)).shape == (3, 2)
 
 
-# -- before compile, before build ----------------------------------------------------------------------
+# -- before compile, before build -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch", "value_and_grad"])
+@pytest.mark.parametrize(
+    "method", ["fit", "evaluate", "train_on_batch", "test_on_batch", "value_and_grad"]
+)
 def test_not_compiled(method):
     model = Sequential([LSTM(4, input_shape=(T, D)), Dense(2)])
     with pytest.raises(RuntimeError, match=r"call model\.compile\("):
@@ -380,7 +378,7 @@ def test_input_shapes(shape):
         LSTM(4, input_shape=shape)
 
 
-# -- weights ---------------------------------------------------------------------------------------------------
+# -- weights --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -410,7 +408,7 @@ def test_weights_cannot_be_changed_by_the_back_door():
     assert not np.any(layer.get_weights()[0] == 7)
 
 
-# -- names -----------------------------------------------------------------------------------------------------
+# -- names ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -442,7 +440,7 @@ def test_an_unknown_name_leaves_the_model_compiled_as_it_was():
         model.compile()
 
 
-# -- a loss that is not finite ------------------------------------------------------------------------------
+# -- a loss that is not finite --------------------------------------------------------------------
 
 
 def test_a_loss_that_is_not_finite_updates_nothing():
@@ -457,7 +455,7 @@ def test_a_loss_that_is_not_finite_updates_nothing():
     _assert_same(before, _state(model))
 
 
-# -- files ---------------------------------------------------------------------------------------------------------
+# -- files ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -510,7 +508,13 @@ def test_a_longer_file(file):
 
 @pytest.mark.parametrize(
     "blob",
-    [b"text\n", b"\x89HDF\r\n\x1a\n" + bytes(100), b"\x80\x05." + bytes(100), bytes(1000), b"{}" * 99],
+    [
+        b"text\n",
+        b"\x89HDF\r\n\x1a\n" + bytes(100),
+        b"\x80\x05." + bytes(100),
+        bytes(1000),
+        b"{}" * 99,
+    ],
     ids=["text", "HDF5", "pickle", "zeros", "json"],
 )
 def test_foreign_files(file, blob):
@@ -565,12 +569,16 @@ HOSTILE = {
     "layers that are no list": lambda h, c: c["model"].update(layers=5),
     "no layers": lambda h, c: c["model"].update(layers=[]),
     "no model": lambda h, c: c.update(model=None),
-    "an optimizer from elsewhere": lambda h, c: c["compile"]["optimizer"].update(class_name="os.system"),
+    "an optimizer from elsewhere": lambda h, c: c["compile"]["optimizer"].update(
+        class_name="os.system"
+    ),
     "a loss from elsewhere": lambda h, c: c["compile"]["loss"].update(class_name="eval"),
     "metrics that are no list": lambda h, c: c["compile"].update(metrics=3),
     "an iteration count of no number": lambda h, c: c["compile"].update(iterations="many"),
     "a negative iteration count": lambda h, c: c["compile"].update(iterations=-1),
-    "a negative learning rate": lambda h, c: c["compile"]["optimizer"]["config"].update(learning_rate=-1),
+    "a negative learning rate": lambda h, c: c["compile"]["optimizer"]["config"].update(
+        learning_rate=-1
+    ),
 }
 
 
@@ -619,7 +627,11 @@ def test_hostile_tensors(file, name):
 def test_a_name_that_occurs_twice(file):
     header, data = _split(file)
     raw = json.dumps(header)
-    entry = json.dumps(_tensor(header, "embeddings")) + ": " + json.dumps(header[_tensor(header, "embeddings")])
+    entry = (
+        json.dumps(_tensor(header, "embeddings"))
+        + ": "
+        + json.dumps(header[_tensor(header, "embeddings")])
+    )
     _join(file, (raw[:-1] + ", " + entry + "}").encode(), data)
     _unreadable(file)
 
@@ -636,7 +648,7 @@ def test_a_header_that_claims_to_be_huge(file):
 
 def test_weights_that_are_not_finite(file):
     header, data = _split(file)
-    start, end = header[_tensor(header, "embeddings")]["data_offsets"]
+    start, _ = header[_tensor(header, "embeddings")]["data_offsets"]
     spoiled = bytearray(data)
     spoiled[start : start + 4] = np.float32(np.nan).tobytes()
     _join(file, header, bytes(spoiled))

@@ -101,6 +101,9 @@ def _cell_backward(cell, blocks, before, after, d_after):
 
 
 # -- tuples of vectors, to and from memory ---------------------------------------------------
+#
+# Each vector holds the same units of two rows, ``second`` elements apart: a cell's equations are
+# one long chain of operations, and two of them overlap. With ``second`` 0 both are the same row.
 
 
 def _step(builder, pointer, at, stride, index):
@@ -108,46 +111,89 @@ def _step(builder, pointer, at, stride, index):
     return builder.gep(pointer, [builder.add(at, shift)])
 
 
+def _join(builder, low, high):
+    lanes = 2 * low.type.count
+    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
+    return builder.shuffle_vector(low, high, order)
+
+
+def _halves(builder, value):
+    half = value.type.count // 2
+    index = ir.VectorType(ir.IntType(32), half)
+    undefined = ir.Constant(value.type, ir.Undefined)
+    for start in (0, half):
+        order = ir.Constant(index, list(range(start, start + half)))
+        yield builder.shuffle_vector(value, undefined, order)
+
+
+def _load_rows(builder, vector, pointer, second):
+    high = builder.gep(pointer, [second])
+    return _join(
+        builder, load_vector(builder, vector, pointer), load_vector(builder, vector, high)
+    )
+
+
+def _load_parts(builder, vector, pointer, second, count):
+    high = builder.gep(pointer, [second])
+    return _join(
+        builder,
+        load_part(builder, vector, pointer, count),
+        load_part(builder, vector, high, count),
+    )
+
+
+def _store_rows(builder, vector, value, pointer, second):
+    low, high = _halves(builder, value)
+    store_vector(builder, vector, low, pointer)
+    store_vector(builder, vector, high, builder.gep(pointer, [second]))
+
+
 @intrinsic
-def load_blocks(typingctx, cell, array, at, stride):
+def load_blocks(typingctx, cell, array, at, second, stride):
     """One vector of each block, ``stride`` elements apart, from ``at``."""
     vector = Vector(array.dtype)
-    result = types.UniTuple(vector, cell.value.blocks)
+    result = types.UniTuple(Vector(array.dtype, 2), cell.value.blocks)
 
     def codegen(context, builder, sig, args):
-        pointer = data_pointer(context, builder, array, args[1])
+        _, array_value, at, second, stride = args
+        pointer = data_pointer(context, builder, array, array_value)
         values = [
-            load_vector(builder, vector, _step(builder, pointer, args[2], args[3], index))
+            _load_rows(builder, vector, _step(builder, pointer, at, stride, index), second)
             for index in range(result.count)
         ]
         return context.make_tuple(builder, result, values)
 
-    return result(cell, array, types.intp, types.intp), codegen
+    intp = types.intp
+    return result(cell, array, intp, intp, intp), codegen
 
 
 @intrinsic
-def store_blocks(typingctx, values, array, at, stride):
+def store_blocks(typingctx, values, array, at, second, stride):
     """Write what ``load_blocks`` reads."""
+    vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = data_pointer(context, builder, array, args[1])
-        for index, value in enumerate(cgutils.unpack_tuple(builder, args[0], values.count)):
-            target = _step(builder, pointer, args[2], args[3], index)
-            store_vector(builder, values.dtype, value, target)
+        tuple_value, array_value, at, second, stride = args
+        pointer = data_pointer(context, builder, array, array_value)
+        for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, values.count)):
+            target = _step(builder, pointer, at, stride, index)
+            _store_rows(builder, vector, value, target, second)
         return context.get_dummy_value()
 
-    return types.void(values, array, types.intp, types.intp), codegen
+    intp = types.intp
+    return types.void(values, array, intp, intp, intp), codegen
 
 
 @intrinsic
 def clear_blocks(typingctx, cell, array, at, stride):
-    """Zero what ``load_blocks`` reads."""
+    """Zero one row of what ``load_blocks`` reads."""
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = data_pointer(context, builder, array, args[1])
+        _, array_value, at, stride = args
+        pointer = data_pointer(context, builder, array, array_value)
         for index in range(cell.value.blocks):
-            target = _step(builder, pointer, args[2], args[3], index)
+            target = _step(builder, pointer, at, stride, index)
             store_vector(builder, vector, ir.Constant(vector.llvm, None), target)
         return context.get_dummy_value()
 
@@ -155,48 +201,68 @@ def clear_blocks(typingctx, cell, array, at, stride):
 
 
 @intrinsic
-def load_states(typingctx, cell, h, h_at, count, carry, carry_at, stride):
-    """h, its first ``count`` lanes, and the cell's other states, ``stride`` elements apart."""
+def load_h(typingctx, h, at, second, count):
+    """The first ``count`` units of two rows of h, zero in the other lanes."""
     vector = Vector(h.dtype)
-    result = types.UniTuple(vector, cell.value.states)
 
     def codegen(context, builder, sig, args):
-        h_pointer = builder.gep(data_pointer(context, builder, h, args[1]), [args[2]])
-        values = [load_part(builder, vector, h_pointer, args[3])]
-        pointer = data_pointer(context, builder, carry, args[4])
-        for index in range(result.count - 1):
-            source = _step(builder, pointer, args[5], args[6], index)
-            values.append(load_vector(builder, vector, source))
-        return context.make_tuple(builder, result, values)
+        h_value, at, second, count = args
+        pointer = builder.gep(data_pointer(context, builder, h, h_value), [at])
+        return _load_parts(builder, vector, pointer, second, count)
 
     intp = types.intp
-    return result(cell, h, intp, intp, carry, intp, intp), codegen
+    return Vector(h.dtype, 2)(h, intp, intp, intp), codegen
 
 
 @intrinsic
-def store_states(typingctx, values, h, h_at, count, carry, carry_at, stride):
-    """Write what ``load_states`` reads."""
+def store_h(typingctx, value, h, at, second, count):
+    """Write what ``load_h`` reads."""
     vector = Vector(h.dtype)
 
     def codegen(context, builder, sig, args):
-        parts = cgutils.unpack_tuple(builder, args[0], values.count)
-        h_pointer = builder.gep(data_pointer(context, builder, h, args[1]), [args[2]])
-        store_part(builder, vector, parts[0], h_pointer, args[3])
-        pointer = data_pointer(context, builder, carry, args[4])
-        for index, value in enumerate(parts[1:]):
-            store_vector(builder, vector, value, _step(builder, pointer, args[5], args[6], index))
+        joined, h_value, at, second, count = args
+        pointer = builder.gep(data_pointer(context, builder, h, h_value), [at])
+        low, high = _halves(builder, joined)
+        store_part(builder, vector, low, pointer, count)
+        store_part(builder, vector, high, builder.gep(pointer, [second]), count)
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(values, h, intp, intp, carry, intp, intp), codegen
+    return types.void(value, h, intp, intp, intp), codegen
 
 
 @intrinsic
-def add_to_first(typingctx, values, extra):
-    """The tuple with ``extra`` added to its first vector."""
+def join_states(typingctx, cell, h, carry, at, second, stride):
+    """All states: h, and the others, which stand ``stride`` elements apart from ``at``."""
+    vector = Vector(carry.dtype)
+    result = types.UniTuple(Vector(carry.dtype, 2), cell.value.states)
 
     def codegen(context, builder, sig, args):
-        first = builder.extract_value(args[0], 0)
-        return builder.insert_value(args[0], builder.fadd(first, args[1]), 0)
+        _, h_value, carry_value, at, second, stride = args
+        pointer = data_pointer(context, builder, carry, carry_value)
+        values = [h_value]
+        for index in range(result.count - 1):
+            source = _step(builder, pointer, at, stride, index)
+            values.append(_load_rows(builder, vector, source, second))
+        return context.make_tuple(builder, result, values)
 
-    return values(values, extra), codegen
+    intp = types.intp
+    return result(cell, h, carry, intp, intp, intp), codegen
+
+
+@intrinsic
+def store_carry(typingctx, states, carry, at, second, stride):
+    """Write all states but h where ``join_states`` reads them."""
+    vector = Vector(carry.dtype)
+
+    def codegen(context, builder, sig, args):
+        tuple_value, carry_value, at, second, stride = args
+        pointer = data_pointer(context, builder, carry, carry_value)
+        for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, states.count)):
+            if index > 0:
+                target = _step(builder, pointer, at, stride, index - 1)
+                _store_rows(builder, vector, value, target, second)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(states, carry, intp, intp, intp), codegen

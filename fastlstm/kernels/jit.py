@@ -55,13 +55,14 @@ class Kernel:
 
         ``most`` bounds their number where scratch memory was laid out for that many.
         """
-        threads = claim_threads(work, most)
-        if threads == 1:
-            return self.serial(*args, 1)
+        threads = 1
         try:
-            return self.parallel(*args, threads)
+            threads = claim_threads(work, most)
+            version = self.serial if threads == 1 else self.parallel
+            return version(*args, threads)
         finally:
-            release_threads()
+            if threads > 1:
+                release_threads()
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 # Below this many floating-point operations, waking other threads costs more than it saves.
 SERIAL_WORK = 2_000_000
@@ -118,16 +119,26 @@ def _mask_threads(threads: int) -> None:
         _local.masked = wanted
 
 
-def _after_fork_in_child() -> None:
-    global _forked_from_openmp
-    _forked_from_openmp = _uses_openmp()
+def _before_fork() -> None:
+    # A child must inherit neither half a launch nor a compilation that nobody will finish.
+    _lock.acquire()
+    global_compiler_lock._lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    global_compiler_lock._lock.release()
     _lock.release()
 
 
+def _after_fork_in_child() -> None:
+    global _forked_from_openmp
+    _forked_from_openmp = _uses_openmp()
+    _after_fork_in_parent()
+
+
 if hasattr(os, "register_at_fork"):
-    # A fork in the middle of a launch would leave the child with half a thread pool.
     os.register_at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )

@@ -21,15 +21,16 @@ import numpy as np
 from numba import prange
 
 from fastlstm.kernels.cell import (
-    add_to_first,
     block_count,
     cell_backward,
     cell_forward,
     clear_blocks,
+    join_states,
     load_blocks,
-    load_states,
+    load_h,
     store_blocks,
-    store_states,
+    store_carry,
+    store_h,
 )
 from fastlstm.kernels.jit import body, inline, kernel
 from fastlstm.kernels.matmul import K_BLOCK, accumulate, share
@@ -37,7 +38,6 @@ from fastlstm.kernels.simd import (
     flush_denormals,
     lanes,
     load,
-    load_first,
     restore_denormals,
     store,
 )
@@ -114,25 +114,33 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
     step = lanes(h)
     units = h.shape[2]
     carry_stride = carry.shape[1] * panels * batch * width
-    slot, next_slot = t % h.shape[0], (t + 1) % h.shape[0]
-    for r in range(first, last):
+    h_now, h_next = t % h.shape[0] * batch, (t + 1) % h.shape[0] * batch
+    carry_now = (t % carry.shape[1] * panels + p) * batch
+    carry_next = ((t + 1) % carry.shape[1] * panels + p) * batch
+    r = first
+    while r < last:
+        # Rows go in pairs; where a mask may part them, or one is left, a row is its own pair.
+        pair = 1 if mask.shape[0] == 0 and r + 1 < last else 0
         keep = mask.shape[0] == 0 or mask[t, r] != 0
         at = ((p * slots + t % slots) * batch + r) * columns
-        h_at = (slot * batch + r) * units
-        h_next = (next_slot * batch + r) * units
-        carry_at = ((t % carry.shape[1] * panels + p) * batch + r) * width
-        carry_next = (((t + 1) % carry.shape[1] * panels + p) * batch + r) * width
         for v in range(0, width, step):
             unit = p * width + v
             count = min(step, units - unit)
             if count > 0:
-                states = load_states(cell, h, h_at + unit, count, carry, carry_at + v, carry_stride)
+                states = join_states(
+                    cell,
+                    load_h(h, (h_now + r) * units + unit, pair * units, count),
+                    carry, (carry_now + r) * width + v, pair * width, carry_stride,
+                )  # fmt: skip
                 if keep:
-                    saved, states = cell_forward(
-                        cell, load_blocks(cell, gates, at + v, width), states
-                    )
-                    store_blocks(saved, gates, at + v, width)
-                store_states(states, h, h_next + unit, count, carry, carry_next + v, carry_stride)
+                    blocks = load_blocks(cell, gates, at + v, pair * columns, width)
+                    saved, states = cell_forward(cell, blocks, states)
+                    store_blocks(saved, gates, at + v, pair * columns, width)
+                store_h(states[0], h, (h_next + r) * units + unit, pair * units, count)
+                store_carry(
+                    states, carry, (carry_next + r) * width + v, pair * width, carry_stride
+                )
+        r += 1 + pair
 
 
 @kernel
@@ -181,34 +189,40 @@ def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 
     units = h.shape[2]
     d_columns = d_h.shape[2]
     carry_stride = carry.shape[1] * panels * batch * width
-    d_carry_stride = panels * batch * width
-    for r in range(first, last):
+    d_stride = panels * batch * width
+    r = first
+    while r < last:
+        pair = 1 if mask.shape[0] == 0 and r + 1 < last else 0
         keep = mask.shape[0] == 0 or mask[t, r] != 0
         at = ((p * slots + t) * batch + r) * columns
-        h_at = (t * batch + r) * units
-        carry_at = ((t * panels + p) * batch + r) * width
-        d_carry_at = (p * batch + r) * width
         for v in range(0, width, step):
             unit = p * width + v
             count = min(step, units - unit)
             if count > 0:
+                h_at = (t * batch + r) * units + unit
+                carry_at = ((t * panels + p) * batch + r) * width + v
                 d_h_at = (unit // d_columns * batch + r) * d_columns + unit % d_columns
-                d_states = load_states(
-                    cell, d_h, d_h_at, step, d_carry, d_carry_at + v, d_carry_stride
-                )
+                d_carry_at = (p * batch + r) * width + v
+                d_above = load_h(d_h, d_h_at, pair * d_columns, step)
                 if d_out.shape[0] > 0:
-                    d_states = add_to_first(d_states, load_first(d_out, h_at + unit, count))
+                    d_above = d_above + load_h(d_out, h_at, pair * units, count)
+                d_states = join_states(
+                    cell, d_above, d_carry, d_carry_at, pair * width, d_stride
+                )
                 if keep:
-                    before = load_states(
-                        cell, h, h_at + unit, count, carry, carry_at + v, carry_stride
-                    )
-                    after = load_states(
-                        cell, h, h_at + batch * units + unit, count,
-                        carry, carry_at + panels * batch * width + v, carry_stride,
+                    before = join_states(
+                        cell, load_h(h, h_at, pair * units, count),
+                        carry, carry_at, pair * width, carry_stride,
                     )  # fmt: skip
-                    saved = load_blocks(cell, gates, at + v, width)
+                    after = join_states(
+                        cell, load_h(h, h_at + batch * units, pair * units, count),
+                        carry, carry_at + d_stride, pair * width, carry_stride,
+                    )  # fmt: skip
+                    saved = load_blocks(cell, gates, at + v, pair * columns, width)
                     d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
-                    store_blocks(d_blocks, gates, at + v, width)
+                    store_blocks(d_blocks, gates, at + v, pair * columns, width)
                 else:
                     clear_blocks(cell, gates, at + v, width)
-                store_states(d_states, d_h, d_h_at, step, d_carry, d_carry_at + v, d_carry_stride)
+                store_h(d_states[0], d_h, d_h_at, pair * d_columns, step)
+                store_carry(d_states, d_carry, d_carry_at, pair * width, d_stride)
+        r += 1 + pair

@@ -21,11 +21,14 @@ from fastlstm.kernels.jit import INLINE
 
 
 class Vector(types.Type):
-    """Type of a register that holds ``lanes`` elements of ``dtype``."""
+    """Type of ``lanes`` elements of ``dtype``: one register, or two side by side.
 
-    def __init__(self, dtype: Any) -> None:
+    Two independent halves let the processor work on one while the other waits for its operands.
+    """
+
+    def __init__(self, dtype: Any, registers: int = 1) -> None:
         self.dtype = dtype
-        self.lanes = HOST.lanes(dtype.bitwidth)
+        self.lanes = registers * HOST.lanes(dtype.bitwidth)
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
 
     @property

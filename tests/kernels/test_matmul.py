@@ -37,7 +37,7 @@ def _multiply(activation, a, b, bias):
 
 def _multiply_transposed(layout, a, b, ones):
     """[a, ones]ᵀ·b, with b as it is, or packed where the layout has blocks."""
-    rows, depth = a.shape
+    depth = a.shape[1]
     packed = layout.blocks > 1
     width = panel_units(layout.blocks, a.itemsize)
     panels = -(-b.shape[1] // layout.blocks // width)

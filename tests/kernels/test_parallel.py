@@ -137,8 +137,8 @@ wait_for(fork(launch))
 @needs_jit
 @needs_fork
 @pytest.mark.parametrize("layer", _layers())
-def test_fork_while_another_thread_launches(layer):
-    """The child must not inherit a launch that nobody will finish."""
+def test_fork_while_another_thread_launches(layer, tmp_path):
+    """The child must not inherit a launch, or a compilation, that nobody will finish."""
     run_python(
         LAUNCH
         + """
@@ -155,6 +155,7 @@ stop.set()
 worker.join()
 """,
         NUMBA_THREADING_LAYER=layer,
+        NUMBA_CACHE_DIR=str(tmp_path),  # a cold one
     )
 
 

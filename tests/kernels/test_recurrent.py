@@ -155,7 +155,9 @@ def test_a_launch_may_stop_between_chunks(name, rng):
     _, expected = _run(problem)
     driver = problem.driver(chunk=3)
     driver.forward(problem.states, split=3)
-    _assert_same_bits(_flat(driver.backward(problem.d_outputs, problem.d_states, split=3)), expected)
+    _assert_same_bits(
+        _flat(driver.backward(problem.d_outputs, problem.d_states, split=3)), expected
+    )
 
 
 @pytest.mark.usefixtures("serial")

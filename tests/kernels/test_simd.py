@@ -160,7 +160,9 @@ def test_lanes_are_summed_halves_first(dtype, rng):
     assert out[0] == x[0]
 
 
-@pytest.mark.parametrize(("dtype", "least", "most"), [(np.float32, -126, 127), (np.float64, -1022, 1023)])
+@pytest.mark.parametrize(
+    ("dtype", "least", "most"), [(np.float32, -126, 127), (np.float64, -1022, 1023)]
+)
 def test_powers_of_two(dtype, least, most, rng):
     x = _vector(dtype, rng)
     n = np.linspace(least, most, len(x)).round().astype(dtype)
@@ -187,7 +189,14 @@ def test_lanes_fill_the_register():
 
 @pytest.mark.parametrize(
     ("vector_bytes", "registers", "vectors", "rows"),
-    [(64, 32, 4, 6), (32, 16, 4, 3), (16, 32, 4, 6), (16, 16, 4, 3), (32, 16, 3, 3), (64, 32, 16, 1)],
+    [
+        (64, 32, 4, 6),
+        (32, 16, 4, 3),
+        (16, 32, 4, 6),
+        (16, 16, 4, 3),
+        (32, 16, 3, 3),
+        (64, 32, 16, 1),
+    ],
 )
 def test_a_register_tile_fits_the_registers(vector_bytes, registers, vectors, rows):
     host = Host(vector_bytes, registers, fma=True, x86=True)

@@ -27,10 +27,10 @@ DTYPES = (np.float32, np.float64)
 
 
 @kernel
-def _multiply(layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, rows, segs, seg_k, threads):
-    multiply_panel(
-        layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, 0, rows, segs, seg_k
-    )
+def _multiply(
+    layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, rows, segs, seg_k, threads
+):
+    multiply_panel(layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, 0, rows, segs, seg_k)
 
 
 def _columns(layout, dtype):
@@ -49,7 +49,7 @@ def _product(layout, a, panel, start=0.0):
 def test_every_number_of_rows(layout, dtype, rng):
     """More than twice the tallest tile, so that each split of the remainder occurs."""
     panel = rng.standard_normal((7, _columns(layout, dtype))).astype(dtype)
-    for rows in range(0, 2 * HOST.tile_rows(panel_vectors(layout.blocks)) + 3):
+    for rows in range(2 * HOST.tile_rows(panel_vectors(layout.blocks)) + 3):
         a = rng.standard_normal((rows, 7)).astype(dtype)
         got = _product(layout, a, panel, start=1.0)
         exact = 1 + a.astype(np.float64) @ panel.astype(np.float64)

@@ -35,7 +35,7 @@ def _assert_close(got, expected):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-11)
 
 
-# -- recurrent layers -------------------------------------------------------------------------------
+# -- recurrent layers -----------------------------------------------------------------------------
 
 
 def _recurrent(kind, **options):
@@ -121,7 +121,7 @@ def test_one_layer_takes_sequences_of_any_length(steps, rng):
         _assert_close([y, d_x, *d_weights], [expected_y, expected.x, *expected[2:]])
 
 
-# -- the other layers ---------------------------------------------------------------------------------
+# -- the other layers -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(B, D), (B, T, D)], ids=["vectors", "sequences"])
@@ -172,7 +172,7 @@ def test_dropout_outside_training_passes_everything(shape, rng):
     assert (d_states, d_weights) == ([], [])
 
 
-# -- models: each layer hands its gradient to the one below -----------------------------------------
+# -- models: each layer hands its gradient to the one below ---------------------------------------
 
 
 def _models():
@@ -196,7 +196,9 @@ def _models():
     }
 
 
-@pytest.mark.parametrize("name", ["lstm-lstm-softmax", "embedding-lstm-sigmoid", "dense-rnn-dense", "rnn-rnn"])
+@pytest.mark.parametrize(
+    "name", ["lstm-lstm-softmax", "embedding-lstm-sigmoid", "dense-rnn-dense", "rnn-rnn"]
+)
 def test_model_against_finite_differences(name, rng):
     model = Sequential(_models()[name])
     model.build()
@@ -270,7 +272,7 @@ def _check_value_and_grad(model, x, y, rng, **options):
         assert np.isclose((gradient * directions[index]).sum(), expected, rtol=1e-5, atol=1e-8)
 
 
-# -- the pullback itself --------------------------------------------------------------------------------
+# -- the pullback itself --------------------------------------------------------------------------
 
 
 def test_a_pullback_may_be_called_again_and_after_other_calls(rng):
@@ -292,7 +294,7 @@ def test_a_pullback_may_be_called_again_and_after_other_calls(rng):
 
 def test_a_pullback_says_what_it_expects(rng):
     _, pullback = fastlstm.vjp(LSTM(U, return_state=True), _normal(rng, B, T, D))
-    with pytest.raises(ValueError, match="3 gradients.*got 1"):
+    with pytest.raises(ValueError, match=r"3 gradients.*got 1"):
         pullback(np.zeros((B, U)))
     with pytest.raises(ValueError, match=r"gradient 1 expects shape \(3, 9\), got \(3, 8\)"):
         pullback(np.zeros((B, U)), np.zeros((B, U - 1)), np.zeros((B, U)))

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def gradient(value: Callable[[], float], array: np.ndarray, step: float = 1e-6) -> np.ndarray:
-    """Gradient of ``value()`` with respect to each element of ``array``, which it reads in place."""
+    """Gradient of ``value()`` with respect to each element of ``array``, which it reads."""
     slopes = np.zeros_like(array)
     for at in np.ndindex(array.shape):
         before = array[at]

@@ -1,4 +1,4 @@
-"""The scalar functions in the longest precision that NumPy has, and errors in units of the last place."""
+"""Scalar functions in the longest precision of NumPy; errors in units of the last place."""
 
 from __future__ import annotations
 
