@@ -128,9 +128,7 @@ def _halves(builder, value):
 
 def _load_rows(builder, vector, pointer, second):
     high = builder.gep(pointer, [second])
-    return _join(
-        builder, load_vector(builder, vector, pointer), load_vector(builder, vector, high)
-    )
+    return _join(builder, load_vector(builder, vector, pointer), load_vector(builder, vector, high))
 
 
 def _load_parts(builder, vector, pointer, second, count):

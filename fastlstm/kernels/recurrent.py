@@ -1,7 +1,8 @@
 """The driver of every recurrent layer: sequence forward, one step, back-propagation through time.
 
 A cell says what happens between a unit's pre-activations and its next states; everything else is
-here, once. Threads take blocks of batch rows and run all steps without a barrier.
+here, once. Threads take blocks of batch rows and run all steps without a barrier; or, by units,
+parts of the weights, with a barrier a step. The choice is in ``fastlstm.layers.split``.
 
 Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P panels, S states;
 ``columns`` = G · units of a panel):
@@ -58,7 +59,7 @@ def _forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, fir
     s0 = start
     while s0 < stop and first < last:
         s1 = min(stop, (s0 // chunk + 1) * chunk)
-        _project_inputs(cell, gates, x, w, bias, s0, s1, first, last)
+        _project_inputs(cell, gates, x, w, bias, s0, s1, first, last, 0, gates.shape[0])
         for t in range(s0, s1):
             for p in range(gates.shape[0]):
                 _project_state(cell, gates, h, u, t, p, first, last)
@@ -68,15 +69,15 @@ def _forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, fir
 
 
 @inline
-def _project_inputs(cell, gates, x, w, bias, s0, s1, first, last):
+def _project_inputs(cell, gates, x, w, bias, s0, s1, first, last, p_first, p_last):
     """gates = bias + x·W for some steps at once, so that each panel of W is read once."""
-    panels, slots, batch, columns = gates.shape
+    _, slots, batch, columns = gates.shape
     depth = x.shape[2]
     step = lanes(gates)
     # Rows of neighbouring steps lie side by side when this thread has the whole batch.
     whole = last - first == batch
     height = batch * (s1 - s0) if whole else last - first
-    for p in range(panels):
+    for p in range(p_first, p_last):
         for t in range(s0, s0 + 1 if whole else s1):
             at = ((p * slots + t % slots) * batch + first) * columns
             for v in range(0, columns, step):
@@ -137,10 +138,42 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
                     saved, states = cell_forward(cell, blocks, states)
                     store_blocks(saved, gates, at + v, pair * columns, width)
                 store_h(states[0], h, (h_next + r) * units + unit, pair * units, count)
-                store_carry(
-                    states, carry, (carry_next + r) * width + v, pair * width, carry_stride
-                )
+                store_carry(states, carry, (carry_next + r) * width + v, pair * width, carry_stride)
         r += 1 + pair
+
+
+@kernel
+def forward_by_units(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, threads):
+    """``forward``, to the same bits, with the units shared between the threads.
+
+    Each thread reads its own part of the weights only; every step ends with a barrier.
+    """
+    for s0 in range(start, stop, chunk):
+        s1 = min(stop, s0 + chunk)
+        for i in prange(threads):
+            _project_share(cell, gates, x, w, bias, s0, s1, np.intp(i), threads)
+        for t in range(s0, s1):
+            for i in prange(threads):
+                _step_share(cell, h, carry, gates, mask, u, t, np.intp(i), threads)
+
+
+@body
+def _project_share(cell, gates, x, w, bias, s0, s1, i, threads):
+    mode = flush_denormals()
+    first, last = share(gates.shape[0], i, threads)
+    _project_inputs(cell, gates, x, w, bias, s0, s1, 0, gates.shape[2], first, last)
+    restore_denormals(mode)
+
+
+@body
+def _step_share(cell, h, carry, gates, mask, u, t, i, threads):
+    mode = flush_denormals()
+    batch = gates.shape[2]
+    first, last = share(gates.shape[0], i, threads)
+    for p in range(first, last):
+        _project_state(cell, gates, h, u, t, p, 0, batch)
+        _apply_cell(cell, h, carry, gates, mask, t, p, 0, batch)
+    restore_denormals(mode)
 
 
 @kernel
@@ -162,22 +195,59 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, t
 @body
 def _backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, first, last):
     mode = flush_denormals()
-    panels, slots, batch, columns = gates.shape
-    outer, depth, d_columns = u.shape
     if first < last:
         for t in range(stop - 1, start - 1, -1):
-            for p in range(panels):
+            for p in range(gates.shape[0]):
                 _differentiate_cell(
                     cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
                 )
-            for q in range(outer):
-                accumulate(
-                    d_h, (q * batch + first) * d_columns, d_columns,
-                    gates, (t * batch + first) * columns, columns,
-                    slots * batch * columns, panels, columns,
-                    u, q * depth * d_columns, last - first,
-                )  # fmt: skip
+            for q in range(u.shape[0]):
+                _return_gradient(gates, d_h, u, t, q, first, last)
     restore_denormals(mode)
+
+
+@kernel
+def backward_by_units(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, threads):
+    """``backward``, to the same bits, with the units shared between the threads."""
+    for t in range(stop - 1, start - 1, -1):
+        for i in prange(threads):
+            _differentiate_share(
+                cell, gates, d_h, d_carry, d_out, h, carry, mask, t, np.intp(i), threads
+            )
+        for i in prange(threads):
+            _return_share(gates, d_h, u, t, np.intp(i), threads)
+
+
+@body
+def _differentiate_share(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, i, threads):
+    mode = flush_denormals()
+    first, last = share(gates.shape[0], i, threads)
+    for p in range(first, last):
+        _differentiate_cell(
+            cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 0, gates.shape[2]
+        )
+    restore_denormals(mode)
+
+
+@body
+def _return_share(gates, d_h, u, t, i, threads):
+    mode = flush_denormals()
+    first, last = share(u.shape[0], i, threads)
+    for q in range(first, last):
+        _return_gradient(gates, d_h, u, t, q, 0, gates.shape[2])
+    restore_denormals(mode)
+
+
+@inline
+def _return_gradient(gates, d_h, u, t, q, first, last):
+    """d_h += d_gates·Uᵀ for one step and panel of units."""
+    panels, slots, batch, columns = gates.shape
+    d_columns = u.shape[2]
+    accumulate(
+        d_h, (q * batch + first) * d_columns, d_columns,
+        gates, (t * batch + first) * columns, columns, slots * batch * columns, panels, columns,
+        u, q * u.shape[1] * d_columns, last - first,
+    )  # fmt: skip
 
 
 @inline
@@ -206,9 +276,7 @@ def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 
                 d_above = load_h(d_h, d_h_at, pair * d_columns, step)
                 if d_out.shape[0] > 0:
                     d_above = d_above + load_h(d_out, h_at, pair * units, count)
-                d_states = join_states(
-                    cell, d_above, d_carry, d_carry_at, pair * width, d_stride
-                )
+                d_states = join_states(cell, d_above, d_carry, d_carry_at, pair * width, d_stride)
                 if keep:
                     before = join_states(
                         cell, load_h(h, h_at, pair * units, count),

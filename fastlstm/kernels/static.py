@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache, cached_property
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -36,7 +37,7 @@ class Static:
 
     def __reduce__(self):
         # Without the type, which holds this very value.
-        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+        return type(self), tuple(getattr(self, field.name) for field in fields(cast(Any, self)))
 
 
 class StaticType(types.Type):

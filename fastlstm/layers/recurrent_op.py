@@ -10,6 +10,7 @@ from fastlstm.kernels import layout, matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import Panels, panel_units
 from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.layers import split
 from fastlstm.layers.chain import Op
 from fastlstm.memory import Plan
 
@@ -36,8 +37,11 @@ class RecurrentOp(Op):
         units, dtype = layer.units, layer.dtype
         packed = layer.packed_kernel
         self.panels, self.width, self.columns = packed.panels, packed.width, packed.columns
-        threads = get_num_threads()
-        together = -(-_ROWS_TOGETHER * threads // self.batch)
+        self.threads = get_num_threads()
+        by_units = split.by_units(self.batch, units, self.cell.blocks, dtype.itemsize, self.threads)
+        self._forward = recurrent.forward_by_units if by_units else recurrent.forward
+        self._backward = recurrent.backward_by_units if by_units else recurrent.backward
+        together = -(-_ROWS_TOGETHER * self.threads // self.batch)
         self.chunk = max(1, min(self.steps, together))
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
@@ -64,7 +68,7 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(work)
         for start in range(0, self.steps, stride):
             stop = min(start + stride, self.steps)
-            recurrent.forward(
+            self._forward(
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask, w, u, bias,
                 start, stop, self.chunk, work=work * (stop - start),
             )  # fmt: skip
@@ -104,7 +108,7 @@ class RecurrentOp(Op):
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         layer, dtype = self.layer, self.layer.dtype
-        units, self.threads = layer.units, get_num_threads()
+        units = layer.units
         self.d_y = d_y
         plain = panel_units(1, dtype.itemsize)
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
@@ -144,7 +148,7 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(work)
         for start in range((self.steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, self.steps)
-            recurrent.backward(
+            self._backward(
                 self.cell, self.gates, self.d_h, self.d_carry, self.d_out, self.h, self.carry,
                 self.mask, u, start, stop, work=work * (stop - start),
             )  # fmt: skip
