@@ -85,34 +85,50 @@ def _first_lanes(array, count):
     return np.arange(lanes(array)) < count
 
 
-# -- a cell's blocks and states -------------------------------------------------------------------
+# -- a cell's blocks and states, of two rows each ------------------------------------
 
 
-def _load_blocks(chosen, array, at, stride):
-    return tuple(_load(array, at + stride * g) for g in range(chosen.blocks))
+def _load_pair(array, at, second):
+    return np.concatenate([_load(array, at), _load(array, at + second)])
 
 
-def _store_blocks(values, array, at, stride):
+def _store_pair(value, array, at, second):
+    low, high = np.split(value, 2)
+    _store(low, array, at)
+    _store(high, array, at + second)
+
+
+def _load_blocks(chosen, array, at, second, stride):
+    return tuple(_load_pair(array, at + stride * g, second) for g in range(chosen.blocks))
+
+
+def _store_blocks(values, array, at, second, stride):
     for g, value in enumerate(values):
-        _store(value, array, at + stride * g)
+        _store_pair(value, array, at + stride * g, second)
 
 
 def _clear_blocks(chosen, array, at, stride):
-    _store_blocks([0.0] * chosen.blocks, array, at, stride)
+    for g in range(chosen.blocks):
+        _store(0.0, array, at + stride * g)
 
 
-def _load_states(chosen, h, h_at, count, carry, carry_at, stride):
-    others = (_load(carry, carry_at + stride * s) for s in range(chosen.states - 1))
-    return (_load_first(h, h_at, count), *others)
+def _load_h(h, at, second, count):
+    return np.concatenate([_load_first(h, at, count), _load_first(h, at + second, count)])
 
 
-def _store_states(values, h, h_at, count, carry, carry_at, stride):
-    _store_first(values[0], h, h_at, count)
-    _store_blocks(values[1:], carry, carry_at, stride)
+def _store_h(value, h, at, second, count):
+    low, high = np.split(value, 2)
+    _store_first(low, h, at, count)
+    _store_first(high, h, at + second, count)
 
 
-def _add_to_first(values, extra):
-    return (values[0] + extra, *values[1:])
+def _join_states(chosen, h, carry, at, second, stride):
+    others = (_load_pair(carry, at + stride * s, second) for s in range(chosen.states - 1))
+    return (h, *others)
+
+
+def _store_carry(states, carry, at, second, stride):
+    _store_blocks(states[1:], carry, at, second, stride)
 
 
 # -- the register tile ----------------------------------------------------------------------------
@@ -155,9 +171,10 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "load_blocks": _load_blocks,
         "store_blocks": _store_blocks,
         "clear_blocks": _clear_blocks,
-        "load_states": _load_states,
-        "store_states": _store_states,
-        "add_to_first": _add_to_first,
+        "load_h": _load_h,
+        "store_h": _store_h,
+        "join_states": _join_states,
+        "store_carry": _store_carry,
     },
     tile: {"multiply_panel": _multiply_panel},
 }

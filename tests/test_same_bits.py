@@ -7,7 +7,7 @@ import pytest
 
 import fastlstm
 from fastlstm import Sequential
-from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
+from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN, split
 from fastlstm.optimizers import Adam
 from tests.process import run_python
 
@@ -108,6 +108,26 @@ def test_the_number_of_threads_may_change_while_a_tape_is_kept(rng):
         fastlstm.set_num_threads(threads)
         other_x, _, other_weights = pullback(d_y)
         _assert_same_bits([other_x, *other_weights], [d_x, *d_weights])
+
+
+def test_a_layer_whose_threads_take_units(rng):
+    """Many weights and few rows: ``fastlstm.layers.split`` decides."""
+    units, batch = 300, 20
+    assert split.by_units(batch, units, 4, 4, 2)
+    assert not split.by_units(batch, units, 4, 4, 1)
+    layer = LSTM(units, return_sequences=True)
+    x = rng.standard_normal((batch, 5, D)).astype(np.float32)
+    d_y = rng.standard_normal((batch, 5, units)).astype(np.float32)
+    results = []
+    for threads in THREADS:
+        fastlstm.set_num_threads(threads)
+        y, pullback = fastlstm.vjp(layer, x)
+        d_x, _, d_weights = pullback(d_y)
+        results.append([y, layer(x), d_x, *d_weights])
+    for other in results[1:]:
+        _assert_same_bits(other, results[0])
+    for row in (0, 7):
+        np.testing.assert_array_equal(layer(x[row : row + 1]), results[0][0][row : row + 1])
 
 
 @pytest.mark.parametrize("name", CASES)

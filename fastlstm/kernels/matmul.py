@@ -29,6 +29,8 @@ from fastlstm.kernels.tile import multiply_panel
 
 # Rows a thread must get before the rows are shared rather than the panels.
 MIN_ROWS = 4
+# Bytes of A that are used on all panels before the next ones.
+GROUP_BYTES = 1 << 20
 # Steps of k at a time: a panel's slice and the rows that meet it stay in the first-level cache.
 K_BLOCK = 16384 // (PANEL_VECTORS * HOST.vector_bytes)
 # Rows at a time, for the same reason; ``scratch`` has this many.
@@ -109,12 +111,13 @@ def _multiply(
     mode = flush_denormals()
     columns = packed.shape[2]
     rows, n = out.shape
-    # Few rows leave nothing to share but the panels.
-    by_rows = rows >= MIN_ROWS * threads
+    # A thread reads all of what is not shared: share the larger of the two matrices.
+    by_rows = rows >= n and rows >= MIN_ROWS * threads
     first, last = share(rows, i, threads) if by_rows else (0, rows)
     q_first, q_last = (0, packed.shape[0]) if by_rows else share(packed.shape[0], i, threads)
-    # Rows whose part of A fits the second-level cache meet every panel in turn.
-    group = max(ROW_BLOCK, (1 << 17) // (segs * seg_k * out.itemsize) // ROW_BLOCK * ROW_BLOCK)
+    # Rows whose part of A stays in the caches meet every panel in turn.
+    depth = segs * seg_k
+    group = max(ROW_BLOCK, GROUP_BYTES // (depth * out.itemsize) // ROW_BLOCK * ROW_BLOCK)
     at = i * scratch.shape[1]
     for g0 in range(first, last, group):
         for q in range(q_first, q_last):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastlstm.layers.recurrent import Recurrent
 
 # Rows that a panel of W should meet at once; steps are taken together to reach it.
-_ROWS_TOGETHER = 64
+_ROWS_TOGETHER = 128
 # Work of one launch: Python sees Ctrl-C between launches, a fraction of a second apart.
 _WORK_PER_LAUNCH = 5e9
 

@@ -20,8 +20,12 @@ def _time_first(array: np.ndarray) -> np.ndarray:
 class Driver:
     """One cell with its weights, laid out for sequences of one shape."""
 
-    def __init__(self, cell: Any, x, kernel, recurrent_kernel, bias, mask=None, chunk=3) -> None:
+    def __init__(
+        self, cell: Any, x, kernel, recurrent_kernel, bias, mask=None, chunk=3, by_units=False
+    ) -> None:
         self.cell, self.dtype = cell, x.dtype
+        self._forward = recurrent.forward_by_units if by_units else recurrent.forward
+        self._backward = recurrent.backward_by_units if by_units else recurrent.backward
         self.batch, self.steps, self.depth = x.shape
         self.units = len(recurrent_kernel)
         self.width = panel_units(cell.blocks, x.itemsize)
@@ -73,7 +77,7 @@ class Driver:
         for index, state in enumerate(states[1:]):
             self.carry[index, 0] = self._panels(state)
         for start, stop in ((0, split), (split, self.steps)) if split else ((0, self.steps),):
-            recurrent.forward(
+            self._forward(
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask,
                 self.w, self.u, self.bias, start, stop, self.chunk, work=LAUNCH,
             )  # fmt: skip
@@ -93,7 +97,7 @@ class Driver:
         if d_outputs is not None:
             d_out = _time_first(d_outputs)
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
-            recurrent.backward(
+            self._backward(
                 self.cell, self.gates, d_h, d_carry, d_out, self.h, self.carry, self.mask,
                 self.u_turned, start, stop, work=LAUNCH,
             )  # fmt: skip

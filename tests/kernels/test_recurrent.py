@@ -208,6 +208,20 @@ def test_threads(shape, rng):
     _assert_same_bits(results[2], results[0])
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 2, 33), (5, 7, 17, 50), (2, 4, 3, 7)], ids=str)
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+def test_units_shared_between_threads(shape, masked, rng):
+    """Also where there are fewer panels of units than threads."""
+    problem = Problem(rng, "lstm", shape, np.float32, masked=masked)
+    set_num_threads(1)
+    expected_outputs, expected_gradients = _run(problem)
+    for threads in (2, 3):
+        set_num_threads(threads)
+        outputs, gradients = _run(problem, by_units=True)
+        _assert_same_bits(outputs, expected_outputs)
+        _assert_same_bits(gradients, expected_gradients)
+
+
 # -- masks, and numbers at the edge ---------------------------------------------------------------
 
 
