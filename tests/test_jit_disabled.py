@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import numba
 import pytest
 
+from tests.marks import needs_jit
 from tests.process import run_pytest
 
-pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="this is that run")
+pytestmark = needs_jit
 
 
 @pytest.mark.parametrize(

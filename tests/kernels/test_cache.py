@@ -17,10 +17,9 @@ import pytest
 
 from fastlstm.kernels import cache
 from fastlstm.kernels.jit import Kernel
+from tests.marks import needs_jit
 
-pytestmark = pytest.mark.skipif(
-    bool(numba.config.DISABLE_JIT), reason="nothing is compiled, so nothing is cached"
-)
+pytestmark = needs_jit
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="no such permissions there")
 
 

@@ -9,7 +9,10 @@ from fastlstm.kernels import math
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import kernel
 from fastlstm.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
+from tests.marks import needs_jit
 from tests.reference import math as exact
+
+pytestmark = needs_jit
 
 # Largest errors in units of the last place, as the docstring of kernels/math.py states them.
 LIMITS = {"exp": 1.1, "sigmoid": 2.5, "tanh": 2.7}

@@ -9,7 +9,9 @@ from fastlstm.cells.lstm import LSTMCell
 from fastlstm.kernels import matmul
 from fastlstm.kernels.activations import Linear, Tanh
 from fastlstm.kernels.cell import PLAIN, panel_units
+from fastlstm.kernels.host import HOST
 from fastlstm.kernels.parallel import set_num_threads
+from tests.marks import needs_jit
 
 LAUNCH = 1e9  # work that is always shared between the threads
 THREADS = 3
@@ -161,6 +163,8 @@ def test_a_row_has_the_same_bits_in_any_batch(rng):
         np.testing.assert_array_equal(_multiply(Linear(), a[r : r + 1], b, bias), whole[r : r + 1])
 
 
+@needs_jit
+@pytest.mark.skipif(not HOST.x86, reason="only x86 has the mode")
 def test_denormals_do_not_appear(rng):
     """Products below the smallest normal number count as zero, whatever the order of work."""
     set_num_threads(1)

@@ -12,10 +12,10 @@ import pytest
 import fastlstm
 from fastlstm.kernels import parallel
 from fastlstm.kernels.parallel import get_num_threads, set_num_threads
+from tests.marks import needs_jit
 from tests.process import run_python
 from tests.threads import claimed
 
-needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="no threads without the JIT")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 # What the processes below share: one kernel that is launched on two threads, and its result.

@@ -23,6 +23,7 @@ from fastlstm.kernels.simd import (
     sum_lanes,
     zero_like,
 )
+from tests.marks import needs_jit
 
 DTYPES = (np.float32, np.float64)
 
@@ -139,6 +140,7 @@ def test_comparisons_see_nan(dtype, rng):
     np.testing.assert_array_equal(out, np.concatenate(expected).astype(dtype))
 
 
+@needs_jit
 @pytest.mark.skipif(not HOST.fma, reason="this host rounds twice")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fused_multiply_add_rounds_once(dtype, rng):
@@ -160,6 +162,7 @@ def test_lanes_are_summed_halves_first(dtype, rng):
     assert out[0] == x[0]
 
 
+@needs_jit
 @pytest.mark.parametrize(
     ("dtype", "least", "most"), [(np.float32, -126, 127), (np.float64, -1022, 1023)]
 )
@@ -172,6 +175,7 @@ def test_powers_of_two(dtype, least, most, rng):
     np.testing.assert_array_equal(out, np.concatenate([powers, x * powers]))
 
 
+@needs_jit
 @pytest.mark.parametrize(("dtype", "n"), [(np.float32, 140), (np.float64, 1060)])
 def test_scale_overflows_and_underflows_as_it_should(dtype, n, rng):
     x = 1 + np.abs(_vector(dtype, rng))
