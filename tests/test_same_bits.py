@@ -9,6 +9,7 @@ import fastlstm
 from fastlstm import Sequential
 from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN, split
 from fastlstm.optimizers import Adam
+from tests.marks import needs_jit
 from tests.process import run_python
 
 THREADS = (1, 2, 3)
@@ -227,6 +228,7 @@ def test_masked_steps_at_the_end_change_nothing(rng):
         np.testing.assert_array_equal(padded[row : row + 1], alone)
 
 
+@needs_jit
 def test_another_process_has_the_same_bits(rng, tmp_path):
     model = _compiled("classifier")
     x = rng.standard_normal((N, T, D)).astype(np.float32)
