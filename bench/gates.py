@@ -9,10 +9,12 @@ from bench.shapes import Row
 from fastlstm.cells.lstm import LSTMCell
 from fastlstm.kernels.cell import (
     cell_forward,
+    join_states,
     load_blocks,
-    load_states,
+    load_h,
     panel_units,
-    store_states,
+    store_carry,
+    store_h,
 )
 from fastlstm.kernels.jit import FASTMATH, inline
 from fastlstm.kernels.simd import lanes
@@ -64,7 +66,7 @@ def _multiply(gates, h, u, steps):
 
 
 @inline
-def _activate_row(h, carry, gates, p, r):
+def _activate_rows(h, carry, gates, p, r, pair):
     _, panels, batch, width = carry.shape
     columns = gates.shape[2]
     at = (p * batch + r) * columns
@@ -73,15 +75,20 @@ def _activate_row(h, carry, gates, p, r):
     stride = panels * batch * width
     step = lanes(gates)
     for v in range(0, width, step):
-        states = load_states(CELL, h, h_at + v, step, carry, carry_at + v, stride)
-        _, states = cell_forward(CELL, load_blocks(CELL, gates, at + v, width), states)
+        second = pair * width
+        before = load_h(h, h_at + v, pair * h.shape[1], step)
+        states = join_states(CELL, before, carry, carry_at + v, second, stride)
+        blocks = load_blocks(CELL, gates, at + v, pair * columns, width)
+        _, states = cell_forward(CELL, blocks, states)
         # The gates stay as they are, so that every step meets the same values.
-        store_states(states, h, h_at + v, step, carry, carry_at + v, stride)
+        store_h(states[0], h, h_at + v, pair * h.shape[1], step)
+        store_carry(states, carry, carry_at + v, second, stride)
 
 
 @numba.njit(fastmath=FASTMATH)
 def _activate(h, carry, gates, steps):
+    batch = gates.shape[1]
     for _ in range(steps):
         for p in range(gates.shape[0]):
-            for r in range(gates.shape[1]):
-                _activate_row(h, carry, gates, p, r)
+            for r in range(0, batch, 2):
+                _activate_rows(h, carry, gates, p, r, 1 if r + 1 < batch else 0)

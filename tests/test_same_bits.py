@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import fastlstm
 from fastlstm import Sequential
-from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN, split
+from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN, recurrent_op, split
 from fastlstm.optimizers import Adam
 from tests.marks import needs_jit
 from tests.process import run_python
@@ -129,6 +131,44 @@ def test_a_layer_whose_threads_take_units(rng):
         _assert_same_bits(other, results[0])
     for row in (0, 7):
         np.testing.assert_array_equal(layer(x[row : row + 1]), results[0][0][row : row + 1])
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_long_sequence_in_several_launches(threads, masked, rng, monkeypatch):
+    """As is done so that Ctrl-C is heard; here after every chunk of steps."""
+    fastlstm.set_num_threads(threads)
+    layer = LSTM(33, return_sequences=True, return_state=True)
+    x = rng.standard_normal((70, 11, D)).astype(np.float32)
+    mask = rng.random((70, 11)) < 0.7 if masked else None
+    d_outputs = [rng.standard_normal(s).astype(np.float32) for s in ((70, 11, 33), (70, 33))]
+    d_outputs.append(d_outputs[1])
+    results = []
+    for work in (1e12, 1.0):
+        monkeypatch.setattr(recurrent_op, "_WORK_PER_LAUNCH", work)
+        outputs, pullback = fastlstm.vjp(layer, x, mask=mask)
+        layer.runner.forget()
+        d_x, d_states, d_weights = pullback(*d_outputs)
+        results.append([*outputs, *layer(x, mask=mask), d_x, *d_states, *d_weights])
+    _assert_same_bits(results[1], results[0])
+
+
+def test_python_threads_that_share_a_layer(rng):
+    layer = LSTM(64, return_sequences=True)
+    model = Sequential([LSTM(64, input_shape=(T, D)), Dense(3)])
+    inputs = [rng.standard_normal((8, T, D)).astype(np.float32) for _ in range(4)]
+    d_y = rng.standard_normal((8, T, 64)).astype(np.float32)
+
+    def work(x):
+        _, pullback = fastlstm.vjp(layer, x)
+        d_x, _, d_weights = pullback(d_y)
+        return [d_x, *d_weights, layer(x), model(x), model.predict(x, verbose=0)]
+
+    expected = [work(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(work, inputs * 40))
+    for number, got in enumerate(results):
+        _assert_same_bits(got, expected[number % 4])
 
 
 @pytest.mark.parametrize("name", CASES)

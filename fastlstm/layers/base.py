@@ -234,7 +234,7 @@ class Layer(ABC):
     def runner(self) -> Runner:
         """Runs this layer on its own."""
         if self._runner is None:
-            self._runner = Runner([self])
+            self._runner = Runner([self], getattr(self._owner, "lock", None))
         return self._runner
 
     def __repr__(self) -> str:

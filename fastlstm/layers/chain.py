@@ -141,12 +141,13 @@ class Chain:
 class Runner:
     """Runs a list of layers on arrays, laying out memory once for each shape.
 
-    One computation at a time: ``lock`` is held from filling in the input to copying the output.
+    One computation at a time: ``lock`` is held from filling in the input to copying the output. A
+    layer that belongs to a model shares the model's lock, as it shares its weights and gradients.
     """
 
-    def __init__(self, layers: list[Layer]) -> None:
+    def __init__(self, layers: list[Layer], lock: threading.RLock | None = None) -> None:
         self.layers = layers
-        self.lock = threading.RLock()
+        self.lock = lock or threading.RLock()
         self._arena = Arena()
         self._chains: OrderedDict[tuple[Any, ...], Chain] = OrderedDict()
 

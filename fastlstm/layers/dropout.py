@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -37,9 +38,9 @@ class Dropout(Layer):
         dtype: str | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, dtype=dtype)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
             raise ValueError(f"Dropout expects a rate of at least 0 and below 1, got {rate!r}")
-        self.rate = float(rate)
+        self.rate: float = float(rate)
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) not in (2, 3):

@@ -159,6 +159,11 @@ class Sequential:
         self.optimizer.build(segments, self._params.size, self._params.dtype)
 
     @property
+    def lock(self) -> Any:
+        """Held while anything is computed with the weights or gradients."""
+        return self._runner.lock
+
+    @property
     def built(self) -> bool:
         """Whether the weights exist."""
         return bool(self.layers) and all(layer.built for layer in self.layers)
@@ -273,7 +278,10 @@ class Sequential:
         return chain
 
     def train_step(self, data: Data, index: np.ndarray) -> float:
-        """One update from the samples ``index``; a loss that is not finite updates nothing."""
+        """One update from the samples ``index``; returns their loss.
+
+        A loss that is not finite updates nothing; nor does a gradient, for which NaN is returned.
+        """
         optimizer, _ = self._compiled("training")
         with self._runner.lock:
             chain = self._step(data, index, saving=True, training=True)
@@ -281,6 +289,8 @@ class Sequential:
             if not np.isfinite(loss):
                 return loss
             chain.backward()
+            if not np.isfinite(np.add.reduce(self._grads)):
+                return float("nan")
             optimizer.update(self._params, self._grads)
             for layer in self.layers:
                 layer.version += 1

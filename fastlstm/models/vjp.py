@@ -44,17 +44,22 @@ def vjp(
     """
     layers = layer.layers if isinstance(layer, Sequential) else [layer]
     if isinstance(layer, Sequential):
-        samples = layer.prepare_inputs(x)
+        samples, lock = layer.prepare_inputs(x), layer.lock
     else:
         samples = layer.runner.build_for(x)
-    return _Linearized(layers, samples, initial_state, mask).outputs_and_pullback()
+        lock = layer.runner.lock
+    with lock:
+        return _Linearized(layers, samples, initial_state, mask, lock).outputs_and_pullback()
 
 
 class _Linearized:
     """One forward pass with its tape, in an arena of its own."""
 
-    def __init__(self, layers: list[Layer], samples: np.ndarray, states: Any, mask: Any) -> None:
+    def __init__(
+        self, layers: list[Layer], samples: np.ndarray, states: Any, mask: Any, lock: Any
+    ) -> None:
         self.layers = layers
+        self.lock = lock
         self.ids = layers[0].takes_ids
         self.x = time_first(samples, self.ids).copy()
         self.states = states
@@ -97,10 +102,11 @@ class _Linearized:
             raise RuntimeError(
                 "the weights have changed since the forward pass of this pullback; call vjp again"
             )
-        if self.consumed:  # backward works in the memory of the tape
-            run(self.chain, self.x, self.mask, self.states, commit=False)
-        self.consumed = True
-        return self._pull(checked)
+        with self.lock:
+            if self.consumed:  # backward works in the memory of the tape
+                run(self.chain, self.x, self.mask, self.states, commit=False)
+            self.consumed = True
+            return self._pull(checked)
 
     def _pull(self, d_outputs: list[np.ndarray]) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
         chain = self.chain
