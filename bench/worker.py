@@ -115,8 +115,7 @@ class _Server:
 
     def sample(self, seconds: float) -> list[float]:
         calls = max(1, round(SHORTEST_SAMPLE / self._call_seconds))
-        if self._call_seconds < seconds:
-            self._time(calls)  # other processes had the caches since the last turn
+        self._time(calls)  # other processes had the caches since the last turn
         end = time.perf_counter() + seconds
         samples = [self._time(calls)]
         while time.perf_counter() + samples[-1] * calls < end:

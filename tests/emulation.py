@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import fastlstm
-from fastlstm.kernels import cell, math, rows, simd, tile
+from fastlstm.kernels import cell, math, rows, simd, team, tile
 from fastlstm.kernels.cell import panel_vectors
 from fastlstm.kernels.simd import lanes
 from tests.reference import math as exact
@@ -148,6 +148,15 @@ def _multiply_panel(
         _part(c, c_at + r * c_row, columns)[:] += flat[place] @ b
 
 
+# -- a team's words, of a team of one: a prange without the JIT is a plain loop -------------------
+
+
+def _atomic_add(array, at, value):
+    before = int(array[at])
+    array[at] = before + value
+    return before
+
+
 EMULATED: dict[Any, dict[str, Any]] = {
     simd: {
         "load": _load,
@@ -175,6 +184,13 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "store_h": _store_h,
         "join_states": _join_states,
         "store_carry": _store_carry,
+    },
+    team: {
+        "atomic_add": _atomic_add,
+        "atomic_load": lambda array, at: int(array[at]),
+        "pause": lambda: None,
+        "give_way": lambda: None,
+        "step_aside": lambda: None,
     },
     tile: {"multiply_panel": _multiply_panel},
 }

@@ -85,6 +85,11 @@ def get_num_threads() -> int:
     return _threads
 
 
+def workers() -> int:
+    """Threads that can be at work at once, however many were asked for."""
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
 def claim_threads(work: float, most: int | None) -> int:
     """Number of threads for ``work`` operations; above 1, ``release_threads`` must follow."""
     threads = _threads if most is None else min(_threads, most)
@@ -113,7 +118,7 @@ def _uses_openmp() -> bool:
 
 def _mask_threads(threads: int) -> None:
     """Numba's own count is per Python thread; wake no more of its workers than we use."""
-    wanted = min(threads, int(numba.config.NUMBA_NUM_THREADS))
+    wanted = min(threads, workers())
     if getattr(_local, "masked", None) != wanted:
         numba.set_num_threads(wanted)
         _local.masked = wanted

@@ -1,8 +1,9 @@
 """The driver of every recurrent layer: sequence forward, one step, back-propagation through time.
 
 A cell says what happens between a unit's pre-activations and its next states; everything else is
-here, once. Threads take blocks of batch rows and run all steps without a barrier; or, by units,
-parts of the weights, with a barrier a step. The choice is in ``fastlstm.layers.split``.
+here, once. The threads of a team take rows of the batch and run all steps without a barrier; or,
+``by_units``, parts of the weights, with a barrier a step. The bits are the same, and the choice is
+in ``fastlstm.layers.split``.
 
 Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P panels, S states;
 ``columns`` = G · units of a panel):
@@ -14,11 +15,11 @@ gates  (P, T, B, columns): pre-activations, then what the cell saves, then their
 x      (T, B, D)
 mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
 w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns)
+team   (TEAM_WORDS,), see ``fastlstm.kernels.team``
 """
 
 from __future__ import annotations
 
-import numpy as np
 from numba import prange
 
 from fastlstm.kernels.cell import (
@@ -42,30 +43,52 @@ from fastlstm.kernels.simd import (
     restore_denormals,
     store,
 )
+from fastlstm.kernels.team import join, meet
 from fastlstm.kernels.tile import multiply_panel
 
 
 @kernel
-def forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, threads):
+def forward(
+    cell, h, carry, gates, x, mask, w, u, bias, team, by_units, start, stop, chunk, threads
+):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``."""
-    for i in prange(threads):
-        first, last = share(h.shape[1], np.intp(i), threads)
-        _forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, first, last)
+    team[:] = 0
+    for _ in prange(threads):
+        _forward(
+            cell, h, carry, gates, x, mask, w, u, bias, team, by_units, start, stop, chunk, threads
+        )
 
 
 @body
-def _forward(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, first, last):
+def _forward(
+    cell, h, carry, gates, x, mask, w, u, bias, team, by_units, start, stop, chunk, threads
+):  # fmt: skip
     mode = flush_denormals()
-    s0 = start
-    while s0 < stop and first < last:
-        s1 = min(stop, (s0 // chunk + 1) * chunk)
-        _project_inputs(cell, gates, x, w, bias, s0, s1, first, last, 0, gates.shape[0])
-        for t in range(s0, s1):
-            for p in range(gates.shape[0]):
+    member, size = join(team, threads)
+    first, last, p_first, p_last = _part(h, gates, by_units, member, size)
+    if first < last:
+        for t in range(start, stop):
+            if t == start or t % chunk == 0:
+                s1 = min(stop, (t // chunk + 1) * chunk)
+                _project_inputs(cell, gates, x, w, bias, t, s1, first, last, p_first, p_last)
+            for p in range(p_first, p_last):
                 _project_state(cell, gates, h, u, t, p, first, last)
                 _apply_cell(cell, h, carry, gates, mask, t, p, first, last)
-        s0 = s1
+            if by_units:
+                meet(team, size, t - start + 1)
     restore_denormals(mode)
+
+
+@inline
+def _part(h, panels, by_units, member, size):
+    """Rows and panels, first and past last, of one member of the team; none without a team."""
+    if size == 0:
+        return 0, 0, 0, 0
+    if by_units:
+        first, last = share(panels.shape[0], member, size)
+        return 0, h.shape[1], first, last
+    first, last = share(h.shape[1], member, size)
+    return first, last, 0, panels.shape[0]
 
 
 @inline
@@ -143,41 +166,9 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
 
 
 @kernel
-def forward_by_units(cell, h, carry, gates, x, mask, w, u, bias, start, stop, chunk, threads):
-    """``forward``, to the same bits, with the units shared between the threads.
-
-    Each thread reads its own part of the weights only; every step ends with a barrier.
-    """
-    for s0 in range(start, stop, chunk):
-        s1 = min(stop, s0 + chunk)
-        for i in prange(threads):
-            _project_share(cell, gates, x, w, bias, s0, s1, np.intp(i), threads)
-        for t in range(s0, s1):
-            for i in prange(threads):
-                _step_share(cell, h, carry, gates, mask, u, t, np.intp(i), threads)
-
-
-@body
-def _project_share(cell, gates, x, w, bias, s0, s1, i, threads):
-    mode = flush_denormals()
-    first, last = share(gates.shape[0], i, threads)
-    _project_inputs(cell, gates, x, w, bias, s0, s1, 0, gates.shape[2], first, last)
-    restore_denormals(mode)
-
-
-@body
-def _step_share(cell, h, carry, gates, mask, u, t, i, threads):
-    mode = flush_denormals()
-    batch = gates.shape[2]
-    first, last = share(gates.shape[0], i, threads)
-    for p in range(first, last):
-        _project_state(cell, gates, h, u, t, p, 0, batch)
-        _apply_cell(cell, h, carry, gates, mask, t, p, 0, batch)
-    restore_denormals(mode)
-
-
-@kernel
-def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, threads):
+def backward(
+    cell, gates, d_h, d_carry, d_out, h, carry, mask, u, team, by_units, start, stop, threads
+):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
     gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
@@ -187,54 +178,34 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, t
     d_out : (T, B, H), what the layers above add to the gradient of each step's h; or (0, B, H)
     u : packed Uᵀ panels (Q, P · columns, 4 vectors)
     """
-    for i in prange(threads):
-        first, last = share(h.shape[1], np.intp(i), threads)
-        _backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, first, last)
+    team[:] = 0
+    for _ in prange(threads):
+        _backward(
+            cell, gates, d_h, d_carry, d_out, h, carry, mask, u, team, by_units, start, stop,
+            threads,
+        )  # fmt: skip
 
 
 @body
-def _backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, first, last):
+def _backward(
+    cell, gates, d_h, d_carry, d_out, h, carry, mask, u, team, by_units, start, stop, threads
+):  # fmt: skip
     mode = flush_denormals()
+    member, size = join(team, threads)
+    first, last, p_first, p_last = _part(h, gates, by_units, member, size)
+    _, _, q_first, q_last = _part(h, u, by_units, member, size)
     if first < last:
         for t in range(stop - 1, start - 1, -1):
-            for p in range(gates.shape[0]):
+            for p in range(p_first, p_last):
                 _differentiate_cell(
                     cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
                 )
-            for q in range(u.shape[0]):
+            if by_units:
+                meet(team, size, 2 * (stop - t) - 1)
+            for q in range(q_first, q_last):
                 _return_gradient(gates, d_h, u, t, q, first, last)
-    restore_denormals(mode)
-
-
-@kernel
-def backward_by_units(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, start, stop, threads):
-    """``backward``, to the same bits, with the units shared between the threads."""
-    for t in range(stop - 1, start - 1, -1):
-        for i in prange(threads):
-            _differentiate_share(
-                cell, gates, d_h, d_carry, d_out, h, carry, mask, t, np.intp(i), threads
-            )
-        for i in prange(threads):
-            _return_share(gates, d_h, u, t, np.intp(i), threads)
-
-
-@body
-def _differentiate_share(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, i, threads):
-    mode = flush_denormals()
-    first, last = share(gates.shape[0], i, threads)
-    for p in range(first, last):
-        _differentiate_cell(
-            cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 0, gates.shape[2]
-        )
-    restore_denormals(mode)
-
-
-@body
-def _return_share(gates, d_h, u, t, i, threads):
-    mode = flush_denormals()
-    first, last = share(u.shape[0], i, threads)
-    for q in range(first, last):
-        _return_gradient(gates, d_h, u, t, q, 0, gates.shape[2])
+            if by_units:
+                meet(team, size, 2 * (stop - t))
     restore_denormals(mode)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from fastlstm.kernels import layout, matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import Panels, panel_units
-from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.kernels.parallel import get_num_threads, workers
+from fastlstm.kernels.team import TEAM_WORDS
 from fastlstm.layers import split
 from fastlstm.layers.chain import Op
 from fastlstm.memory import Plan
@@ -38,9 +39,10 @@ class RecurrentOp(Op):
         packed = layer.packed_kernel
         self.panels, self.width, self.columns = packed.panels, packed.width, packed.columns
         self.threads = get_num_threads()
-        by_units = split.by_units(self.batch, units, self.cell.blocks, dtype.itemsize, self.threads)
-        self._forward = recurrent.forward_by_units if by_units else recurrent.forward
-        self._backward = recurrent.backward_by_units if by_units else recurrent.backward
+        self.by_units = split.by_units(
+            self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
+        )
+        self.team = plan.array((TEAM_WORDS,), np.int64)
         together = -(-_ROWS_TOGETHER * self.threads // self.batch)
         self.chunk = max(1, min(self.steps, together))
         slots = self.steps + 1 if saving or layer.return_sequences else 2
@@ -68,9 +70,10 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(work)
         for start in range(0, self.steps, stride):
             stop = min(start + stride, self.steps)
-            self._forward(
+            recurrent.forward(
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask, w, u, bias,
-                start, stop, self.chunk, work=work * (stop - start),
+                self.team, self.by_units, start, stop, self.chunk,
+                work=work * (stop - start), most=workers(),
             )  # fmt: skip
 
     def _start(self) -> None:
@@ -148,9 +151,10 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(work)
         for start in range((self.steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, self.steps)
-            self._backward(
+            recurrent.backward(
                 self.cell, self.gates, self.d_h, self.d_carry, self.d_out, self.h, self.carry,
-                self.mask, u, start, stop, work=work * (stop - start),
+                self.mask, u, self.team, self.by_units, start, stop,
+                work=work * (stop - start), most=workers(),
             )  # fmt: skip
         self._weight_gradients()
         if self.d_x is not None:

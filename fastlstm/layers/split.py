@@ -1,11 +1,17 @@
 """How a recurrent layer's work is split between threads: the one place that decides it.
 
 Rows of a batch are independent through all steps, so threads take rows and meet only at the end.
-But then each of them reads all recurrent weights at every step. Where these outgrow a core's
-second-level cache and a thread has few rows to use them on, that is slower than one barrier a step
-(about 30 microseconds) between threads that take the units instead. Measured on two cores with
-512 KiB each: training 20 rows of 650 units takes by units four fifths of the time by rows, 64 rows
-of 512 units a tenth more.
+But a lone row leaves half of the arithmetic idle, fewer rows than threads leave threads idle, and
+each thread reads all recurrent weights at every step. Where that costs more than a barrier a step
+(a fraction of a microsecond, where every thread has a processor), threads take the units instead.
+
+Measured on two cores with 512 KiB of second-level cache each, time by units over time by rows:
+
+batch                                1     2     3     4     8     16    32    64
+forward, 256 units               0.56  0.62  0.68  0.89  0.88  0.95  0.93  0.99
+training step, 256 units         0.65  0.77  0.82  0.98  1.00  1.00  0.98  0.99
+training step, 64 units          0.82  0.87  0.98  1.08  0.96  1.03  0.99  1.01
+training step, 512 units         0.81  0.86  0.85  0.93  0.90  0.96  0.93  0.96
 """
 
 from __future__ import annotations
@@ -14,16 +20,11 @@ from __future__ import annotations
 _CACHED_BYTES = 1 << 20
 # Rows of a thread that make up for reading them from further away.
 _ROWS_ENOUGH = 16
-# Operations of a step that make up for a barrier.
-_WORK_ENOUGH = 1e7
 
 
 def by_units(batch: int, units: int, blocks: int, itemsize: int, threads: int) -> bool:
     """Whether threads take units rather than rows."""
-    weights = units * units * blocks
-    return (
-        threads > 1
-        and weights * itemsize > _CACHED_BYTES
-        and batch <= _ROWS_ENOUGH * threads
-        and 2.0 * batch * weights >= _WORK_ENOUGH
-    )
+    if threads == 1:
+        return False
+    outgrown = units * units * blocks * itemsize > _CACHED_BYTES
+    return batch < 2 * threads or (outgrown and batch <= _ROWS_ENOUGH * threads)

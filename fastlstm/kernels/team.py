@@ -1,0 +1,175 @@
+"""Threads that work in step inside one launch: who they are, and a cheap barrier between them.
+
+A launch promises no thread: those that come late, or never, must not be waited for. So threads
+``join`` first. Whoever has come when the first one's patience ends is the team, and shares all the
+work; a latecomer finds the door closed and does nothing. Members are running threads, so ``meet``
+always returns, however busy the machine is.
+
+``team`` is an int64 array of ``TEAM_WORDS``, all zero before the launch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastlstm.kernels.host import HOST
+from fastlstm.kernels.jit import inline
+
+# Words that different threads write stand on different cache lines.
+_DOOR, _SIZE, _MET = 0, 16, 32
+TEAM_WORDS = 48
+_CLOSED = 1 << 32
+# In pauses, of 20 to 50 nanoseconds on x86: a sleeping thread usually comes within 3,000.
+_SHORT_PATIENCE = 5_000 if HOST.x86 else 500
+_PATIENCE = 10 * _SHORT_PATIENCE
+_PAUSES_BEFORE_YIELD = 2_000
+_CPU_SET_BYTES = 1024
+
+
+@inline
+def join(team, threads):
+    """This thread's number in the team, and the size of the team: 0 if it came too late."""
+    if threads == 1:
+        return 0, 1
+    member = atomic_add(team, _DOOR, 1)
+    if member >= _CLOSED:
+        return 0, 0
+    if member == 0:
+        pauses = 0
+        while pauses < _PATIENCE and atomic_load(team, _DOOR) < threads:
+            pauses += 1
+            pause()
+            if pauses == _SHORT_PATIENCE:
+                step_aside()
+        atomic_add(team, _SIZE, atomic_add(team, _DOOR, _CLOSED))
+    _wait(team, _SIZE, 1)
+    return member, atomic_load(team, _SIZE)
+
+
+@inline
+def meet(team, size, count):
+    """Wait until every member has come here for the ``count``-th time, counted from 1.
+
+    What members wrote before, all of them see afterwards.
+    """
+    if size > 1:
+        atomic_add(team, _MET, 1)
+        _wait(team, _MET, size * count)
+
+
+@inline
+def _wait(team, word, value):
+    pauses = 0
+    while atomic_load(team, word) < value:
+        pauses += 1
+        if pauses % _PAUSES_BEFORE_YIELD == 0:
+            give_way()
+        else:
+            pause()
+
+
+@intrinsic
+def atomic_add(typingctx, array, at, value):
+    """Add to array[at]; returns what stood there before."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _element(context, builder, sig.args[0], args[0], args[1])
+        return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typingctx, array, at):
+    """Read array[at]; what was written before it was, is seen afterwards."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _element(context, builder, sig.args[0], args[0], args[1])
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+def _element(context, builder, array_type, array, at):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [at])
+
+
+@intrinsic
+def pause(typingctx):
+    """Wait a moment, in a loop that waits for another thread."""
+
+    def codegen(context, builder, sig, args):
+        if HOST.x86:
+            _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
+        else:
+            _yield(builder)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def give_way(typingctx):
+    """Let another thread have this processor."""
+
+    def codegen(context, builder, sig, args):
+        _yield(builder)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def step_aside(typingctx):
+    """Leave this processor to whoever waits for it, and go on on another, where there is one.
+
+    Linux may wake a thread on the processor of the thread that woke it, although others are
+    idle, and takes 5 to 10 milliseconds to part them (measured on two processors, after a rest).
+    """
+
+    def codegen(context, builder, sig, args):
+        if sys.platform == "linux":
+            _move(builder)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _move(builder):
+    """Forbid this thread its processor and allow it again: it stays where it has gone."""
+    byte, word, long = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+    size, this = ir.Constant(long, _CPU_SET_BYTES), ir.Constant(word, 0)
+    cpu_set = ir.ArrayType(byte, _CPU_SET_BYTES)
+    allowed, others = (
+        builder.bitcast(cgutils.alloca_once(builder, cpu_set), byte.as_pointer()) for _ in range(2)
+    )
+    known = builder.or_(
+        _call(builder, "sched_getaffinity", word, this, size, allowed),
+        _call(builder, "sched_getaffinity", word, this, size, others),
+    )
+    cpu = builder.zext(_call(builder, "sched_getcpu", word), long)
+    in_set = builder.icmp_unsigned("<", cpu, ir.Constant(long, 8 * _CPU_SET_BYTES))
+    with builder.if_then(builder.and_(builder.icmp_signed("==", known, this), in_set)):
+        at = builder.gep(others, [builder.lshr(cpu, ir.Constant(long, 3))])
+        bit = builder.trunc(builder.and_(cpu, ir.Constant(long, 7)), byte)
+        mask = builder.not_(builder.shl(ir.Constant(byte, 1), bit))
+        builder.store(builder.and_(builder.load(at), mask), at)
+        # Without any other processor the first call fails and changes nothing.
+        _call(builder, "sched_setaffinity", word, this, size, others)
+        _call(builder, "sched_setaffinity", word, this, size, allowed)
+
+
+def _yield(builder):
+    _call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield", ir.IntType(32))
+
+
+def _call(builder, name, result, *args):
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, args)

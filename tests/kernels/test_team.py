@@ -1,0 +1,118 @@
+"""Teams: all who come share the work, nobody waits for those who do not, barriers hold."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numba
+import numpy as np
+import pytest
+from numba import prange
+
+from fastlstm.kernels.jit import body, kernel
+from fastlstm.kernels.parallel import set_num_threads
+from fastlstm.kernels.team import TEAM_WORDS, join, meet, step_aside
+from tests.marks import needs_jit
+
+WORK = 1e9  # worth all threads
+MEETINGS = 2_000
+
+
+@kernel
+def _count_together(team, counts, seen, expected, threads):
+    """Every member counts on, meets the others and looks at their counts, again and again."""
+    team[:] = 0
+    for i in prange(threads):
+        _count(team, counts, seen, np.intp(i), expected)
+
+
+@body
+def _count(team, counts, seen, i, expected):
+    member, size = join(team, expected)
+    seen[i, 0], seen[i, 1] = member, size
+    for n in range(1, MEETINGS + 1) if size > 0 else range(0):
+        counts[member, 0] = n
+        meet(team, size, 2 * n - 1)
+        for other in range(size):
+            if counts[other, 0] != n:
+                seen[i, 2] += 1
+        meet(team, size, 2 * n)
+
+
+@kernel
+def _join(team, result, expected, threads):
+    result[0], result[1] = join(team, expected)
+
+
+@kernel
+def _step_aside(result, threads):
+    step_aside()
+
+
+def _team() -> np.ndarray:
+    return np.zeros(TEAM_WORDS, np.int64)
+
+
+def _count_with(parts: int, expected: int) -> np.ndarray:
+    set_num_threads(parts)
+    counts, seen = np.zeros((8, 16), np.int64), np.zeros((parts, 3), np.int64)
+    _count_together(_team(), counts, seen, expected, work=WORK)
+    return seen
+
+
+@needs_jit
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two processors")
+def test_barriers_hold():
+    """Nobody passes a barrier before all have come, and all see what was written before it."""
+    largest = 0
+    for _ in range(20):  # a busy machine may leave a member behind
+        seen = _count_with(2, 2)
+        members = seen[seen[:, 1] > 0]
+        largest = max(largest, len(members))
+        np.testing.assert_array_equal(np.sort(members[:, 0]), np.arange(len(members)))
+        np.testing.assert_array_equal(members[:, 1], len(members))
+        np.testing.assert_array_equal(seen[:, 2], 0)
+    assert largest == 2
+
+
+@needs_jit
+def test_those_who_never_come_are_not_waited_for():
+    seen = _count_with(2, 3)
+    members = seen[seen[:, 1] > 0]
+    assert 1 <= len(members) <= 2
+    np.testing.assert_array_equal(members[:, 1], len(members))
+
+
+def test_one_thread_is_a_team_at_once():
+    team, result = _team(), np.full(2, -1)
+    _join(team, result, 1)
+    np.testing.assert_array_equal(result, [0, 1])
+    np.testing.assert_array_equal(team, 0)
+
+
+def test_a_lone_thread_goes_on_alone():
+    team, result = _team(), np.full(2, -1)
+    _join(team, result, 2)
+    np.testing.assert_array_equal(result, [0, 1])
+
+
+def test_a_latecomer_finds_the_door_closed():
+    team, result = _team(), np.full(2, -1)
+    _join(team, result, 2)
+    _join(team, result, 2)
+    assert result[1] == 0
+
+
+@needs_jit
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a thread's processors")
+def test_stepping_aside_keeps_the_allowed_processors():
+    before = os.sched_getaffinity(0)
+    _step_aside(_team())
+    assert os.sched_getaffinity(0) == before
+    try:
+        os.sched_setaffinity(0, {min(before)})  # nowhere to go
+        _step_aside(_team())
+        assert os.sched_getaffinity(0) == {min(before)}
+    finally:
+        os.sched_setaffinity(0, before)
