@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import fastlstm
-from fastlstm.kernels import cell, math, rows, simd, team, tile
+from fastlstm.kernels import cell, math, rows, simd, team, tile, transpose
 from fastlstm.kernels.cell import panel_vectors
 from fastlstm.kernels.simd import lanes
 from tests.reference import math as exact
@@ -131,6 +131,12 @@ def _store_carry(states, carry, at, second, stride):
     _store_blocks(states[1:], carry, at, second, stride)
 
 
+def _transpose_square(out, out_at, out_row, a, a_at, a_row):
+    rows = [_load(a, a_at + i * a_row) for i in range(lanes(a))]
+    for j, column in enumerate(np.stack(rows).T):
+        _store(column, out, out_at + j * out_row)
+
+
 # -- the register tile ----------------------------------------------------------------------------
 
 
@@ -193,4 +199,5 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "step_aside": lambda: None,
     },
     tile: {"multiply_panel": _multiply_panel},
+    transpose: {"transpose_square": _transpose_square},
 }

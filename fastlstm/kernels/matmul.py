@@ -26,6 +26,7 @@ from fastlstm.kernels.simd import (
     store_first,
 )
 from fastlstm.kernels.tile import multiply_panel
+from fastlstm.kernels.transpose import transpose_square
 
 # Rows a thread must get before the rows are shared rather than the panels.
 MIN_ROWS = 4
@@ -37,6 +38,8 @@ K_BLOCK = 16384 // (PANEL_VECTORS * HOST.vector_bytes)
 ROW_BLOCK = 48
 # Rows of A between which Aᵀ·B keeps its partial sums apart: part of the result's definition.
 SUM_BLOCK = K_BLOCK
+# Panels that are packed at once.
+PANELS_PACKED = 16
 # Elements between packed rows of A, so that they do not collide in the caches.
 A_PADDING = 16
 
@@ -53,16 +56,26 @@ def pack(packed, matrix, blocks, width, threads):
 
     packed : (P, K, blocks·width), ``width`` units of each block in a panel
     """
-    panels, depth, _ = packed.shape
+    for i in prange(threads):
+        first, last = share(packed.shape[0], np.intp(i), threads)
+        for p in range(first, last, PANELS_PACKED):
+            _pack(packed, matrix, blocks, width, p, min(p + PANELS_PACKED, last))
+
+
+@body
+def _pack(packed, matrix, blocks, width, first, last):
+    """A few panels at once: where rows are long, each one visited costs a page of memory."""
+    _, depth, columns = packed.shape
+    step = lanes(packed)
     units = matrix.shape[1] // blocks
-    for p in prange(panels):
-        for k in range(depth):
+    for k in range(depth):
+        for p in range(first, last):
             for g in range(blocks):
-                for u in range(width):
-                    unit = p * width + u
-                    packed[p, k, g * width + u] = (
-                        matrix[k, g * units + unit] if unit < units else 0.0
-                    )
+                for v in range(0, width, step):
+                    unit = p * width + v
+                    count = max(0, min(step, units - unit))
+                    value = load_first(matrix, (k * blocks + g) * units + unit, count)
+                    store(value, packed, (p * depth + k) * columns + g * width + v)
 
 
 @kernel
@@ -70,20 +83,32 @@ def pack_transposed(packed, matrix, blocks, width, threads):
     """Pack Bᵀ, where B is (N, blocks·units), for a product whose k runs in panel order.
 
     packed : (Q, P·blocks·width, 4 vectors); k = (panel, block, unit in the panel)
+    width : whole vectors, or all units of one block
     """
-    outer, depth, columns = packed.shape
-    rows = matrix.shape[0]
-    units = matrix.shape[1] // blocks
-    for q in prange(outer):
-        for k in range(depth):
-            p = k // (blocks * width)
-            g = k // width % blocks
-            unit = p * width + k % width
-            for n in range(columns):
-                row = q * columns + n
-                packed[q, k, n] = (
-                    matrix[row, g * units + unit] if unit < units and row < rows else 0.0
-                )
+    for q in prange(packed.shape[0]):
+        _pack_transposed(packed, matrix, blocks, width, q)
+
+
+@body
+def _pack_transposed(packed, matrix, blocks, width, q):
+    _, depth, columns = packed.shape
+    stride = matrix.shape[1]
+    units = stride // blocks
+    step = lanes(packed)
+    rows = min(columns, matrix.shape[0] - q * columns)
+    for k in range(0, depth, step):
+        unit = k // (blocks * width) * width + k % width
+        column = k // width % blocks * units + unit
+        whole = rows // step * step if units - unit >= step else 0
+        for n in range(0, whole, step):
+            transpose_square(
+                packed, (q * depth + k) * columns + n, columns,
+                matrix, (q * columns + n) * stride + column, stride,
+            )  # fmt: skip
+        for i in range(min(step, depth - k)):
+            for n in range(whole, columns):
+                inside = unit + i < units and n < rows
+                packed[q, k + i, n] = matrix[q * columns + n, column + i] if inside else 0.0
 
 
 @kernel

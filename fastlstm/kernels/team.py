@@ -25,9 +25,8 @@ _DOOR, _SIZE, _MET = 0, 16, 32
 TEAM_WORDS = 48
 _CLOSED = 1 << 32
 # In pauses, of 20 to 50 nanoseconds on x86: a sleeping thread usually comes within 3,000.
-_SHORT_PATIENCE = 5_000 if HOST.x86 else 500
-_PATIENCE = 10 * _SHORT_PATIENCE
-_PAUSES_BEFORE_YIELD = 2_000
+_PATIENCE = 50_000 if HOST.x86 else 5_000
+_PAUSES_BEFORE_YIELD = _PATIENCE // 50
 _CPU_SET_BYTES = 1024
 
 
@@ -40,15 +39,23 @@ def join(team, threads):
     if member >= _CLOSED:
         return 0, 0
     if member == 0:
-        pauses = 0
-        while pauses < _PATIENCE and atomic_load(team, _DOOR) < threads:
-            pauses += 1
-            pause()
-            if pauses == _SHORT_PATIENCE:
-                step_aside()
+        _wait_for_others(team, threads)
         atomic_add(team, _SIZE, atomic_add(team, _DOOR, _CLOSED))
     _wait(team, _SIZE, 1)
     return member, atomic_load(team, _SIZE)
+
+
+@inline
+def _wait_for_others(team, threads):
+    pauses = 0
+    while pauses < _PATIENCE and atomic_load(team, _DOOR) < threads:
+        pauses += 1
+        pause()
+        if pauses % _PAUSES_BEFORE_YIELD == 0:
+            came = atomic_load(team, _DOOR)
+            give_way()
+            if atomic_load(team, _DOOR) > came:  # it had been waiting for this very processor
+                step_aside()
 
 
 @inline

@@ -1,0 +1,54 @@
+"""A square of elements, as many rows as a vector has lanes, transposed in registers."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastlstm.kernels.simd import Vector, data_pointer, load_vector, store_vector
+
+
+@intrinsic
+def transpose_square(typingctx, out, out_at, out_row, a, a_at, a_row):
+    """out[j, i] = a[i, j] for i and j below ``lanes(a)``; rows start at ``at + i * row``."""
+    vector = Vector(a.dtype)
+
+    def codegen(context, builder, sig, args):
+        target = data_pointer(context, builder, sig.args[0], args[0])
+        source = data_pointer(context, builder, sig.args[3], args[3])
+        rows = [
+            load_vector(builder, vector, _row(builder, source, args[4], args[5], index))
+            for index in range(vector.lanes)
+        ]
+        for index, row in enumerate(_transposed(builder, rows)):
+            store_vector(builder, vector, row, _row(builder, target, args[1], args[2], index))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(out, intp, intp, a, intp, intp), codegen
+
+
+def _row(builder, pointer, at, stride, index):
+    shift = builder.mul(stride, ir.Constant(stride.type, index))
+    return builder.gep(pointer, [builder.add(at, shift)])
+
+
+def _transposed(builder, rows):
+    """Exchange the off-diagonal halves of ever larger squares: 2 x 2, 4 x 4 and so on."""
+    lanes = len(rows)
+    size = 1
+    while size < lanes:
+        upper = [lane if not lane & size else lanes + lane - size for lane in range(lanes)]
+        lower = [lane + size if not lane & size else lanes + lane for lane in range(lanes)]
+        for i in range(lanes):
+            if not i & size:
+                pair = rows[i], rows[i + size]
+                rows[i], rows[i + size] = (_shuffle(builder, *pair, o) for o in (upper, lower))
+        size *= 2
+    return rows
+
+
+def _shuffle(builder, x, y, order):
+    index = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+    return builder.shuffle_vector(x, y, index)
