@@ -455,6 +455,18 @@ def test_a_loss_that_is_not_finite_updates_nothing():
     _assert_same(before, _state(model))
 
 
+def test_a_gradient_that_is_not_finite_updates_nothing():
+    model = Sequential([Dense(1, input_shape=(1,), kernel_initializer="zeros")])
+    model.compile(optimizer="adam", loss="mse")
+    model.train_on_batch(np.ones((2, 1)), np.ones((2, 1)))
+    before = _state(model)
+    x, y = np.full((2, 1), 1e21), np.full((2, 1), -1e18)
+    assert np.isfinite(model.test_on_batch(x, y))  # the loss is 4e36, its gradient 4e39
+    with pytest.raises(FloatingPointError, match="or its gradient, is nan; nothing was updated"):
+        model.train_on_batch(x, y)
+    _assert_same(before, _state(model))
+
+
 # -- files ----------------------------------------------------------------------------------------
 
 
