@@ -401,8 +401,8 @@ class Sequential:
         loss = self.train_step(data, np.arange(len(data.x)))
         if not np.isfinite(loss):
             raise FloatingPointError(
-                f"the loss of this batch, or its gradient, is {loss}; nothing was updated. Lower the "
-                "learning rate, set clipnorm on the optimizer, or check the scale of the data"
+                f"the loss of this batch, or its gradient, is {loss}; nothing was updated. Lower "
+                "the learning rate, set clipnorm on the optimizer, or check the scale of the data"
             )
         return self._results(loss, return_dict)
 
