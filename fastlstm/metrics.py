@@ -13,6 +13,8 @@ import numpy.typing as npt
 from fastlstm import losses
 from fastlstm.config import floatx
 from fastlstm.kernels import metrics as kernels
+from fastlstm.losses.base import prepare_weights
+from fastlstm.losses.crossentropy import class_ids
 from fastlstm.registry import named, resolve, snake_case
 from fastlstm.utils import numeric_array
 
@@ -168,7 +170,7 @@ class Metric(_Average, ABC):
         columns = pred.shape[-1]
         weights = np.zeros(0, dtype)
         if sample_weight is not None:
-            weights = losses.prepare_weights(sample_weight, pred.shape[:-1], dtype).reshape(-1)
+            weights = prepare_weights(sample_weight, pred.shape[:-1], dtype).reshape(-1)
         self.update(
             true.reshape(-1, columns) if true.ndim == pred.ndim else true.reshape(-1),
             np.ascontiguousarray(pred, dtype).reshape(-1, columns),
@@ -248,7 +250,7 @@ class SparseCategoricalAccuracy(Metric):
         return kernels.sparse_accuracy(row, y_true, y_pred, weights, work=_WORK * y_pred.size)
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-        return losses.class_ids(true, tuple(shape[:-1]), shape[-1], self.name)
+        return class_ids(true, tuple(shape[:-1]), shape[-1], self.name)
 
 
 class Accuracy(Metric):

@@ -11,7 +11,7 @@ from fastlstm import losses, optimizers
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, Runner, has_time, time_first
 from fastlstm.layers.input import Input
-from fastlstm.losses import prepare_weights
+from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving

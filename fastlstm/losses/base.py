@@ -1,0 +1,236 @@
+"""What all losses share: the base class, checks of targets and weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.config import floatx
+from fastlstm.kernels import losses as kernels
+from fastlstm.registry import snake_case
+from fastlstm.utils import numeric_array
+
+Array = npt.NDArray[Any]
+
+# Floating-point operations an element, exponentials and logarithms counted by their time.
+ERROR_WORK = 8.0
+ENTROPY_WORK = 40.0
+
+
+class Loss(ABC):
+    """Base class of the losses.
+
+    Attributes
+    ----------
+    fuses : str or None
+        Final activation whose pre-activations ``compute`` takes instead of its output:
+        "softmax", "sigmoid" or None.
+    sparse : bool
+        Whether targets are class ids, (M,) int32, rather than (M, C) numbers.
+    from_logits : bool
+        Whether the user's predictions are logits.
+    """
+
+    fuses: ClassVar[str | None] = None
+    sparse: ClassVar[bool] = False
+    from_logits: bool = False
+
+    @property
+    def name(self) -> str:
+        """The loss's name in strings."""
+        return snake_case(type(self).__name__)
+
+    @abstractmethod
+    def compute(
+        self,
+        d_pred: Array,
+        row_loss: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> float:
+        """Value and gradient for checked arrays, all of one dtype; allocates nothing.
+
+        Parameters
+        ----------
+        d_pred : numpy.ndarray
+            (M, C), receives the gradient with respect to ``y_pred``; or (0, C): value only.
+        row_loss : numpy.ndarray
+            (M,), receives each row's loss without its weight.
+        y_true : numpy.ndarray
+            (M, C), or (M,) int32 where ``sparse``.
+        y_pred : numpy.ndarray
+            (M, C): logits where ``from_logits``, else values or probabilities.
+        weights : numpy.ndarray
+            (M,), or (0,) for ones.
+        from_logits : bool
+            Whether ``y_pred`` has not been through the activation in ``fuses``.
+
+        Returns
+        -------
+        float
+            Sum over rows of weight · row loss / M.
+        """
+
+    def __call__(
+        self,
+        y_true: npt.ArrayLike,
+        y_pred: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Value of the loss for arrays of any leading shape.
+
+        Parameters
+        ----------
+        y_true : array_like
+            (..., C), or (...) class ids.
+        y_pred : array_like
+            (..., C).
+        sample_weight : array_like, optional
+            (...), or the first of these dimensions.
+
+        Returns
+        -------
+        float
+            Mean over all rows.
+
+        Raises
+        ------
+        ValueError
+            If shapes or class ids do not fit.
+        TypeError
+            If the arrays do not hold numbers.
+        """
+        pred = numeric_array("y_pred", y_pred)
+        true_shape = np.shape(y_true)
+        if pred.ndim == 1 and len(true_shape) == 2 and true_shape[1] == 1:
+            pred = pred[:, np.newaxis]
+        if pred.ndim == 0 or pred.size == 0:
+            raise ValueError(
+                f"{self.name} expects y_pred of shape (..., outputs) and not empty, "
+                f"got {pred.shape}"
+            )
+        dtype = pred.dtype if pred.dtype in (np.float32, np.float64) else np.dtype(floatx())
+        true = self.prepare_targets(y_true, pred.shape, dtype)
+        weights = np.zeros(0, dtype)
+        if sample_weight is not None:
+            weights = prepare_weights(sample_weight, pred.shape[:-1], dtype).reshape(-1)
+        columns = pred.shape[-1]
+        rows = np.ascontiguousarray(pred, dtype).reshape(-1, columns)
+        return self.compute(
+            np.zeros((0, columns), dtype),
+            np.empty(len(rows), dtype),
+            true.reshape(-1) if self.sparse else true.reshape(-1, columns),
+            rows,
+            weights,
+            self.from_logits,
+        )
+
+    def prepare_targets(
+        self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike
+    ) -> Array:
+        """Check targets and bring them into the form that ``compute`` reads.
+
+        Parameters
+        ----------
+        y_true : array_like
+            Targets as the user gave them. A last dimension of 1 may be left out.
+        shape : sequence of int
+            (..., C), the shape of the predictions.
+        dtype : dtype
+            Their type.
+
+        Returns
+        -------
+        numpy.ndarray
+            C-contiguous, of this shape and dtype.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit.
+        TypeError
+            If the targets are not numbers.
+        """
+        true = numeric_array("y_true", y_true)
+        shape = tuple(shape)
+        if true.ndim == len(shape) - 1 and shape[-1] == 1:
+            true = true[..., np.newaxis]
+        if true.shape != shape:
+            raise ValueError(
+                f"{self.name} expects y_true of the predictions' shape {shape}, "
+                f"got {true.shape}.{self._shape_advice(true.shape, shape)}"
+            )
+        return np.ascontiguousarray(true, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        return ""
+
+
+def prepare_weights(
+    sample_weight: npt.ArrayLike, rows: Sequence[int], dtype: npt.DTypeLike
+) -> Array:
+    """Check sample weights and spread them over all rows.
+
+    Parameters
+    ----------
+    sample_weight : array_like
+        (N,), or as many of the rows' dimensions as given.
+    rows : sequence of int
+        (N, ...), the predictions' shape without the last dimension.
+    dtype : dtype
+        Their type.
+
+    Returns
+    -------
+    numpy.ndarray
+        C-contiguous, of shape ``rows``.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit or a weight is not finite.
+    TypeError
+        If the weights are not numbers.
+    """
+    weights = numeric_array("sample_weight", sample_weight)
+    rows = tuple(rows)
+    if weights.shape == (*rows, 1):
+        weights = weights[..., 0]
+    if weights.shape != rows[: weights.ndim]:
+        raise ValueError(
+            f"sample_weight expects shape {rows[:1]} or {rows}, one weight a sample or a row of "
+            f"predictions; got {weights.shape}"
+        )
+    if not np.isfinite(weights).all():
+        raise ValueError("sample_weight expects finite numbers, got NaN or infinity")
+    weights = weights.reshape(weights.shape + (1,) * (len(rows) - weights.ndim))
+    return np.ascontiguousarray(np.broadcast_to(weights, rows), dtype)
+
+
+def elementwise(
+    equation: Any,
+    d_pred: Array,
+    row_loss: Array,
+    y_true: Array,
+    y_pred: Array,
+    weights: Array,
+    option: float = 0.0,
+    work: float = ERROR_WORK,
+) -> float:
+    return kernels.elementwise(
+        equation, d_pred, row_loss, y_true, y_pred, weights, option, work=work * y_pred.size
+    )

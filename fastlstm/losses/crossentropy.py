@@ -1,0 +1,198 @@
+"""Cross-entropies, fused with the softmax or sigmoid before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.kernels import crossentropy
+from fastlstm.kernels import losses as kernels
+from fastlstm.losses.base import ENTROPY_WORK, Array, Loss, elementwise
+from fastlstm.utils import numeric_array
+
+_BINARY = kernels.BinaryLogits()
+
+
+class BinaryCrossentropy(Loss):
+    """Mean of -t log p - (1 - t) log(1 - p): each output is a yes or no of its own.
+
+    Probabilities are kept 1e-7 away from 0 and 1, logits are exact everywhere.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether predictions are logits, the sigmoid not yet taken.
+    label_smoothing : float
+        Moves targets towards ½ by this part of the way, in [0, 1].
+    """
+
+    fuses = "sigmoid"
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = _fraction(label_smoothing)
+
+    def compute(
+        self,
+        d_pred: Array,
+        row_loss: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> float:
+        """Value and gradient; see ``Loss.compute``."""
+        smoothing = self.label_smoothing
+        if from_logits:
+            return elementwise(
+                _BINARY, d_pred, row_loss, y_true, y_pred, weights, smoothing, ENTROPY_WORK
+            )
+        return kernels.binary_probabilities(
+            d_pred, row_loss, y_true, y_pred, weights, smoothing,
+            work=ENTROPY_WORK * y_pred.size,
+        )  # fmt: skip
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+
+class CategoricalCrossentropy(Loss):
+    """-Σ t log p over the classes of a row; targets are one-hot or probabilities.
+
+    Probabilities are divided by their sum and kept 1e-7 away from 0 and 1; logits are exact
+    everywhere.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether predictions are logits, the softmax not yet taken.
+    label_smoothing : float
+        Moves targets towards 1 / C by this part of the way, in [0, 1].
+    """
+
+    fuses = "softmax"
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = _fraction(label_smoothing)
+
+    def compute(
+        self,
+        d_pred: Array,
+        row_loss: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> float:
+        """Value and gradient; see ``Loss.compute``."""
+        kernel = crossentropy.logits if from_logits else crossentropy.probabilities
+        return kernel(
+            d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing,
+            work=ENTROPY_WORK * y_pred.size,
+        )  # fmt: skip
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+    def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        if given in (shape[:-1], (*shape[:-1], 1)):
+            return " For targets that are class ids, use sparse_categorical_crossentropy."
+        return ""
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """-log p[t], where the target t is a class id.
+
+    Probabilities are divided by their sum and kept 1e-7 away from 0 and 1; logits are exact
+    everywhere.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether predictions are logits, the softmax not yet taken.
+    """
+
+    fuses = "softmax"
+    sparse = True
+
+    def __init__(self, from_logits: bool = False) -> None:
+        self.from_logits = bool(from_logits)
+
+    def compute(
+        self,
+        d_pred: Array,
+        row_loss: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> float:
+        """Value and gradient; see ``Loss.compute``."""
+        kernel = crossentropy.sparse_logits if from_logits else crossentropy.sparse_probabilities
+        return kernel(d_pred, row_loss, y_true, y_pred, weights, work=ENTROPY_WORK * y_pred.size)
+
+    def prepare_targets(
+        self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike
+    ) -> Array:
+        """Check class ids; see ``Loss.prepare_targets``.
+
+        Parameters
+        ----------
+        y_true : array_like
+            (...) or (..., 1) ids, whole numbers from 0 to C - 1 of any type.
+        shape : sequence of int
+            (..., C), the shape of the predictions.
+        dtype : dtype
+            Not used: ids are int32.
+
+        Returns
+        -------
+        numpy.ndarray
+            (...) int32, C-contiguous.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, or an id is not one of the classes.
+        """
+        shape = tuple(shape)
+        return class_ids(numeric_array("y_true", y_true), shape[:-1], shape[-1], self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"from_logits": self.from_logits}
+
+
+def class_ids(true: Array, rows: tuple[int, ...], classes: int, name: str) -> Array:
+    """Check class ids of shape ``rows`` or ``(*rows, 1)`` and return them as int32."""
+    if true.shape == (*rows, 1):
+        true = true[..., 0]
+    if true.shape != rows:
+        advice = ""
+        if true.shape == (*rows, classes):
+            advice = " For one-hot targets, use categorical_crossentropy."
+        raise ValueError(
+            f"{name} expects y_true as class ids of shape {rows}, got {true.shape}.{advice}"
+        )
+    with np.errstate(invalid="ignore"):  # NaN is found just below
+        ids = true.astype(np.int32)
+    wrong = np.flatnonzero((ids != true) | (ids < 0) | (ids >= classes))
+    if wrong.size:
+        at = tuple(int(i) for i in np.unravel_index(wrong[0], rows))
+        raise ValueError(
+            f"{name} expects class ids from 0 to {classes - 1} (the predictions have {classes} "
+            f"classes), got {true[at]} at {list(at)}"
+        )
+    return np.ascontiguousarray(ids)
+
+
+def _fraction(label_smoothing: float) -> float:
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label_smoothing expects a number from 0 to 1, got {label_smoothing!r}")
+    return float(label_smoothing)
