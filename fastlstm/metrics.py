@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm import losses
-from fastlstm.config import floatx
 from fastlstm.kernels import metrics as kernels
-from fastlstm.losses.base import prepare_weights
+from fastlstm.losses.base import prepare_predictions, prepare_weights
 from fastlstm.losses.crossentropy import class_ids
 from fastlstm.registry import named, resolve, snake_case
 from fastlstm.utils import numeric_array
@@ -160,21 +159,13 @@ class Metric(_Average, ABC):
         pred = numeric_array("y_pred", y_pred)
         if pred.ndim == 1:
             pred = pred[:, np.newaxis]
-        if pred.ndim == 0 or pred.size == 0:
-            raise ValueError(
-                f"{self.name} expects y_pred of shape (..., outputs) and not empty, "
-                f"got {pred.shape}"
-            )
-        dtype = pred.dtype if pred.dtype in (np.float32, np.float64) else np.dtype(floatx())
-        true = self._prepare_targets(numeric_array("y_true", y_true), pred.shape, dtype)
+        pred = prepare_predictions(pred, self.name)
+        true = self._prepare_targets(numeric_array("y_true", y_true), pred.shape, pred.dtype)
         columns = pred.shape[-1]
-        weights = np.zeros(0, dtype)
-        if sample_weight is not None:
-            weights = prepare_weights(sample_weight, pred.shape[:-1], dtype).reshape(-1)
         self.update(
             true.reshape(-1, columns) if true.ndim == pred.ndim else true.reshape(-1),
-            np.ascontiguousarray(pred, dtype).reshape(-1, columns),
-            weights,
+            pred.reshape(-1, columns),
+            prepare_weights(sample_weight, pred.shape[:-1], pred.dtype).reshape(-1),
             False,
         )
 

@@ -24,16 +24,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from fastlstm.kernels.host import HOST
-from fastlstm.kernels.jit import INLINE
-from fastlstm.kernels.simd import (
-    Vector,
+from fastlstm.kernels.emit import (
     data_pointer,
     load_part,
     load_vector,
     store_part,
     store_vector,
+    strided,
 )
+from fastlstm.kernels.host import HOST
+from fastlstm.kernels.jit import INLINE
+from fastlstm.kernels.simd import Vector
 from fastlstm.kernels.static import Static, method
 
 # A panel is as many vectors wide as keeps the register tile full: all blocks of some units.
@@ -106,11 +107,6 @@ def _cell_backward(cell, blocks, before, after, d_after):
 # one long chain of operations, and two of them overlap. With ``second`` 0 both are the same row.
 
 
-def _step(builder, pointer, at, stride, index):
-    shift = builder.mul(stride, ir.Constant(stride.type, index))
-    return builder.gep(pointer, [builder.add(at, shift)])
-
-
 def _join(builder, low, high):
     lanes = 2 * low.type.count
     order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
@@ -156,7 +152,7 @@ def load_blocks(typingctx, cell, array, at, second, stride):
         _, array_value, at, second, stride = args
         pointer = data_pointer(context, builder, array, array_value)
         values = [
-            _load_rows(builder, vector, _step(builder, pointer, at, stride, index), second)
+            _load_rows(builder, vector, strided(builder, pointer, at, stride, index), second)
             for index in range(result.count)
         ]
         return context.make_tuple(builder, result, values)
@@ -174,7 +170,7 @@ def store_blocks(typingctx, values, array, at, second, stride):
         tuple_value, array_value, at, second, stride = args
         pointer = data_pointer(context, builder, array, array_value)
         for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, values.count)):
-            target = _step(builder, pointer, at, stride, index)
+            target = strided(builder, pointer, at, stride, index)
             _store_rows(builder, vector, value, target, second)
         return context.get_dummy_value()
 
@@ -191,7 +187,7 @@ def clear_blocks(typingctx, cell, array, at, stride):
         _, array_value, at, stride = args
         pointer = data_pointer(context, builder, array, array_value)
         for index in range(cell.value.blocks):
-            target = _step(builder, pointer, at, stride, index)
+            target = strided(builder, pointer, at, stride, index)
             store_vector(builder, vector, ir.Constant(vector.llvm, None), target)
         return context.get_dummy_value()
 
@@ -240,7 +236,7 @@ def join_states(typingctx, cell, h, carry, at, second, stride):
         pointer = data_pointer(context, builder, carry, carry_value)
         values = [h_value]
         for index in range(result.count - 1):
-            source = _step(builder, pointer, at, stride, index)
+            source = strided(builder, pointer, at, stride, index)
             values.append(_load_rows(builder, vector, source, second))
         return context.make_tuple(builder, result, values)
 
@@ -258,7 +254,7 @@ def store_carry(typingctx, states, carry, at, second, stride):
         pointer = data_pointer(context, builder, carry, carry_value)
         for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, states.count)):
             if index > 0:
-                target = _step(builder, pointer, at, stride, index - 1)
+                target = strided(builder, pointer, at, stride, index - 1)
                 _store_rows(builder, vector, value, target, second)
         return context.get_dummy_value()
 

@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastlstm.kernels.emit import splat
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.simd import (
     Mask,
@@ -16,7 +17,6 @@ from fastlstm.kernels.simd import (
     load,
     load_first,
     select,
-    splat,
     sum_lanes,
 )
 

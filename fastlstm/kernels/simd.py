@@ -16,6 +16,17 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
+from fastlstm.kernels.emit import (
+    call,
+    call_on_vectors,
+    data_pointer,
+    fused_multiply_add,
+    load_part,
+    load_vector,
+    splat,
+    store_part,
+    store_vector,
+)
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import INLINE
 
@@ -55,34 +66,6 @@ class _VectorModel(models.PrimitiveModel):
 class _MaskModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
         super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), fe_type.lanes))
-
-
-def splat(builder, scalar, lanes):
-    """LLVM vector with ``scalar`` in every lane."""
-    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-    return builder.shuffle_vector(first, undefined, zeros)
-
-
-def fused_multiply_add(builder, x, y, z):
-    """x * y + z, in one rounding where the host can."""
-    if not HOST.fma:
-        return builder.fadd(builder.fmul(x, y), z)
-    return _call_llvm(builder, "fma", [x, y, z])
-
-
-def _call_llvm(builder, name, args):
-    vector = args[0].type
-    bits = 32 if isinstance(vector.element, ir.FloatType) else 64
-    kind = ir.FunctionType(vector, [vector] * len(args))
-    full_name = f"llvm.{name}.v{vector.count}f{bits}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, full_name), args)
-
-
-def data_pointer(context, builder, array_type, array):
-    """LLVM pointer to an array's first element."""
-    return context.make_array(array_type)(context, builder, array).data
 
 
 # -- operators -------------------------------------------------------------------------------
@@ -166,7 +149,7 @@ def _unary(name):
     @intrinsic
     def function(typingctx, x):
         def codegen(context, builder, sig, args):
-            return _call_llvm(builder, name, args)
+            return call_on_vectors(builder, name, args)
 
         return x(x), codegen
 
@@ -215,7 +198,7 @@ def copy_sign(typingctx, magnitude, sign):
     """|magnitude| with the sign of ``sign``."""
 
     def codegen(context, builder, sig, args):
-        return _call_llvm(builder, "copysign", args)
+        return call_on_vectors(builder, "copysign", args)
 
     return magnitude(magnitude, sign), codegen
 
@@ -276,52 +259,6 @@ class _Bits:
 # -- memory ----------------------------------------------------------------------------------
 
 
-def _element(builder, pointer, offset):
-    return builder.gep(pointer, [offset])
-
-
-def load_vector(builder, vector, pointer):
-    """LLVM load of one unaligned vector."""
-    typed = builder.bitcast(pointer, vector.llvm.as_pointer())
-    return builder.load(typed, align=vector.dtype.bitwidth // 8)
-
-
-def store_vector(builder, vector, value, pointer):
-    """LLVM store of one unaligned vector."""
-    typed = builder.bitcast(pointer, vector.llvm.as_pointer())
-    builder.store(value, typed, align=vector.dtype.bitwidth // 8)
-
-
-def load_part(builder, vector, pointer, count):
-    """LLVM load of the first ``count`` lanes, zero in the others, reading no further."""
-    slot = cgutils.alloca_once(builder, vector.llvm)
-    full = builder.icmp_signed(">=", count, ir.Constant(count.type, vector.lanes))
-    with builder.if_else(full) as (then, otherwise):
-        with then:
-            builder.store(load_vector(builder, vector, pointer), slot)
-        with otherwise:
-            builder.store(ir.Constant(vector.llvm, None), slot)
-            lanes = builder.bitcast(slot, pointer.type)
-            with cgutils.for_range(builder, count) as loop:
-                value = builder.load(_element(builder, pointer, loop.index))
-                builder.store(value, _element(builder, lanes, loop.index))
-    return builder.load(slot)
-
-
-def store_part(builder, vector, value, pointer, count):
-    """LLVM store of the first ``count`` lanes, touching nothing beyond them."""
-    full = builder.icmp_signed(">=", count, ir.Constant(count.type, vector.lanes))
-    with builder.if_else(full) as (then, otherwise):
-        with then:
-            store_vector(builder, vector, value, pointer)
-        with otherwise:
-            slot = cgutils.alloca_once_value(builder, value)
-            lanes = builder.bitcast(slot, pointer.type)
-            with cgutils.for_range(builder, count) as loop:
-                lane = builder.load(_element(builder, lanes, loop.index))
-                builder.store(lane, _element(builder, pointer, loop.index))
-
-
 @intrinsic
 def load(typingctx, array, offset):
     """The vector that starts ``offset`` elements into the array's memory."""
@@ -329,7 +266,7 @@ def load(typingctx, array, offset):
 
     def codegen(context, builder, sig, args):
         pointer = data_pointer(context, builder, array, args[0])
-        return load_vector(builder, vector, _element(builder, pointer, args[1]))
+        return load_vector(builder, vector, builder.gep(pointer, [args[1]]))
 
     return vector(array, types.intp), codegen
 
@@ -340,7 +277,7 @@ def store(typingctx, value, array, offset):
 
     def codegen(context, builder, sig, args):
         pointer = data_pointer(context, builder, array, args[1])
-        store_vector(builder, value, args[0], _element(builder, pointer, args[2]))
+        store_vector(builder, value, args[0], builder.gep(pointer, [args[2]]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.intp), codegen
@@ -353,7 +290,7 @@ def load_first(typingctx, array, offset, count):
 
     def codegen(context, builder, sig, args):
         pointer = data_pointer(context, builder, array, args[0])
-        return load_part(builder, vector, _element(builder, pointer, args[1]), args[2])
+        return load_part(builder, vector, builder.gep(pointer, [args[1]]), args[2])
 
     return vector(array, types.intp, types.intp), codegen
 
@@ -364,7 +301,7 @@ def store_first(typingctx, value, array, offset, count):
 
     def codegen(context, builder, sig, args):
         pointer = data_pointer(context, builder, array, args[1])
-        pointer = _element(builder, pointer, args[2])
+        pointer = builder.gep(pointer, [args[2]])
         store_part(builder, value, args[0], pointer, args[3])
         return context.get_dummy_value()
 
@@ -458,8 +395,5 @@ def restore_denormals(typingctx, mode):
 
 
 def _control(builder, instruction, slot):
-    byte_pointer = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte_pointer])
-    name = f"llvm.x86.sse.{instruction}"
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    builder.call(function, [builder.bitcast(slot, byte_pointer)])
+    pointer = builder.bitcast(slot, ir.IntType(8).as_pointer())
+    call(builder, f"llvm.x86.sse.{instruction}", ir.VoidType(), pointer)

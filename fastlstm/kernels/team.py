@@ -17,6 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastlstm.kernels.emit import call, data_pointer
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 
@@ -103,8 +104,7 @@ def atomic_load(typingctx, array, at):
 
 
 def _element(context, builder, array_type, array, at):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [at])
+    return builder.gep(data_pointer(context, builder, array_type, array), [at])
 
 
 @intrinsic
@@ -113,7 +113,7 @@ def pause(typingctx):
 
     def codegen(context, builder, sig, args):
         if HOST.x86:
-            _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
+            call(builder, "llvm.x86.sse2.pause", ir.VoidType())
         else:
             _yield(builder)
         return context.get_dummy_value()
@@ -157,10 +157,10 @@ def _move(builder):
         builder.bitcast(cgutils.alloca_once(builder, cpu_set), byte.as_pointer()) for _ in range(2)
     )
     known = builder.or_(
-        _call(builder, "sched_getaffinity", word, this, size, allowed),
-        _call(builder, "sched_getaffinity", word, this, size, others),
+        call(builder, "sched_getaffinity", word, this, size, allowed),
+        call(builder, "sched_getaffinity", word, this, size, others),
     )
-    cpu = builder.zext(_call(builder, "sched_getcpu", word), long)
+    cpu = builder.zext(call(builder, "sched_getcpu", word), long)
     in_set = builder.icmp_unsigned("<", cpu, ir.Constant(long, 8 * _CPU_SET_BYTES))
     with builder.if_then(builder.and_(builder.icmp_signed("==", known, this), in_set)):
         at = builder.gep(others, [builder.lshr(cpu, ir.Constant(long, 3))])
@@ -168,15 +168,9 @@ def _move(builder):
         mask = builder.not_(builder.shl(ir.Constant(byte, 1), bit))
         builder.store(builder.and_(builder.load(at), mask), at)
         # Without any other processor the first call fails and changes nothing.
-        _call(builder, "sched_setaffinity", word, this, size, others)
-        _call(builder, "sched_setaffinity", word, this, size, allowed)
+        call(builder, "sched_setaffinity", word, this, size, others)
+        call(builder, "sched_setaffinity", word, this, size, allowed)
 
 
 def _yield(builder):
-    _call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield", ir.IntType(32))
-
-
-def _call(builder, name, result, *args):
-    kind = ir.FunctionType(result, [arg.type for arg in args])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    return builder.call(function, args)
+    call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield", ir.IntType(32))

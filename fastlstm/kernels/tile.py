@@ -12,15 +12,15 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlstm.kernels.cell import panel_vectors
-from fastlstm.kernels.host import HOST
-from fastlstm.kernels.simd import (
-    Vector,
+from fastlstm.kernels.emit import (
     data_pointer,
     fused_multiply_add,
     load_vector,
     splat,
     store_vector,
 )
+from fastlstm.kernels.host import HOST
+from fastlstm.kernels.simd import Vector
 
 _I64 = ir.IntType(64)
 

@@ -6,7 +6,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastlstm.kernels.simd import Vector, data_pointer, load_vector, store_vector
+from fastlstm.kernels.emit import data_pointer, load_vector, store_vector, strided
+from fastlstm.kernels.simd import Vector
 
 
 @intrinsic
@@ -18,20 +19,15 @@ def transpose_square(typingctx, out, out_at, out_row, a, a_at, a_row):
         target = data_pointer(context, builder, sig.args[0], args[0])
         source = data_pointer(context, builder, sig.args[3], args[3])
         rows = [
-            load_vector(builder, vector, _row(builder, source, args[4], args[5], index))
+            load_vector(builder, vector, strided(builder, source, args[4], args[5], index))
             for index in range(vector.lanes)
         ]
         for index, row in enumerate(_transposed(builder, rows)):
-            store_vector(builder, vector, row, _row(builder, target, args[1], args[2], index))
+            store_vector(builder, vector, row, strided(builder, target, args[1], args[2], index))
         return context.get_dummy_value()
 
     intp = types.intp
     return types.void(out, intp, intp, a, intp, intp), codegen
-
-
-def _row(builder, pointer, at, stride, index):
-    shift = builder.mul(stride, ir.Constant(stride.type, index))
-    return builder.gep(pointer, [builder.add(at, shift)])
 
 
 def _transposed(builder, rows):

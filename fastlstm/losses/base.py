@@ -110,18 +110,11 @@ class Loss(ABC):
         true_shape = np.shape(y_true)
         if pred.ndim == 1 and len(true_shape) == 2 and true_shape[1] == 1:
             pred = pred[:, np.newaxis]
-        if pred.ndim == 0 or pred.size == 0:
-            raise ValueError(
-                f"{self.name} expects y_pred of shape (..., outputs) and not empty, "
-                f"got {pred.shape}"
-            )
-        dtype = pred.dtype if pred.dtype in (np.float32, np.float64) else np.dtype(floatx())
-        true = self.prepare_targets(y_true, pred.shape, dtype)
-        weights = np.zeros(0, dtype)
-        if sample_weight is not None:
-            weights = prepare_weights(sample_weight, pred.shape[:-1], dtype).reshape(-1)
-        columns = pred.shape[-1]
-        rows = np.ascontiguousarray(pred, dtype).reshape(-1, columns)
+        pred = prepare_predictions(pred, self.name)
+        true = self.prepare_targets(y_true, pred.shape, pred.dtype)
+        weights = prepare_weights(sample_weight, pred.shape[:-1], pred.dtype).reshape(-1)
+        columns, dtype = pred.shape[-1], pred.dtype
+        rows = pred.reshape(-1, columns)
         return self.compute(
             np.zeros((0, columns), dtype),
             np.empty(len(rows), dtype),
@@ -180,14 +173,24 @@ class Loss(ABC):
         return ""
 
 
+def prepare_predictions(pred: Array, name: str) -> Array:
+    """Check predictions of shape (..., outputs); return them C-contiguous, as floats."""
+    if pred.ndim == 0 or pred.size == 0:
+        raise ValueError(
+            f"{name} expects y_pred of shape (..., outputs) and not empty, got {pred.shape}"
+        )
+    dtype = pred.dtype if pred.dtype in (np.float32, np.float64) else np.dtype(floatx())
+    return np.ascontiguousarray(pred, dtype)
+
+
 def prepare_weights(
-    sample_weight: npt.ArrayLike, rows: Sequence[int], dtype: npt.DTypeLike
+    sample_weight: npt.ArrayLike | None, rows: Sequence[int], dtype: npt.DTypeLike
 ) -> Array:
     """Check sample weights and spread them over all rows.
 
     Parameters
     ----------
-    sample_weight : array_like
+    sample_weight : array_like, optional
         (N,), or as many of the rows' dimensions as given.
     rows : sequence of int
         (N, ...), the predictions' shape without the last dimension.
@@ -197,7 +200,7 @@ def prepare_weights(
     Returns
     -------
     numpy.ndarray
-        C-contiguous, of shape ``rows``.
+        C-contiguous, of shape ``rows``; without weights (0,), which stands for ones.
 
     Raises
     ------
@@ -206,6 +209,8 @@ def prepare_weights(
     TypeError
         If the weights are not numbers.
     """
+    if sample_weight is None:
+        return np.zeros(0, dtype)
     weights = numeric_array("sample_weight", sample_weight)
     rows = tuple(rows)
     if weights.shape == (*rows, 1):

@@ -16,7 +16,23 @@ from fastlstm.utils import numeric_array
 _BINARY = kernels.BinaryLogits()
 
 
-class BinaryCrossentropy(Loss):
+class _Smoothed(Loss):
+    """A cross-entropy whose targets may be moved from certainty."""
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise ValueError(
+                f"label_smoothing expects a number from 0 to 1, got {label_smoothing!r}"
+            )
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = float(label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+
+class BinaryCrossentropy(_Smoothed):
     """Mean of -t log p - (1 - t) log(1 - p): each output is a yes or no of its own.
 
     Probabilities are kept 1e-7 away from 0 and 1, logits are exact everywhere.
@@ -30,10 +46,6 @@ class BinaryCrossentropy(Loss):
     """
 
     fuses = "sigmoid"
-
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = _fraction(label_smoothing)
 
     def compute(
         self,
@@ -55,12 +67,8 @@ class BinaryCrossentropy(Loss):
             work=ENTROPY_WORK * y_pred.size,
         )  # fmt: skip
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
 
-
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(_Smoothed):
     """-Σ t log p over the classes of a row; targets are one-hot or probabilities.
 
     Probabilities are divided by their sum and kept 1e-7 away from 0 and 1; logits are exact
@@ -75,10 +83,6 @@ class CategoricalCrossentropy(Loss):
     """
 
     fuses = "softmax"
-
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = _fraction(label_smoothing)
 
     def compute(
         self,
@@ -95,10 +99,6 @@ class CategoricalCrossentropy(Loss):
             d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing,
             work=ENTROPY_WORK * y_pred.size,
         )  # fmt: skip
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
 
     def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
         if given in (shape[:-1], (*shape[:-1], 1)):
@@ -190,9 +190,3 @@ def class_ids(true: Array, rows: tuple[int, ...], classes: int, name: str) -> Ar
             f"classes), got {true[at]} at {list(at)}"
         )
     return np.ascontiguousarray(ids)
-
-
-def _fraction(label_smoothing: float) -> float:
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"label_smoothing expects a number from 0 to 1, got {label_smoothing!r}")
-    return float(label_smoothing)

@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastlstm.kernels import losses as kernels
 from fastlstm.losses.base import Array, Loss, elementwise
 
-_SQUARED = kernels.Squared()
-_ABSOLUTE = kernels.Absolute()
-_HUBER = kernels.Huber()
+
+class _Error(Loss):
+    """A loss of each element alone: what its ``equation`` says, averaged."""
+
+    equation: ClassVar[Any]
+    option: float = 0.0
+
+    def compute(
+        self,
+        d_pred: Array,
+        row_loss: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> float:
+        """Value and gradient; see ``Loss.compute``."""
+        return elementwise(self.equation, d_pred, row_loss, y_true, y_pred, weights, self.option)
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(_Error):
     """Mean of (y - t)²."""
 
-    def compute(
-        self,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
-        return elementwise(_SQUARED, d_pred, row_loss, y_true, y_pred, weights)
+    equation = kernels.Squared()
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(_Error):
     """Mean of |y - t|; the gradient where they are equal is 0."""
 
-    def compute(
-        self,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
-        return elementwise(_ABSOLUTE, d_pred, row_loss, y_true, y_pred, weights)
+    equation = kernels.Absolute()
 
 
-class Huber(Loss):
+class Huber(_Error):
     """Squared for small errors, linear for large: ½e² where |e| <= delta, else delta(|e| - ½delta).
 
     Source: Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics
@@ -58,22 +53,12 @@ class Huber(Loss):
         Error at which the loss becomes linear, greater than 0.
     """
 
+    equation = kernels.Huber()
+
     def __init__(self, delta: float = 1.0) -> None:
         if not 0.0 < delta < np.inf:
             raise ValueError(f"Huber expects delta greater than 0 and finite, got {delta!r}")
-        self.delta = float(delta)
-
-    def compute(
-        self,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
-        return elementwise(_HUBER, d_pred, row_loss, y_true, y_pred, weights, self.delta)
+        self.delta = self.option = float(delta)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
