@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastlstm import losses
 from fastlstm.kernels import metrics as kernels
-from fastlstm.losses.base import prepare_predictions, prepare_weights
+from fastlstm.losses.base import Call, prepare_predictions, prepare_weights
 from fastlstm.losses.crossentropy import class_ids
 from fastlstm.registry import named, resolve, snake_case
 from fastlstm.utils import numeric_array
@@ -108,12 +108,8 @@ class Metric(_Average, ABC):
     accepts_logits: ClassVar[bool] = False
     direction: ClassVar[str] = "max"
 
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(name)
-        self._scratch = np.empty(0)
-
     def update(self, y_true: Array, y_pred: Array, weights: Array, from_logits: bool) -> None:
-        """Add checked arrays, in the form that a loss reads; allocates nothing once warm.
+        """Add checked arrays, in the form that a loss reads.
 
         Parameters
         ----------
@@ -126,11 +122,19 @@ class Metric(_Average, ABC):
         from_logits : bool
             Whether ``y_pred`` holds logits; only where ``accepts_logits``.
         """
-        rows = len(y_pred)
-        if len(self._scratch) < rows or self._scratch.dtype != y_pred.dtype:
-            self._scratch = np.empty(rows, y_pred.dtype)
-        self._total += self._sum(self._scratch[:rows], y_true, y_pred, weights, from_logits)
-        self._weight += kernels.total_weight(weights) if len(weights) else rows
+        rows, total = len(y_pred), np.zeros(1)
+        scratch = np.empty(rows, y_pred.dtype)
+        kernel, args, work = self.call(total, scratch, y_true, y_pred, weights, from_logits)
+        kernel(*args, work=work)
+        weight = np.full(1, float(rows))
+        if len(weights):
+            kernels.total_weight(weight, weights)
+        self.add(float(total[0]), rows, float(weight[0]))
+
+    def add(self, total: float, rows: int, weight: float) -> None:
+        """Add what the kernel of ``call`` found for so many rows of this total weight."""
+        self._total += total
+        self._weight += weight
 
     def update_state(
         self,
@@ -170,10 +174,26 @@ class Metric(_Average, ABC):
         )
 
     @abstractmethod
-    def _sum(
-        self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
-    ) -> float:
-        """Sum over rows of weight · value; ``row`` is scratch of one element a row."""
+    def call(
+        self,
+        total: Array,
+        row: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> Call:
+        """Kernel, its arguments and its work for checked arrays.
+
+        Parameters
+        ----------
+        total : numpy.ndarray
+            (1,) float64, receives what ``add`` takes.
+        row : numpy.ndarray
+            (M,), scratch.
+        y_true, y_pred, weights, from_logits
+            As for ``update``.
+        """
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         return _same_shape(self.name, true, tuple(shape), dtype)
@@ -202,14 +222,20 @@ class BinaryAccuracy(Metric):
         """Return the constructor's arguments."""
         return {**super().get_config(), "threshold": self.threshold}
 
-    def _sum(
-        self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
-    ) -> float:
+    def call(
+        self,
+        total: Array,
+        row: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> Call:
+        """Kernel, arguments and work; see ``Metric.call``."""
         _need_columns(self.name, y_true, y_pred)
         threshold = _logit(self.threshold) if from_logits else self.threshold
-        return kernels.binary_accuracy(
-            row, y_true, y_pred, weights, threshold, work=_WORK * y_pred.size
-        )
+        args = (total, row, y_true, y_pred, weights, threshold)
+        return kernels.binary_accuracy, args, _WORK * y_pred.size
 
 
 class CategoricalAccuracy(Metric):
@@ -217,11 +243,19 @@ class CategoricalAccuracy(Metric):
 
     accepts_logits = True
 
-    def _sum(
-        self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
-    ) -> float:
+    def call(
+        self,
+        total: Array,
+        row: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> Call:
+        """Kernel, arguments and work; see ``Metric.call``."""
         _need_columns(self.name, y_true, y_pred)
-        return kernels.categorical_accuracy(row, y_true, y_pred, weights, work=_WORK * y_pred.size)
+        args = (total, row, y_true, y_pred, weights)
+        return kernels.categorical_accuracy, args, _WORK * y_pred.size
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -229,16 +263,24 @@ class SparseCategoricalAccuracy(Metric):
 
     accepts_logits = True
 
-    def _sum(
-        self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
-    ) -> float:
+    def call(
+        self,
+        total: Array,
+        row: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> Call:
+        """Kernel, arguments and work; see ``Metric.call``."""
         if y_true.ndim != 1:
             raise ValueError(
                 f"{self.name} expects targets that are class ids, one a row of predictions; got "
                 f"targets of shape {y_true.shape} for predictions of shape {y_pred.shape}. "
                 f"Use categorical_accuracy for one-hot targets"
             )
-        return kernels.sparse_accuracy(row, y_true, y_pred, weights, work=_WORK * y_pred.size)
+        args = (total, row, y_true, y_pred, weights)
+        return kernels.sparse_accuracy, args, _WORK * y_pred.size
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         return class_ids(true, tuple(shape[:-1]), shape[-1], self.name)
@@ -259,14 +301,21 @@ class Accuracy(Metric):
         self._categorical = CategoricalAccuracy(name)
         self._sparse = SparseCategoricalAccuracy(name)
 
-    def _sum(
-        self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
-    ) -> float:
+    def call(
+        self,
+        total: Array,
+        row: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> Call:
+        """Kernel, arguments and work; see ``Metric.call``."""
         if y_true.ndim == 1:
             fitting: Metric = self._sparse
         else:
             fitting = self._binary if y_pred.shape[1] == 1 else self._categorical
-        return fitting._sum(row, y_true, y_pred, weights, from_logits)
+        return fitting.call(total, row, y_true, y_pred, weights, from_logits)
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         ids = true.ndim < len(shape) or true.shape[-1] == 1
@@ -280,13 +329,23 @@ class _MeanLoss(Metric):
     direction = "min"
     loss: ClassVar[losses.Loss]
 
-    def _sum(
-        self, row: Array, y_true: Array, y_pred: Array, weights: Array, from_logits: bool
-    ) -> float:
+    def call(
+        self,
+        total: Array,
+        row: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> Call:
+        """Kernel, arguments and work; see ``Metric.call``."""
         _need_columns(self.name, y_true, y_pred)
         value_only = y_pred[:0]
-        mean = self.loss.compute(value_only, row, y_true, y_pred, weights, False)
-        return mean * len(y_pred)
+        return self.loss.call(total, value_only, row, y_true, y_pred, weights, False)
+
+    def add(self, total: float, rows: int, weight: float) -> None:
+        """Add what the kernel of ``call`` found: a mean over the rows."""
+        super().add(total * rows, rows, weight)
 
 
 class MeanAbsoluteError(_MeanLoss):

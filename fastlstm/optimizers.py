@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.kernels import optimizers as kernels
+from fastlstm.kernels.program import Program
 from fastlstm.registry import named, resolve
 
 __all__ = [
@@ -75,6 +76,7 @@ class Optimizer(ABC):
         self.name = name
         self.iterations = 0
         self._size: int | None = None
+        self._rates = np.zeros(4)  # read by the kernels when they run
 
     @property
     def learning_rate(self) -> float:
@@ -107,7 +109,7 @@ class Optimizer(ABC):
         self._factors = np.ones(max(1, len(segments)))
 
     def update(self, params: Array, grads: Array) -> None:
-        """Make one step, in place; allocates nothing.
+        """Make one step, in place, now.
 
         Parameters
         ----------
@@ -123,6 +125,26 @@ class Optimizer(ABC):
         ValueError
             If the arrays are not as long as ``build`` was told.
         """
+        program = Program()
+        self.record(program, params, grads)
+        self.prepare()
+        program.run()
+        self.iterations += 1
+
+    def record(
+        self, program: Program, params: Array, grads: Array, *, only_finite: bool = False
+    ) -> None:
+        """Record one step; before each run of it, ``prepare`` must be called.
+
+        Parameters
+        ----------
+        program : Program
+            What the calls are added to.
+        params, grads : numpy.ndarray
+            As for ``update``.
+        only_finite : bool
+            Halt the program, with nothing updated, where a gradient is not finite.
+        """
         if self._size is None:
             raise RuntimeError(f"{type(self).__name__}.update needs build() to be called first")
         if params.shape != (self._size,) or grads.shape != (self._size,):
@@ -130,9 +152,19 @@ class Optimizer(ABC):
                 f"{type(self).__name__} was built for arrays of shape ({self._size},), "
                 f"got params {params.shape} and grads {grads.shape}; call build() again"
             )
-        self._clip(grads)
-        self._step(params, grads)
-        self.iterations += 1
+        norm = self.global_clipnorm if self.clipnorm is None else self.clipnorm
+        work = _CLIP_WORK * grads.size
+        if only_finite or norm is not None:
+            program.add(kernels.sum_squares, self._partial, grads, self._chunks, work=work)
+        if only_finite:
+            program.add(kernels.halt_unless_finite, self._partial)
+        if norm is not None:
+            args = (self._factors, self._partial, self._chunks, float(norm), self.clipnorm is None)
+            program.add(kernels.clip_factors, *args)
+            program.add(kernels.scale, grads, self._chunks, self._factors, work=work)
+        if self.clipvalue is not None:
+            program.add(kernels.clip_by_value, grads, float(self.clipvalue), work=work)
+        self._record_step(program, params, grads)
 
     def state(self) -> dict[str, Array]:
         """Return the moments by name; these are the live arrays, not copies."""
@@ -201,21 +233,12 @@ class Optimizer(ABC):
         """Names of the moments, each an array like the parameters."""
 
     @abstractmethod
-    def _step(self, params: Array, grads: Array) -> None:
-        """Update the parameters and moments from clipped gradients."""
+    def prepare(self) -> None:
+        """Set the rates of the next step, which is number ``iterations`` + 1."""
 
-    def _clip(self, grads: Array) -> None:
-        work = _CLIP_WORK * grads.size
-        if self.clipvalue is not None:
-            kernels.clip_by_value(grads, float(self.clipvalue), work=work)
-            return
-        limit = self.global_clipnorm if self.clipnorm is None else self.clipnorm
-        if limit is None:
-            return
-        together = self.clipnorm is None
-        kernels.sum_squares(self._partial, grads, self._chunks, work=work)
-        kernels.clip_factors(self._factors, self._partial, self._chunks, float(limit), together)
-        kernels.scale(grads, self._chunks, self._factors, work=work)
+    @abstractmethod
+    def _record_step(self, program: Program, params: Array, grads: Array) -> None:
+        """Record the update of parameters and moments from clipped gradients."""
 
 
 class Adam(Optimizer):
@@ -277,21 +300,22 @@ class Adam(Optimizer):
     def _moment_names(self) -> Sequence[str]:
         return ("momentum", "velocity")
 
-    def _step(self, params: Array, grads: Array) -> None:
+    def prepare(self) -> None:
+        """Set the rates of the next step; see ``Optimizer.prepare``."""
         t = self.iterations + 1
         # Both moments start at zero and are too small at first.
         correction = math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-        kernels.adam(
-            params,
-            self._moments["momentum"],
-            self._moments["velocity"],
-            grads,
+        self._rates[:] = (
             self.learning_rate * correction,
             1.0 - self.beta_1,
             1.0 - self.beta_2,
             self.epsilon,
-            work=_STEP_WORK * params.size,
         )
+
+    def _record_step(self, program: Program, params: Array, grads: Array) -> None:
+        moments = self._moments["momentum"], self._moments["velocity"]
+        work = _STEP_WORK * params.size
+        program.add(kernels.adam, params, *moments, grads, self._rates, work=work)
 
 
 class SGD(Optimizer):
@@ -353,16 +377,13 @@ class SGD(Optimizer):
         super().build(segments, size, dtype)
         self._velocity = self._moments.get("momentum", np.zeros(0, dtype))
 
-    def _step(self, params: Array, grads: Array) -> None:
-        kernels.sgd(
-            params,
-            self._velocity,
-            grads,
-            self.learning_rate,
-            self.momentum,
-            self.nesterov,
-            work=_CLIP_WORK * params.size,
-        )
+    def prepare(self) -> None:
+        """Set the rates of the next step; see ``Optimizer.prepare``."""
+        self._rates[:2] = self.learning_rate, self.momentum
+
+    def _record_step(self, program: Program, params: Array, grads: Array) -> None:
+        args = (params, self._velocity, grads, self._rates, self.nesterov)
+        program.add(kernels.sgd, *args, work=_CLIP_WORK * params.size)
 
 
 def _number(

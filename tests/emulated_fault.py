@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlstm.kernels.jit import kernel
+from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import lanes, load, store
 
 
 @kernel
-def _double(out, x, at, threads):
+def _double(out, x, at, crew):
     value = load(x, at)
     store(value + value, out, at)
 

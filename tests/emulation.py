@@ -6,6 +6,7 @@ sees its lines, and each load and store is checked against the bounds of its arr
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import pkgutil
 from typing import Any
@@ -154,13 +155,13 @@ def _multiply_panel(
         _part(c, c_at + r * c_row, columns)[:] += flat[place] @ b
 
 
-# -- a team's words, of a team of one: a prange without the JIT is a plain loop -------------------
+# -- a team's words --------------------------------------------------------------------------------
 
 
-def _atomic_add(array, at, value):
-    before = int(array[at])
-    array[at] = before + value
-    return before
+def _atomic_add(team, word, value):
+    at = ctypes.c_int64.from_address(team + 8 * word)
+    at.value += value
+    return at.value - value
 
 
 EMULATED: dict[Any, dict[str, Any]] = {
@@ -193,10 +194,7 @@ EMULATED: dict[Any, dict[str, Any]] = {
     },
     team: {
         "atomic_add": _atomic_add,
-        "atomic_load": lambda array, at: int(array[at]),
-        "pause": lambda: None,
-        "give_way": lambda: None,
-        "step_aside": lambda: None,
+        "atomic_load": lambda team, word: _atomic_add(team, word, 0),
     },
     tile: {"multiply_panel": _multiply_panel},
     transpose: {"transpose_square": _transpose_square},

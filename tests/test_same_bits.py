@@ -145,7 +145,7 @@ def test_a_long_sequence_in_several_launches(threads, masked, rng, monkeypatch):
     d_outputs.append(d_outputs[1])
     results = []
     for work in (1e12, 1.0):
-        monkeypatch.setattr(recurrent_op, "_WORK_PER_LAUNCH", work)
+        monkeypatch.setattr(recurrent_op, "WORK_PER_LAUNCH", work)
         outputs, pullback = fastlstm.vjp(layer, x, mask=mask)
         layer.runner.forget()
         d_x, d_states, d_weights = pullback(*d_outputs)

@@ -9,7 +9,7 @@ from fastlstm.kernels.parallel import claim_threads, release_threads
 @contextmanager
 def claimed(work: float) -> Iterator[int]:
     """Number of threads that a launch of so much work gets."""
-    threads = claim_threads(work, None)
+    threads = claim_threads(work, 8)
     try:
         yield threads
     finally:

@@ -86,7 +86,8 @@ class KernelCache(_Cache):
 
     def _outside(self, sig: Any) -> list[str]:
         """Hashes of the files of a kernel or cell that is defined outside this package."""
-        modules = {type(getattr(argument, "value", None)).__module__ for argument in sig}
+        kinds = [kind for argument in sig for kind in getattr(argument, "kinds", (argument,))]
+        modules = {type(getattr(kind, "value", None)).__module__ for kind in kinds}
         files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
         outside = [
             Path(file)

@@ -1,40 +1,33 @@
 """Categorical cross-entropy, with the softmax in the same pass or of given probabilities.
 
+total     (1,) float64, receives the sum over rows of weight · row_loss / M
 d_pred    (M, C), gradient of the result with respect to y_pred; or (0, C): value only
 row_loss  (M,), each row's cross-entropy, without its weight
 y_true    (M,) class ids, or (M, C) target probabilities
 y_pred    (M, C), logits or probabilities
 weights   (M,), or (0,) for ones
 
-Each kernel returns the sum over rows of weight · row_loss / M. Threads take rows.
+Threads take rows.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastlstm.kernels.jit import body, inline, kernel
+from fastlstm.kernels.jit import inline
 from fastlstm.kernels.losses import clip_probability
 from fastlstm.kernels.math import exp
-from fastlstm.kernels.matmul import share
+from fastlstm.kernels.program import kernel
 from fastlstm.kernels.rows import (
     SUM_VECTORS,
     load_or,
+    mean_of_rows,
     row_max,
     row_sum,
     row_weight,
-    weighted_sum,
 )
-from fastlstm.kernels.simd import (
-    fill,
-    flush_denormals,
-    fma,
-    lanes,
-    restore_denormals,
-    store_first,
-    sum_lanes,
-)
+from fastlstm.kernels.simd import fill, fma, lanes, store_first, sum_lanes
+from fastlstm.kernels.team import share
 
 
 @inline
@@ -74,60 +67,46 @@ def _fill_row(x, at, n, value):
 
 
 @kernel
-def sparse_logits(d_pred, row_loss, y_true, y_pred, weights, threads):
+def sparse_logits(total, d_pred, row_loss, y_true, y_pred, weights, crew):
     """log Σ e**y - y[t]; its gradient is softmax(y) - onehot(t)."""
-    for i in prange(threads):
-        first, last = share(len(row_loss), np.intp(i), threads)
-        _sparse_logits(d_pred, row_loss, y_true, y_pred, weights, first, last)
-    return weighted_sum(row_loss, weights) / len(row_loss)
-
-
-@body
-def _sparse_logits(d_pred, row_loss, y_true, y_pred, weights, first, last):
-    mode = flush_denormals()
     rows, columns = y_pred.shape
+    first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     for m in range(first, last):
         at = m * columns
         label = _valid(y_true[m], columns)
         high = row_max(y_pred, at, columns)
-        total = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
+        norm = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
         if label < 0:
-            total = np.nan
+            norm = np.nan
         margin = np.float64(y_pred[m, max(label, 0)]) - np.float64(high)
-        row_loss[m] = np.log(total) - margin
+        row_loss[m] = np.log(norm) - margin
         if wants_gradient:
             factor = row_weight(weights, m) / rows
-            _scale_row(d_pred, at, columns, factor / total)
+            _scale_row(d_pred, at, columns, factor / norm)
             d_pred[m, max(label, 0)] -= factor
-    restore_denormals(mode)
+    mean_of_rows(total, row_loss, weights, crew)
 
 
 @kernel
-def sparse_probabilities(d_pred, row_loss, y_true, y_pred, weights, threads):
+def sparse_probabilities(total, d_pred, row_loss, y_true, y_pred, weights, crew):
     """-log q[t], where q = y / Σ y is kept away from 0 and 1."""
-    for i in prange(threads):
-        first, last = share(len(row_loss), np.intp(i), threads)
-        _sparse_probabilities(d_pred, row_loss, y_true, y_pred, weights, first, last)
-    return weighted_sum(row_loss, weights) / len(row_loss)
-
-
-@body
-def _sparse_probabilities(d_pred, row_loss, y_true, y_pred, weights, first, last):
     rows, columns = y_pred.shape
+    first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     for m in range(first, last):
         at = m * columns
         label = _valid(y_true[m], columns)
-        total = row_sum(y_pred, at, columns) if label >= 0 else np.nan
+        norm = row_sum(y_pred, at, columns) if label >= 0 else np.nan
         y = np.float64(y_pred[m, max(label, 0)])
-        q, clipped = clip_probability(y / total)
+        q, clipped = clip_probability(y / norm)
         row_loss[m] = -np.log(q)
         if wants_gradient:
             factor = 0.0 if clipped else row_weight(weights, m) / rows
-            _fill_row(d_pred, at, columns, factor / total)
+            _fill_row(d_pred, at, columns, factor / norm)
             if not clipped:
                 d_pred[m, max(label, 0)] -= factor / y
+    mean_of_rows(total, row_loss, weights, crew)
 
 
 @inline
@@ -140,63 +119,48 @@ def _valid(label, classes):
 
 
 @kernel
-def logits(d_pred, row_loss, y_true, y_pred, weights, smoothing, threads):
+def logits(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
     """Σ t · (log Σ e**y - y); its gradient is Σ t · softmax(y) - t."""
-    for i in prange(threads):
-        first, last = share(len(row_loss), np.intp(i), threads)
-        _logits(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, last)
-    return weighted_sum(row_loss, weights) / len(row_loss)
-
-
-@body
-def _logits(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, last):
-    mode = flush_denormals()
     rows, columns = y_pred.shape
+    first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     step = lanes(y_pred)
     keep, base = 1.0 - smoothing, smoothing / columns
     for m in range(first, last):
         at = m * columns
         high = row_max(y_pred, at, columns)
-        total = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
+        norm = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
         mass, margin = 0.0, 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * keep + base
             mass += t
             margin += t * (np.float64(y_pred[m, j]) - np.float64(high))
-        row_loss[m] = mass * np.log(total) - margin
+        row_loss[m] = mass * np.log(norm) - margin
         if wants_gradient:
             factor = row_weight(weights, m) / rows
             for j in range(0, columns, step):
                 count = min(step, columns - j)
                 t = fma(load_or(y_true, at + j, count, 0.0), keep, fill(y_true, base))
-                p = load_or(d_pred, at + j, count, 0.0) * (mass / total)
+                p = load_or(d_pred, at + j, count, 0.0) * (mass / norm)
                 store_first((p - t) * factor, d_pred, at + j, count)
-    restore_denormals(mode)
+    mean_of_rows(total, row_loss, weights, crew)
 
 
 @kernel
-def probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, threads):
+def probabilities(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
     """-Σ t · log q, where q = y / Σ y is kept away from 0 and 1."""
-    for i in prange(threads):
-        first, last = share(len(row_loss), np.intp(i), threads)
-        _probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, last)
-    return weighted_sum(row_loss, weights) / len(row_loss)
-
-
-@body
-def _probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, last):
     rows, columns = y_pred.shape
+    first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     keep, base = 1.0 - smoothing, smoothing / columns
     for m in range(first, last):
         factor = row_weight(weights, m) / rows
-        total = row_sum(y_pred, m * columns, columns)
+        norm = row_sum(y_pred, m * columns, columns)
         loss, mass = 0.0, 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * keep + base
             y = np.float64(y_pred[m, j])
-            q, clipped = clip_probability(y / total)
+            q, clipped = clip_probability(y / norm)
             # A logarithm is slow, and most targets are 0.
             if t != 0.0 or q != q:
                 loss -= t * np.log(q)
@@ -207,6 +171,7 @@ def _probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, 
         row_loss[m] = loss
         if wants_gradient:
             # What every y takes from the others by way of Σ y.
-            shared = factor * mass / total
+            shared = factor * mass / norm
             for j in range(columns):
                 d_pred[m, j] += shared
+    mean_of_rows(total, row_loss, weights, crew)

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from fastlstm.kernels.activations import activate, derivative
-from fastlstm.kernels.jit import body, kernel
 from fastlstm.kernels.math import exp
-from fastlstm.kernels.matmul import share
-from fastlstm.kernels.simd import (
-    fill,
-    flush_denormals,
-    lanes,
-    load_first,
-    restore_denormals,
-    store_first,
-    sum_lanes,
-    zero_like,
-)
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import fill, lanes, load_first, store_first, sum_lanes, zero_like
+from fastlstm.kernels.team import share
 
 
 @kernel
-def softmax(y, threads):
+def softmax(y, crew):
     """Each row of y, (M, C), becomes exp(y - max) / sum(exp(y - max))."""
-    for i in prange(threads):
-        first, last = share(y.shape[0], np.intp(i), threads)
-        _softmax(y, first, last)
-
-
-@body
-def _softmax(y, first, last):
-    mode = flush_denormals()
+    first, last = share(y.shape[0], crew)
     classes = y.shape[1]
     step = lanes(y)
     for r in range(first, last):
@@ -48,42 +29,37 @@ def _softmax(y, first, last):
         for c in range(0, classes, step):
             at, count = r * classes + c, min(step, classes - c)
             store_first(load_first(y, at, count) / total, y, at, count)
-    restore_denormals(mode)
 
 
 @kernel
-def softmax_gradient(d, y, threads):
+def softmax_gradient(d, y, crew):
     """d, the gradient of softmax rows y, becomes that of their logits: y · (d - sum(d · y))."""
     rows, classes = y.shape
-    for i in prange(threads):
-        first, last = share(rows, np.intp(i), threads)
-        for r in range(first, last):
-            dot = 0.0
-            for c in range(classes):
-                dot += d[r, c] * y[r, c]
-            for c in range(classes):
-                d[r, c] = y[r, c] * (d[r, c] - dot)
+    first, last = share(rows, crew)
+    for r in range(first, last):
+        dot = 0.0
+        for c in range(classes):
+            dot += d[r, c] * y[r, c]
+        for c in range(classes):
+            d[r, c] = y[r, c] * (d[r, c] - dot)
 
 
 @kernel
-def activation_gradient(activation, d, y, threads):
+def activation_gradient(activation, d, y, crew):
     """d, the gradient of y = activation(x), becomes that of x; both are (M, N)."""
-    size = y.size
     step = lanes(y)
-    for i in prange(threads):
-        first, last = share(size, np.intp(i), threads)
-        for at in range(first, last, step):
-            count = min(step, last - at)
-            slope = derivative(activation, load_first(y, at, count))
-            store_first(load_first(d, at, count) * slope, d, at, count)
+    first, last = share(y.size, crew)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        slope = derivative(activation, load_first(y, at, count))
+        store_first(load_first(d, at, count) * slope, d, at, count)
 
 
 @kernel
-def activate_all(activation, y, threads):
+def activate_all(activation, y, crew):
     """y = activation(y), element by element, for any number of rows."""
     step = lanes(y)
-    for i in prange(threads):
-        first, last = share(y.size, np.intp(i), threads)
-        for at in range(first, last, step):
-            count = min(step, last - at)
-            store_first(activate(activation, load_first(y, at, count)), y, at, count)
+    first, last = share(y.size, crew)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        store_first(activate(activation, load_first(y, at, count)), y, at, count)

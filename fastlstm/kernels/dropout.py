@@ -7,10 +7,10 @@ Generators", OOPSLA 2014 (SplitMix64).
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastlstm.kernels.jit import inline, kernel
-from fastlstm.kernels.matmul import share
+from fastlstm.kernels.jit import inline
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.team import share
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -29,17 +29,16 @@ def _uniform(seed, position):
 
 
 @kernel
-def drop(out, x, seed, rate, threads):
+def drop(out, x, seed, rate, crew):
     """out = x / (1 - rate) where kept, else 0; the same call on gradients is the backward.
 
     out, x : (M, N)
-    seed : uint64
+    seed : (1,) uint64
     """
     rows, columns = x.shape
     scale = 1.0 / (1.0 - rate)
-    for i in prange(threads):
-        first, last = share(rows, np.intp(i), threads)
-        for r in range(first, last):
-            for c in range(columns):
-                kept = _uniform(seed, r * columns + c) >= rate
-                out[r, c] = x[r, c] * scale if kept else 0.0
+    first, last = share(rows, crew)
+    for r in range(first, last):
+        for c in range(columns):
+            kept = _uniform(seed[0], r * columns + c) >= rate
+            out[r, c] = x[r, c] * scale if kept else 0.0

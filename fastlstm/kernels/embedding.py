@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
-from fastlstm.kernels.jit import kernel
-from fastlstm.kernels.matmul import share
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.team import share
 
 
 @kernel
-def look_up(out, ids, table, threads):
+def look_up(out, ids, table, crew):
     """out[m] = table[ids[m]].
 
     out : (M, E)
@@ -18,31 +15,33 @@ def look_up(out, ids, table, threads):
     table : (V, E)
     """
     depth = table.shape[1]
-    for i in prange(threads):
-        first, last = share(ids.size, np.intp(i), threads)
-        for m in range(first, last):
-            row = ids[m]
-            for e in range(depth):
-                out[m, e] = table[row, e]
-
-
-@kernel
-def add_rows(d_table, d_out, ids, threads):
-    """d_table[ids[m]] += d_out[m]: threads take columns, so each sum runs over m in order."""
-    depth = d_table.shape[1]
-    for i in prange(threads):
-        first, last = share(depth, np.intp(i), threads)
-        for m in range(ids.size):
-            row = ids[m]
-            for e in range(first, last):
-                d_table[row, e] += d_out[m, e]
-
-
-@kernel
-def clear_rows(d_table, ids, count, threads):
-    """Zero the rows of the first ``count`` ids: cheaper than the whole table."""
-    depth = d_table.shape[1]
-    for m in range(count):
+    first, last = share(ids.size, crew)
+    for m in range(first, last):
         row = ids[m]
         for e in range(depth):
-            d_table[row, e] = 0.0
+            out[m, e] = table[row, e]
+
+
+@kernel
+def add_rows(d_table, touched, d_out, ids, crew):
+    """d_table[ids[m]] += d_out[m], and touched[ids[m]] = 1.
+
+    Threads take columns, so each sum runs over m in order.
+    """
+    first, last = share(d_table.shape[1], crew)
+    for m in range(ids.size):
+        row = ids[m]
+        touched[row] = 1
+        for e in range(first, last):
+            d_table[row, e] += d_out[m, e]
+
+
+@kernel
+def clear_rows(d_table, touched, crew):
+    """Zero the rows that are marked in ``touched``, (V,) of uint8: cheaper than all of them."""
+    first, last = share(touched.size, crew)
+    for row in range(first, last):
+        if touched[row]:
+            touched[row] = 0
+            for e in range(d_table.shape[1]):
+                d_table[row, e] = 0.0

@@ -1,8 +1,4 @@
-"""The two decorators that every kernel goes through: one compile policy for all of them.
-
-``kernel`` marks an entry point that Python calls: parallel, cached on disk, GIL released.
-``inline`` marks a piece that kernels are built from.
-"""
+"""One compile policy for everything that becomes machine code."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any
 import numba
 
 from fastlstm.kernels.cache import KernelCache
-from fastlstm.kernels.parallel import claim_threads, release_threads
 
 # NaN and infinities must stay visible and every element must get the same bits wherever it
 # stands in a vector, so no nnan, ninf, reassoc, arcp or afn: see ``simd`` for explicit sums.
@@ -30,49 +25,13 @@ _PRANGE_ONLY = {
     "fusion": False,
 }
 
-_OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy"}
-INLINE = {"forceinline": True, **_OPTIONS}
-
-
-class Kernel:
-    """An entry point that Python calls, in two compiled versions: serial and parallel.
-
-    The function's last argument is the number of threads to share the work between; its bits
-    must not depend on it. Each version is compiled when it is first needed.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.serial = _cached(numba.njit(nogil=True, **_OPTIONS)(function), function, "serial")
-        self.parallel = _cached(
-            numba.njit(nogil=True, parallel=_PRANGE_ONLY, **_OPTIONS)(function),
-            function,
-            "parallel",
-        )
-
-    def __call__(self, *args: Any, work: float = 0.0, most: int | None = None) -> Any:
-        """Run on as many threads as ``work`` floating-point operations deserve.
-
-        ``most`` bounds their number where scratch memory was laid out for that many.
-        """
-        threads = 1
-        try:
-            threads = claim_threads(work, most)
-            version = self.serial if threads == 1 else self.parallel
-            return version(*args, threads)
-        finally:
-            if threads > 1:
-                release_threads()
-
-
-def kernel(function: Callable[..., Any]) -> Kernel:
-    """Make an entry point; ``prange`` in it runs in parallel."""
-    return Kernel(function)
+_OPTIONS = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+INLINE = {"forceinline": True, "fastmath": FASTMATH, "error_model": "numpy"}
 
 
 def body(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile what one thread does: called by a kernel, never by Python."""
-    return numba.njit(nogil=True, **_OPTIONS)(function)
+    """Compile a function that others call."""
+    return numba.njit(**_OPTIONS)(function)
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +39,23 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(nogil=True, **INLINE)(function)
 
 
-def _cached(compiled: Any, function: Callable[..., Any], variant: str) -> Any:
+def cached(
+    function: Callable[..., Any], named: Callable[..., Any], variant: str, *, parallel: bool = False
+) -> Any:
+    """Compile what Python calls, or takes the address of; kept on disk as ``variant`` of a name.
+
+    Parameters
+    ----------
+    function : callable
+        What is compiled.
+    named : callable
+        What gives the entry its name, and its source file to the cache's key.
+    variant : str
+        Tells several of one name apart.
+    parallel : bool
+        Whether its ``prange`` launches threads.
+    """
+    compiled = numba.njit(parallel=_PRANGE_ONLY if parallel else False, **_OPTIONS)(function)
     if hasattr(compiled, "_cache"):  # a plain function when the JIT is disabled
-        compiled._cache = KernelCache(function, variant)
+        compiled._cache = KernelCache(named, variant)
     return compiled

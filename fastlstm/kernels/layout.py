@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
-from fastlstm.kernels.jit import kernel
-from fastlstm.kernels.matmul import share
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.team import share
 
 
 @kernel
-def gather(out, source, index, threads):
+def gather(out, source, index, crew):
     """out[t, b] = source[index[b], t]: chosen samples, time first.
 
     out : (T, B, D)
@@ -18,17 +15,34 @@ def gather(out, source, index, threads):
     index : (B,), within 0 and N - 1
     """
     steps, batch, depth = out.shape
-    for i in prange(threads):
-        first, last = share(steps, np.intp(i), threads)
-        for t in range(first, last):
-            for b in range(batch):
-                row = index[b]
-                for d in range(depth):
-                    out[t, b, d] = source[row, t, d]
+    first, last = share(steps, crew)
+    for t in range(first, last):
+        for b in range(batch):
+            row = index[b]
+            for d in range(depth):
+                out[t, b, d] = source[row, t, d]
 
 
 @kernel
-def to_panels(panels, matrix, threads):
+def clear(array, crew):
+    """Zero every element."""
+    flat = array.reshape(array.size)
+    first, last = share(array.size, crew)
+    flat[first:last] = 0
+
+
+@kernel
+def add(out, x, crew):
+    """out += x, element by element; both are (P, B, width)."""
+    first, last = share(out.shape[0], crew)
+    for p in range(first, last):
+        for b in range(out.shape[1]):
+            for u in range(out.shape[2]):
+                out[p, b, u] += x[p, b, u]
+
+
+@kernel
+def to_panels(panels, matrix, crew):
     """panels[p, b, u] = matrix[b, p·width + u], zero beyond the last column.
 
     panels : (P, B, width)
@@ -36,7 +50,8 @@ def to_panels(panels, matrix, threads):
     """
     count, batch, width = panels.shape
     units = matrix.shape[1]
-    for p in range(count):
+    first, last = share(count, crew)
+    for p in range(first, last):
         for b in range(batch):
             for u in range(width):
                 unit = p * width + u
@@ -44,10 +59,11 @@ def to_panels(panels, matrix, threads):
 
 
 @kernel
-def from_panels(matrix, panels, threads):
+def from_panels(matrix, panels, crew):
     """matrix[b, p·width + u] = panels[p, b, u], the inverse of ``to_panels``."""
     width = panels.shape[2]
     batch, units = matrix.shape
-    for b in range(batch):
+    first, last = share(batch, crew)
+    for b in range(first, last):
         for unit in range(units):
             matrix[b, unit] = panels[unit // width, b, unit % width]

@@ -1,12 +1,13 @@
 """Losses that look at one output at a time: squared, absolute and Huber error, binary entropy.
 
+total     (1,) float64, receives the sum over rows of weight · row_loss / M
 d_pred    (M, C), gradient of the result; or (0, C) where only the value is wanted
 row_loss  (M,), each row's mean over C, without its weight
 y_true    (M, C)
 y_pred    (M, C)
 weights   (M,), or (0,) for ones
 
-Each kernel returns the sum over rows of weight · row_loss / M. Threads take rows.
+Threads take rows.
 """
 
 from __future__ import annotations
@@ -14,26 +15,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import prange
 from numba.extending import overload
 
-from fastlstm.kernels.jit import INLINE, body, inline, kernel
+from fastlstm.kernels.jit import INLINE, body, inline
 from fastlstm.kernels.math import exp
-from fastlstm.kernels.matmul import share
-from fastlstm.kernels.rows import SUM_VECTORS, first_lanes, load_or, row_weight, weighted_sum
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.rows import SUM_VECTORS, first_lanes, load_or, mean_of_rows, row_weight
 from fastlstm.kernels.simd import (
     absolute,
     fill,
-    flush_denormals,
     fma,
     lanes,
-    restore_denormals,
     select,
     store_first,
     sum_lanes,
     zero_like,
 )
 from fastlstm.kernels.static import Static, method
+from fastlstm.kernels.team import share
 
 # Keras keeps probabilities this far from 0 and 1.
 EPSILON = 1e-7
@@ -111,24 +110,16 @@ def _choose_equation(loss, y, t, option):
 
 
 @kernel
-def elementwise(loss, d_pred, row_loss, y_true, y_pred, weights, option, threads):
+def elementwise(loss, total, d_pred, row_loss, y_true, y_pred, weights, option, crew):
     """Mean of one of the equations above over each row."""
-    for i in prange(threads):
-        first, last = share(len(row_loss), np.intp(i), threads)
-        _elementwise(loss, d_pred, row_loss, y_true, y_pred, weights, option, first, last)
-    return weighted_sum(row_loss, weights) / len(row_loss)
-
-
-@body
-def _elementwise(loss, d_pred, row_loss, y_true, y_pred, weights, option, first, last):
-    mode = flush_denormals()
     rows, columns = y_pred.shape
+    first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     step = lanes(y_pred)
     for m in range(first, last):
         at = m * columns
         factor = row_weight(weights, m) / (rows * columns)
-        total = 0.0
+        row = 0.0
         for j0 in range(0, columns, step * SUM_VECTORS):
             part = fill(y_pred, 0.0)
             for j in range(j0, min(columns, j0 + step * SUM_VECTORS), step):
@@ -144,34 +135,30 @@ def _elementwise(loss, d_pred, row_loss, y_true, y_pred, weights, option, first,
                 ))  # fmt: skip
                 if wants_gradient:
                     store_first(slope * factor, d_pred, at + j, count)
-            total += np.float64(sum_lanes(part))
-        row_loss[m] = total / columns
-    restore_denormals(mode)
+            row += np.float64(sum_lanes(part))
+        row_loss[m] = row / columns
+    mean_of_rows(total, row_loss, weights, crew)
 
 
 @kernel
-def binary_probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, threads):
+def binary_probabilities(
+    total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew
+):  # fmt: skip
     """Binary cross-entropy of probabilities, kept away from 0 and 1 by ``EPSILON``."""
-    for i in prange(threads):
-        first, last = share(len(row_loss), np.intp(i), threads)
-        _binary_probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, last)
-    return weighted_sum(row_loss, weights) / len(row_loss)
-
-
-@body
-def _binary_probabilities(d_pred, row_loss, y_true, y_pred, weights, smoothing, first, last):
     rows, columns = y_pred.shape
+    first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     for m in range(first, last):
         factor = row_weight(weights, m) / (rows * columns)
-        total = 0.0
+        row = 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * (1.0 - smoothing) + 0.5 * smoothing
             p, clipped = clip_probability(np.float64(y_pred[m, j]))
-            total -= t * np.log(p) + (1.0 - t) * np.log(1.0 - p)
+            row -= t * np.log(p) + (1.0 - t) * np.log(1.0 - p)
             if wants_gradient:
                 d_pred[m, j] = 0.0 if clipped else factor * (p - t) / (p * (1.0 - p))
-        row_loss[m] = total / columns
+        row_loss[m] = row / columns
+    mean_of_rows(total, row_loss, weights, crew)
 
 
 @body

@@ -8,23 +8,13 @@ a panel then holds the same units of every block.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from fastlstm.kernels.activations import activate
 from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN, block_count
 from fastlstm.kernels.host import HOST
-from fastlstm.kernels.jit import body, inline, kernel
-from fastlstm.kernels.simd import (
-    fill,
-    flush_denormals,
-    lanes,
-    load,
-    load_first,
-    restore_denormals,
-    store,
-    store_first,
-)
+from fastlstm.kernels.jit import inline
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
+from fastlstm.kernels.team import share
 from fastlstm.kernels.tile import multiply_panel
 from fastlstm.kernels.transpose import transpose_square
 
@@ -44,25 +34,18 @@ PANELS_PACKED = 16
 A_PADDING = 16
 
 
-@inline
-def share(total, part, parts):
-    """First and past-last index of one of ``parts`` nearly equal parts."""
-    return total * part // parts, total * (part + 1) // parts
-
-
 @kernel
-def pack(packed, matrix, blocks, width, threads):
+def pack(packed, matrix, blocks, width, crew):
     """Pack B, (K, blocks·units), as panels.
 
     packed : (P, K, blocks·width), ``width`` units of each block in a panel
     """
-    for i in prange(threads):
-        first, last = share(packed.shape[0], np.intp(i), threads)
-        for p in range(first, last, PANELS_PACKED):
-            _pack(packed, matrix, blocks, width, p, min(p + PANELS_PACKED, last))
+    first, last = share(packed.shape[0], crew)
+    for p in range(first, last, PANELS_PACKED):
+        _pack(packed, matrix, blocks, width, p, min(p + PANELS_PACKED, last))
 
 
-@body
+@inline
 def _pack(packed, matrix, blocks, width, first, last):
     """A few panels at once: where rows are long, each one visited costs a page of memory."""
     _, depth, columns = packed.shape
@@ -79,17 +62,18 @@ def _pack(packed, matrix, blocks, width, first, last):
 
 
 @kernel
-def pack_transposed(packed, matrix, blocks, width, threads):
+def pack_transposed(packed, matrix, blocks, width, crew):
     """Pack Bᵀ, where B is (N, blocks·units), for a product whose k runs in panel order.
 
     packed : (Q, P·blocks·width, 4 vectors); k = (panel, block, unit in the panel)
     width : whole vectors, or all units of one block
     """
-    for q in prange(packed.shape[0]):
+    first, last = share(packed.shape[0], crew)
+    for q in range(first, last):
         _pack_transposed(packed, matrix, blocks, width, q)
 
 
-@body
+@inline
 def _pack_transposed(packed, matrix, blocks, width, q):
     _, depth, columns = packed.shape
     stride = matrix.shape[1]
@@ -112,7 +96,7 @@ def _pack_transposed(packed, matrix, blocks, width, q):
 
 
 @kernel
-def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, threads):
+def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, crew):
     """out = activation(A·B + bias), row by row.
 
     out : (M, N)
@@ -121,29 +105,16 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
     packed : (Q, K, 4 vectors)
     bias : (N,) or (0,)
     """
-    for i in prange(threads):
-        _multiply(
-            activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias,
-            np.intp(i), threads,
-        )  # fmt: skip
-
-
-@body
-def _multiply(
-    activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias,
-    i, threads,
-):  # fmt: skip
-    mode = flush_denormals()
     columns = packed.shape[2]
     rows, n = out.shape
     # A thread reads all of what is not shared: share the larger of the two matrices.
-    by_rows = rows >= n and rows >= MIN_ROWS * threads
-    first, last = share(rows, i, threads) if by_rows else (0, rows)
-    q_first, q_last = (0, packed.shape[0]) if by_rows else share(packed.shape[0], i, threads)
+    by_rows = rows >= n and rows >= MIN_ROWS * crew.size
+    first, last = share(rows, crew) if by_rows else (0, rows)
+    q_first, q_last = (0, packed.shape[0]) if by_rows else share(packed.shape[0], crew)
     # Rows whose part of A stays in the caches meet every panel in turn.
     depth = segs * seg_k
     group = max(ROW_BLOCK, GROUP_BYTES // (depth * out.itemsize) // ROW_BLOCK * ROW_BLOCK)
-    at = i * scratch.shape[1]
+    at = crew.member * scratch.shape[1]
     for g0 in range(first, last, group):
         for q in range(q_first, q_last):
             for r0 in range(g0, min(g0 + group, last), ROW_BLOCK):
@@ -154,7 +125,6 @@ def _multiply(
                     packed, q * packed.shape[1] * columns, height,
                 )  # fmt: skip
                 _finish(activation, out, scratch, at, r0, height, q * columns, columns)
-    restore_denormals(mode)
 
 
 @inline
@@ -196,8 +166,8 @@ def _finish(activation, out, scratch, at, row, rows, column, columns):
 
 
 @kernel
-def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, threads):
-    """d = [A, ones]ᵀ·B over all M rows.
+def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, crew):
+    """d = [A, ones]ᵀ·B over all M rows: threads take (panel, row of d) pairs, and all M rows.
 
     layout : ``Panels(blocks)``, how B's columns are grouped; d is shaped by it
     d : (K + ones, blocks·units)
@@ -208,25 +178,15 @@ def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_pa
     b : memory of B: (P, M, panel columns) where ``b_packed``, else (M, units)
     ones : 1 adds a column of ones to A, whose row of d is the sum of B's rows; or 0
     """
-    for i in prange(threads):
-        _transposed(
-            layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, np.intp(i), threads
-        )
-
-
-@body
-def _transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, i, parts):
-    """One thread's share: a range of (panel, row of d) pairs, over all M rows in order."""
-    mode = flush_denormals()
     panels, depth, columns = partial.shape
     rows = a.shape[0]
-    first, last = share(panels * depth, i, parts)
+    first, last = share(panels * depth, crew)
     zero = fill(partial, 0.0)
     for at in range(first * columns, last * columns, lanes(partial)):
         store(zero, partial, at)
     a_row = depth + A_PADDING
-    a_at = i * packed_a.shape[1]
-    b_at = i * packed_b.shape[1]
+    a_at = crew.member * packed_a.shape[1]
+    b_at = crew.member * packed_b.shape[1]
     for m0 in range(0, rows, SUM_BLOCK):
         height = min(SUM_BLOCK, rows - m0)
         _copy_rows(packed_a, a_at, a_row, a, m0, height, depth - ones, ones)
@@ -254,7 +214,6 @@ def _transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, i,
         for g in range(blocks):
             for u in range(min(width, units - p * width)):
                 d[k, g * units + p * width + u] = partial[p, k, g * width + u]
-    restore_denormals(mode)
 
 
 @inline

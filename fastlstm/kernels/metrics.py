@@ -1,63 +1,67 @@
 """How often predictions are right.
 
+total      (1,) float64, receives the sum over rows of weight · match
 row_match  (M,), receives 1 where the row is right, else 0; or the fraction of it that is
 y_true     (M,) class ids, or (M, C)
 y_pred     (M, C), probabilities or logits: only their order matters
 weights    (M,), or (0,) for ones
 
-Each accuracy returns the sum over rows of weight · match. Threads take rows.
+Threads take rows.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastlstm.kernels.jit import body, kernel
-from fastlstm.kernels.matmul import share
+from fastlstm.kernels.jit import body
+from fastlstm.kernels.program import kernel
 from fastlstm.kernels.rows import row_max, weighted_sum
+from fastlstm.kernels.team import meet, share
 
 # Elements among which the place of a maximum is looked for one by one.
 _BLOCK = 256
 
 
 @kernel
-def sparse_accuracy(row_match, y_true, y_pred, weights, threads):
+def sparse_accuracy(total, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction is that of the class id."""
-    for i in prange(threads):
-        first, last = share(len(row_match), np.intp(i), threads)
-        for m in range(first, last):
-            row_match[m] = 1.0 if _argmax(y_pred, m) == y_true[m] else 0.0
-    return weighted_sum(row_match, weights)
+    first, last = share(len(row_match), crew)
+    for m in range(first, last):
+        row_match[m] = 1.0 if _argmax(y_pred, m) == y_true[m] else 0.0
+    meet(crew)
+    if crew.member == 0:
+        total[0] = weighted_sum(row_match, weights)
 
 
 @kernel
-def categorical_accuracy(row_match, y_true, y_pred, weights, threads):
+def categorical_accuracy(total, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction stands where the largest target does."""
-    for i in prange(threads):
-        first, last = share(len(row_match), np.intp(i), threads)
-        for m in range(first, last):
-            row_match[m] = 1.0 if _argmax(y_pred, m) == _argmax(y_true, m) else 0.0
-    return weighted_sum(row_match, weights)
+    first, last = share(len(row_match), crew)
+    for m in range(first, last):
+        row_match[m] = 1.0 if _argmax(y_pred, m) == _argmax(y_true, m) else 0.0
+    meet(crew)
+    if crew.member == 0:
+        total[0] = weighted_sum(row_match, weights)
 
 
 @kernel
-def binary_accuracy(row_match, y_true, y_pred, weights, threshold, threads):
+def binary_accuracy(total, row_match, y_true, y_pred, weights, threshold, crew):
     """Fraction of the row's predictions on their target's side of the threshold."""
-    for i in prange(threads):
-        first, last = share(len(row_match), np.intp(i), threads)
-        for m in range(first, last):
-            row_match[m] = _binary_matches(y_true, y_pred, threshold, m)
-    return weighted_sum(row_match, weights)
+    first, last = share(len(row_match), crew)
+    for m in range(first, last):
+        row_match[m] = _binary_matches(y_true, y_pred, threshold, m)
+    meet(crew)
+    if crew.member == 0:
+        total[0] = weighted_sum(row_match, weights)
 
 
 @kernel
-def total_weight(weights, threads):
+def total_weight(total, weights, crew):
     """Sum of the weights; NumPy's would make a copy of float32 weights first."""
-    total = 0.0
-    for m in range(len(weights)):
-        total += np.float64(weights[m])
-    return total
+    if crew.member == 0:
+        total[0] = 0.0
+        for m in range(len(weights)):
+            total[0] += np.float64(weights[m])
 
 
 @body

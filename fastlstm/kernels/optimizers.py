@@ -7,30 +7,28 @@ so that an element's bits do not depend on who computes it. Norms are sums over 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastlstm.kernels.jit import body, inline, kernel
-from fastlstm.kernels.matmul import share
+from fastlstm.kernels.jit import body, inline
+from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import (
-    flush_denormals,
     lanes,
     load,
     load_first,
-    restore_denormals,
     select,
     square_root,
     store,
     store_first,
 )
+from fastlstm.kernels.team import halt, share
 
 # Elements whose squares are summed by one thread: part of the result's definition.
 CHUNK = 4096
 
 
 @inline
-def _share_vectors(size, step, i, parts):
+def _share_vectors(size, step, crew):
     """First and past-last element of a thread's part, which starts on a vector of ``step``."""
-    first, last = share((size + step - 1) // step, i, parts)
+    first, last = share((size + step - 1) // step, crew)
     return first * step, min(last * step, size)
 
 
@@ -38,25 +36,19 @@ def _share_vectors(size, step, i, parts):
 
 
 @kernel
-def adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, threads):
+def adam(params, m, v, grads, rates, crew):
     """One step of Adam.
 
         m += (g - m) · rate_1        v += (g² - v) · rate_2
         p -= alpha · m / (√v + epsilon)
 
     m, v : moments
-    alpha : learning rate with the correction for the moments' start at zero
-    rate_1, rate_2 : 1 - beta_1, 1 - beta_2
+    rates : (4,) float64: alpha, the learning rate with the correction for the moments' start at
+        zero; rate_1 and rate_2, 1 - beta_1 and 1 - beta_2; epsilon
     """
-    for i in prange(threads):
-        _adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, np.intp(i), threads)
-
-
-@body
-def _adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, i, threads):
-    mode = flush_denormals()
+    alpha, rate_1, rate_2, epsilon = rates[0], rates[1], rates[2], rates[3]
     step = lanes(params)
-    first, last = _share_vectors(len(params), step, i, threads)
+    first, last = _share_vectors(len(params), step, crew)
     whole = first + (last - first) // step * step
     for at in range(first, whole, step):
         p, m_next, v_next = _adam_equations(
@@ -76,7 +68,6 @@ def _adam(params, m, v, grads, alpha, rate_1, rate_2, epsilon, i, threads):
         store_first(m_next, m, whole, rest)
         store_first(v_next, v, whole, rest)
         store_first(p, params, whole, rest)
-    restore_denormals(mode)
 
 
 @inline
@@ -90,23 +81,18 @@ def _adam_equations(p, m, v, g, alpha, rate_1, rate_2, epsilon):
 
 
 @kernel
-def sgd(params, velocity, grads, learning_rate, momentum, nesterov, threads):
+def sgd(params, velocity, grads, rates, nesterov, crew):
     """One step of gradient descent.
 
         v = momentum · v - learning_rate · g
         p += v                    or, with ``nesterov``, momentum · v - learning_rate · g
 
     velocity : as long as params; or empty where the momentum is 0
+    rates : (2,) float64: learning_rate, momentum
     """
-    for i in prange(threads):
-        _sgd(params, velocity, grads, learning_rate, momentum, nesterov, np.intp(i), threads)
-
-
-@body
-def _sgd(params, velocity, grads, learning_rate, momentum, nesterov, i, threads):
-    mode = flush_denormals()
+    learning_rate, momentum = rates[0], rates[1]
     step = lanes(params)
-    first, last = _share_vectors(len(params), step, i, threads)
+    first, last = _share_vectors(len(params), step, crew)
     for at in range(first, last, step):
         count = min(step, last - at)
         p = load_first(params, at, count)
@@ -118,23 +104,16 @@ def _sgd(params, velocity, grads, learning_rate, momentum, nesterov, i, threads)
             store_first(v, velocity, at, count)
             p = p + (v * momentum - g if nesterov else v)
         store_first(p, params, at, count)
-    restore_denormals(mode)
 
 
 # -- clipping --------------------------------------------------------------------------------
 
 
 @kernel
-def clip_by_value(grads, limit, threads):
+def clip_by_value(grads, limit, crew):
     """Bring every element into [-limit, limit]; NaN stays NaN."""
-    for i in prange(threads):
-        _clip_by_value(grads, limit, np.intp(i), threads)
-
-
-@body
-def _clip_by_value(grads, limit, i, threads):
     step = lanes(grads)
-    first, last = _share_vectors(len(grads), step, i, threads)
+    first, last = _share_vectors(len(grads), step, crew)
     for at in range(first, last, step):
         count = min(step, last - at)
         g = load_first(grads, at, count)
@@ -143,16 +122,25 @@ def _clip_by_value(grads, limit, i, threads):
 
 
 @kernel
-def sum_squares(partial, grads, chunks, threads):
+def sum_squares(partial, grads, chunks, crew):
     """Sum of the squares of each chunk.
 
     partial : (N,) float64
     chunks : (N, 3): first element, past-last element, variable that they belong to
     """
-    for i in prange(threads):
-        first, last = share(len(partial), np.intp(i), threads)
-        for n in range(first, last):
-            partial[n] = _sum_squares(grads, chunks[n, 0], chunks[n, 1])
+    first, last = share(len(partial), crew)
+    for n in range(first, last):
+        partial[n] = _sum_squares(grads, chunks[n, 0], chunks[n, 1])
+
+
+@kernel
+def halt_unless_finite(partial, crew):
+    """Keep what follows from running where a sum of squares is not finite."""
+    first, last = share(len(partial), crew)
+    for n in range(first, last):
+        if not np.isfinite(partial[n]):
+            halt(crew)
+            break
 
 
 @body
@@ -176,12 +164,14 @@ def _sum_squares(grads, first, last):
 
 
 @kernel
-def clip_factors(factors, partial, chunks, limit, together, threads):
+def clip_factors(factors, partial, chunks, limit, together, crew):
     """Factor that brings the norm of each variable, or of all together, down to ``limit``.
 
     factors : (variables,) float64
     partial, chunks : as in ``sum_squares``
     """
+    if crew.member > 0:
+        return
     factors[:] = 0.0
     for n in range(len(partial)):
         factors[0 if together else chunks[n, 2]] += partial[n]
@@ -198,12 +188,11 @@ def clip_factors(factors, partial, chunks, limit, together, threads):
 
 
 @kernel
-def scale(grads, chunks, factors, threads):
+def scale(grads, chunks, factors, crew):
     """Multiply the gradient of each variable by its factor."""
-    for i in prange(threads):
-        first, last = share(len(chunks), np.intp(i), threads)
-        for n in range(first, last):
-            _scale(grads, chunks[n, 0], chunks[n, 1], factors[chunks[n, 2]])
+    first, last = share(len(chunks), crew)
+    for n in range(first, last):
+        _scale(grads, chunks[n, 0], chunks[n, 1], factors[chunks[n, 2]])
 
 
 @body

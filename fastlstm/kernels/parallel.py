@@ -92,9 +92,9 @@ def workers() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)
 
 
-def claim_threads(work: float, most: int | None) -> int:
+def claim_threads(work: float, most: int) -> int:
     """Number of threads for ``work`` operations; above 1, ``release_threads`` must follow."""
-    threads = _threads if most is None else min(_threads, most)
+    threads = min(_threads, most, workers())
     if (
         work < SERIAL_WORK
         or threads == 1
@@ -120,10 +120,9 @@ def _uses_openmp() -> bool:
 
 def _mask_threads(threads: int) -> None:
     """Numba's own count is per Python thread; wake no more of its workers than we use."""
-    wanted = min(threads, workers())
-    if getattr(_local, "masked", None) != wanted:
-        numba.set_num_threads(wanted)
-        _local.masked = wanted
+    if getattr(_local, "masked", None) != threads:
+        numba.set_num_threads(threads)
+        _local.masked = threads
 
 
 def _before_fork() -> None:

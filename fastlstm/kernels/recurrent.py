@@ -1,7 +1,7 @@
 """The driver of every recurrent layer: sequence forward, one step, back-propagation through time.
 
 A cell says what happens between a unit's pre-activations and its next states; everything else is
-here, once. The threads of a team take rows of the batch and run all steps without a barrier; or,
+here, once. The threads of a crew take rows of the batch and run all steps without a barrier; or,
 ``by_units``, parts of the weights, with a barrier a step. The bits are the same, and the choice is
 in ``fastlstm.layers.split``.
 
@@ -15,12 +15,9 @@ gates  (P, T, B, columns): pre-activations, then what the cell saves, then their
 x      (T, B, D)
 mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
 w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns)
-team   (TEAM_WORDS,), see ``fastlstm.kernels.team``
 """
 
 from __future__ import annotations
-
-from numba import prange
 
 from fastlstm.kernels.cell import (
     block_count,
@@ -34,38 +31,18 @@ from fastlstm.kernels.cell import (
     store_carry,
     store_h,
 )
-from fastlstm.kernels.jit import body, inline, kernel
-from fastlstm.kernels.matmul import K_BLOCK, accumulate, share
-from fastlstm.kernels.simd import (
-    flush_denormals,
-    lanes,
-    load,
-    restore_denormals,
-    store,
-)
-from fastlstm.kernels.team import join, meet
+from fastlstm.kernels.jit import inline
+from fastlstm.kernels.matmul import K_BLOCK, accumulate
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import lanes, load, store
+from fastlstm.kernels.team import meet, share
 from fastlstm.kernels.tile import multiply_panel
 
 
 @kernel
-def forward(
-    cell, h, carry, gates, x, mask, w, u, bias, team, by_units, start, stop, chunk, threads
-):  # fmt: skip
+def forward(cell, h, carry, gates, x, mask, w, u, bias, by_units, start, stop, chunk, crew):
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``."""
-    team[:] = 0
-    for _ in prange(threads):
-        _forward(
-            cell, h, carry, gates, x, mask, w, u, bias, team, by_units, start, stop, chunk, threads
-        )
-
-
-@body
-def _forward(
-    cell, h, carry, gates, x, mask, w, u, bias, team, by_units, start, stop, chunk, threads
-):  # fmt: skip
-    mode = flush_denormals()
-    member, size = join(team, threads)
-    first, last, p_first, p_last = _part(h, gates, by_units, member, size)
+    first, last, p_first, p_last = _part(h, gates, by_units, crew)
     if first < last:
         for t in range(start, stop):
             if t == start or t % chunk == 0:
@@ -75,19 +52,16 @@ def _forward(
                 _project_state(cell, gates, h, u, t, p, first, last)
                 _apply_cell(cell, h, carry, gates, mask, t, p, first, last)
             if by_units:
-                meet(team, size, t - start + 1)
-    restore_denormals(mode)
+                meet(crew)
 
 
 @inline
-def _part(h, panels, by_units, member, size):
-    """Rows and panels, first and past last, of one member of the team; none without a team."""
-    if size == 0:
-        return 0, 0, 0, 0
+def _part(h, panels, by_units, crew):
+    """Rows and panels, first and past last, of this member."""
     if by_units:
-        first, last = share(panels.shape[0], member, size)
+        first, last = share(panels.shape[0], crew)
         return 0, h.shape[1], first, last
-    first, last = share(h.shape[1], member, size)
+    first, last = share(h.shape[1], crew)
     return first, last, 0, panels.shape[0]
 
 
@@ -166,9 +140,7 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
 
 
 @kernel
-def backward(
-    cell, gates, d_h, d_carry, d_out, h, carry, mask, u, team, by_units, start, stop, threads
-):  # fmt: skip
+def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, by_units, start, stop, crew):
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
     gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
@@ -178,22 +150,8 @@ def backward(
     d_out : (T, B, H), what the layers above add to the gradient of each step's h; or (0, B, H)
     u : packed Uᵀ panels (Q, P · columns, 4 vectors)
     """
-    team[:] = 0
-    for _ in prange(threads):
-        _backward(
-            cell, gates, d_h, d_carry, d_out, h, carry, mask, u, team, by_units, start, stop,
-            threads,
-        )  # fmt: skip
-
-
-@body
-def _backward(
-    cell, gates, d_h, d_carry, d_out, h, carry, mask, u, team, by_units, start, stop, threads
-):  # fmt: skip
-    mode = flush_denormals()
-    member, size = join(team, threads)
-    first, last, p_first, p_last = _part(h, gates, by_units, member, size)
-    _, _, q_first, q_last = _part(h, u, by_units, member, size)
+    first, last, p_first, p_last = _part(h, gates, by_units, crew)
+    _, _, q_first, q_last = _part(h, u, by_units, crew)
     if first < last:
         for t in range(stop - 1, start - 1, -1):
             for p in range(p_first, p_last):
@@ -201,12 +159,11 @@ def _backward(
                     cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
                 )
             if by_units:
-                meet(team, size, 2 * (stop - t) - 1)
+                meet(crew)
             for q in range(q_first, q_last):
                 _return_gradient(gates, d_h, u, t, q, first, last)
             if by_units:
-                meet(team, size, 2 * (stop - t))
-    restore_denormals(mode)
+                meet(crew)
 
 
 @inline

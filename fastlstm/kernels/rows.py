@@ -19,6 +19,7 @@ from fastlstm.kernels.simd import (
     select,
     sum_lanes,
 )
+from fastlstm.kernels.team import meet
 
 # Vectors between which a sum moves on to float64: few enough that float32 loses nothing.
 SUM_VECTORS = 32
@@ -101,6 +102,14 @@ def weighted_sum(values, weights):
         for m in range(len(values)):
             total += np.float64(values[m]) * np.float64(weights[m])
     return total
+
+
+@inline
+def mean_of_rows(total, row_loss, weights, crew):
+    """total = sum of weight · loss over all rows, divided by their number."""
+    meet(crew)
+    if crew.member == 0:
+        total[0] = weighted_sum(row_loss, weights) / len(row_loss)
 
 
 @inline

@@ -1,29 +1,30 @@
 """Threads that work in step inside one launch: who they are, and a cheap barrier between them.
 
 A launch promises no thread: those that come late, or never, must not be waited for. So threads
-``join`` first. Whoever has come when the first one's patience ends is the team, and shares all the
+``join`` first. Whoever has come when the first one's patience ends is the crew, and shares all the
 work; a latecomer finds the door closed and does nothing. Members are running threads, so ``meet``
 always returns, however busy the machine is.
 
-``team`` is an int64 array of ``TEAM_WORDS``, all zero before the launch.
+``team`` is the address of ``TEAM_WORDS`` int64.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlstm.kernels.emit import call, data_pointer
+from fastlstm.kernels.emit import call
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 
 # Words that different threads write stand on different cache lines.
-_DOOR, _SIZE, _MET = 0, 16, 32
-TEAM_WORDS = 48
+_DOOR, _SIZE, _MET, HALTED = 0, 16, 32, 48
+TEAM_WORDS = 64
 _CLOSED = 1 << 32
 # In pauses, of 20 to 50 nanoseconds on x86: a sleeping thread usually comes within 3,000.
 _PATIENCE = 50_000 if HOST.x86 else 5_000
@@ -31,19 +32,48 @@ _PAUSES_BEFORE_YIELD = _PATIENCE // 50
 _CPU_SET_BYTES = 1024
 
 
+class Crew(NamedTuple):
+    """What a kernel knows of the threads that run it: ``member`` of ``size``, and their team."""
+
+    member: int
+    size: int
+    team: int
+
+
+CREW_TYPE = types.NamedUniTuple(types.intp, len(Crew._fields), Crew)
+
+
+@inline
+def share(total, crew):
+    """First and past-last index of this member's part of ``total`` things."""
+    return total * crew.member // crew.size, total * (crew.member + 1) // crew.size
+
+
+@intrinsic
+def open_door(typingctx, team):
+    """Prepare a team's words for a launch."""
+
+    def codegen(context, builder, sig, args):
+        words = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        cgutils.memset(builder, words, ir.Constant(ir.IntType(64), 8 * TEAM_WORDS), 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
 @inline
 def join(team, threads):
-    """This thread's number in the team, and the size of the team: 0 if it came too late."""
+    """This thread's place in the crew; its size is 0 for one who came too late."""
     if threads == 1:
-        return 0, 1
+        return Crew(0, 1, team)
     member = atomic_add(team, _DOOR, 1)
     if member >= _CLOSED:
-        return 0, 0
+        return Crew(0, 0, team)
     if member == 0:
         _wait_for_others(team, threads)
         atomic_add(team, _SIZE, atomic_add(team, _DOOR, _CLOSED))
     _wait(team, _SIZE, 1)
-    return member, atomic_load(team, _SIZE)
+    return Crew(member, atomic_load(team, _SIZE), team)
 
 
 @inline
@@ -60,14 +90,26 @@ def _wait_for_others(team, threads):
 
 
 @inline
-def meet(team, size, count):
-    """Wait until every member has come here for the ``count``-th time, counted from 1.
+def meet(crew):
+    """Wait until every member has come here.
 
     What members wrote before, all of them see afterwards.
     """
-    if size > 1:
-        atomic_add(team, _MET, 1)
-        _wait(team, _MET, size * count)
+    if crew.size > 1:
+        came = atomic_add(crew.team, _MET, 1)
+        _wait(crew.team, _MET, (came // crew.size + 1) * crew.size)
+
+
+@inline
+def halt(crew):
+    """Let this kernel be the last of the launch."""
+    atomic_add(crew.team, HALTED, 1)
+
+
+@inline
+def halted(crew):
+    """Whether any member has called ``halt``."""
+    return atomic_load(crew.team, HALTED) > 0
 
 
 @inline
@@ -82,29 +124,27 @@ def _wait(team, word, value):
 
 
 @intrinsic
-def atomic_add(typingctx, array, at, value):
-    """Add to array[at]; returns what stood there before."""
+def atomic_add(typingctx, team, word, value):
+    """Add to a word of the team; returns what stood there before."""
 
     def codegen(context, builder, sig, args):
-        pointer = _element(context, builder, sig.args[0], args[0], args[1])
-        return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
+        return builder.atomic_rmw("add", _word(builder, *args[:2]), args[2], "seq_cst")
 
-    return types.int64(array, types.intp, types.int64), codegen
+    return types.int64(types.intp, types.intp, types.int64), codegen
 
 
 @intrinsic
-def atomic_load(typingctx, array, at):
-    """Read array[at]; what was written before it was, is seen afterwards."""
+def atomic_load(typingctx, team, word):
+    """Read a word of the team; what was written before it was, is seen afterwards."""
 
     def codegen(context, builder, sig, args):
-        pointer = _element(context, builder, sig.args[0], args[0], args[1])
-        return builder.load_atomic(pointer, "acquire", 8)
+        return builder.load_atomic(_word(builder, *args), "acquire", 8)
 
-    return types.int64(array, types.intp), codegen
+    return types.int64(types.intp, types.intp), codegen
 
 
-def _element(context, builder, array_type, array, at):
-    return builder.gep(data_pointer(context, builder, array_type, array), [at])
+def _word(builder, team, word):
+    return builder.gep(builder.inttoptr(team, ir.IntType(64).as_pointer()), [word])
 
 
 @intrinsic

@@ -57,6 +57,7 @@ class Layer(ABC):
         self.built = False
         self.dtype = np.dtype(config.check_floatx(dtype or config.floatx()))
         self.version = 0  # counts changes of the weights, so that packed copies know their age
+        self.packed_version = -1  # of the weights that the panels were made from
         self._specs: list[WeightSpec] = []
         self._params = np.empty(0, self.dtype)
         self._grads = np.empty(0, self.dtype)

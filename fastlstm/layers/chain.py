@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from fastlstm.kernels import layout
 from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.kernels.program import Program
 from fastlstm.memory import Arena, Plan
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids
 
 if TYPE_CHECKING:
     from fastlstm.layers.base import Layer
+    from fastlstm.layers.packed import Packed
 
 # Shapes whose layout is remembered; an old one is laid out again in well under a millisecond.
 _REMEMBERED = 16
@@ -29,21 +33,38 @@ class Op(ABC):
     Attributes
     ----------
     y : ndarray
-        Output, (T, B, F) or (B, F), filled by ``forward``.
+        Output, (T, B, F) or (B, F), filled by the calls of ``record_forward``.
     d_x : ndarray or None
-        Gradient of the input, filled by ``backward`` after ``bind_backward``.
+        Gradient of the input, filled by those of ``record_backward``.
     """
 
     y: np.ndarray
     d_x: np.ndarray | None = None
 
+    @property
+    def forward_weights(self) -> list[Packed]:
+        """Weights whose panels ``record_forward`` reads."""
+        return []
+
+    @property
+    def backward_weights(self) -> list[Packed]:
+        """Weights whose transposed panels ``record_backward`` reads."""
+        return []
+
+    def start(self) -> None:  # noqa: B027 - most layers have nothing to do
+        """What Python does before each forward."""
+
     @abstractmethod
-    def forward(self) -> None:
-        """Compute ``y``."""
+    def record_forward(self, program: Program) -> None:
+        """Record what computes ``y``."""
 
     @abstractmethod
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         """Take the array that will hold the gradient of ``y``; lay out what backward needs."""
+
+    @abstractmethod
+    def record_backward(self, program: Program) -> None:
+        """Record: from ``d_y``, which may be overwritten, ``d_x`` and the weights' gradients."""
 
     def set_initial_state(self, states: Any) -> None:
         """Start the next ``forward`` from these states; None for the layer's own choice."""
@@ -57,21 +78,22 @@ class Op(ABC):
         """Copies of the states after the last step, where the layer returns them."""
         return None
 
+    def take_final_gradients(self, plan: Plan) -> None:  # noqa: B027
+        """Make room for the gradients of the final states, where the layer returns them."""
+
     def commit(self) -> None:  # noqa: B027 - most layers have nothing to keep
         """Keep the final states for the next batch, where the layer is stateful."""
-
-    @abstractmethod
-    def backward(self) -> None:
-        """From ``d_y``, which may be overwritten: ``d_x``, and the gradients of the weights."""
 
 
 class Chain:
     """All layers bound to one batch size and number of steps.
 
+    What is computed is a program, recorded once, whose parts run in the order of ``parts``.
+
     Attributes
     ----------
     x : ndarray
-        Input to fill in: (T, B, D), (B, D), or ids (T, B) or (B,).
+        Input: (T, B, D), (B, D), or ids (T, B) or (B,); ``feed`` fills it in.
     mask : ndarray
         (T, B) of uint8 to fill in, or (0, B).
     y, d_y : ndarray
@@ -90,12 +112,15 @@ class Chain:
         training: bool = False,
         masked: bool = False,
         input_gradient: bool = False,
+        state_gradients: bool = False,
     ) -> None:
+        self.layers, self.saving = layers, saving
         dtype = np.dtype(np.int32) if layers[0].takes_ids else layers[0].dtype
         self.x = plan.array(shape, dtype)
         timed = has_time(len(shape), layers[0].takes_ids)
         steps, batch = shape[:2] if timed else (1, shape[0])
         self.mask = plan.array((steps if masked else 0, batch), np.uint8)
+        self.index = np.arange(batch)
         self.ops: list[Op] = []
         x = self.x
         for layer in layers:
@@ -104,6 +129,11 @@ class Chain:
         self.y = x
         if saving:
             self._bind_backward(layers, plan, input_gradient)
+        if state_gradients:
+            self.ops[-1].take_final_gradients(plan)
+        self._feeds = {"x": Feed(self.x, timed)}
+        self._threads = get_num_threads()  # that scratch was laid out for
+        self._program: Program | None = None
 
     def _bind_backward(self, layers: list[Layer], plan: Plan, input_gradient: bool) -> None:
         self.d_y = d_y = plan.array(self.y.shape, self.y.dtype)
@@ -118,15 +148,77 @@ class Chain:
             self._first = 0
         self.d_x = self.ops[0].d_x
 
-    def forward(self) -> None:
-        """``y`` from ``x``."""
+    # -- the program --------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, Callable[[Program], None]]:
+        """What the program does, in order: name, and what records it."""
+        parts: dict[str, Callable[[Program], None]] = {
+            "pack": self._record_packing,
+            "feed": self._record_feeds,
+            "forward": self._record_forward,
+        }
+        if self.saving:
+            parts["backward"] = self._record_backward
+        return parts
+
+    def _record(self) -> Program:
+        program = Program(most=self._threads)
+        self._parts = {}
+        for name, record in self.parts().items():
+            start = len(program)
+            record(program)
+            self._parts[name] = start, len(program)
+        return program
+
+    def _record_packing(self, program: Program) -> None:
         for op in self.ops:
-            op.forward()
+            for packed in op.forward_weights:
+                packed.pack_forward(program)
+
+    def _record_feeds(self, program: Program) -> None:
+        for feed in self._feeds.values():
+            feed.record(program, self.index)
+
+    def _record_forward(self, program: Program) -> None:
+        for op in self.ops:
+            op.record_forward(program)
+
+    def _record_backward(self, program: Program) -> None:
+        for op in reversed(self.ops[self._first :]):
+            for packed in op.backward_weights:
+                packed.pack_transposed(program)
+            op.record_backward(program)
+
+    # -- running it ---------------------------------------------------------------------------
+
+    def feed(self, index: np.ndarray | None = None, **sources: np.ndarray) -> None:
+        """Take the samples ``index``, or all, of arrays with the sample first.
+
+        The arrays must live until the program has run.
+        """
+        if self._program is None:
+            self._program = self._record()
+        for name, source in sources.items():
+            self._feeds[name].point(self._program, source)
+        if index is not None:
+            np.copyto(self.index, index)
+
+    def forward(self, *, last: str = "forward") -> bool:
+        """``y`` from what was fed; on to the end of ``last``. Whether nothing halted it."""
+        assert self._program is not None, "feed() comes first"
+        for op in self.ops:
+            op.start()
+        packed = all(layer.packed_version == layer.version for layer in self.layers)
+        start = self._parts["feed" if packed else "pack"][0]
+        finished = self._program.run(start, self._parts[last][1])
+        for layer in self.layers:
+            layer.packed_version = layer.version
+        return finished
 
     def backward(self) -> None:
         """Gradients of the weights, and of ``x`` where asked for, from ``d_y``."""
-        for op in reversed(self.ops[self._first :]):
-            op.backward()
+        assert self._program is not None, "forward() comes first"
+        self._program.run(*self._parts["backward"])
 
     def commit(self) -> None:
         """Keep the states of stateful layers."""
@@ -136,6 +228,30 @@ class Chain:
     def public_output(self) -> np.ndarray:
         """A copy of ``y``, batch first."""
         return time_first(self.y, ids=False).copy()
+
+
+class Feed:
+    """Chosen samples of an array, brought into time-first order at the start of a program."""
+
+    def __init__(self, target: np.ndarray, timed: bool) -> None:
+        steps, batch = target.shape[:2] if timed else (1, target.shape[0])
+        self._target = target.reshape(steps, batch, -1)
+        self._address = 0
+
+    def record(self, program: Program, index: np.ndarray) -> None:
+        """Record the copying of the samples ``index``; ``point`` says of what."""
+        target = self._target
+        source = np.empty((0, target.shape[0], target.shape[2]), target.dtype)
+        work = 2.0 * target.size
+        self._number = program.add(layout.gather, target, source, index, work=work)
+
+    def point(self, program: Program, source: np.ndarray) -> None:
+        """Copy from this array from now on."""
+        address = source.__array_interface__["data"][0]
+        if address != self._address:
+            shape = (source.shape[0], self._target.shape[0], self._target.shape[2])
+            program.point(self._number, 1, source.reshape(shape))
+            self._address = address
 
 
 class Runner:
@@ -212,9 +328,9 @@ class Runner:
 
     def run(self, samples: np.ndarray, mask: Any, training: bool, initial_state: Any = None) -> Any:
         """Output for validated samples; the caller holds the lock."""
-        timed = time_first(samples, self.layers[0].takes_ids)
-        chain = self.chain(timed.shape, Chain, training=training, masked=mask is not None)
-        return run(chain, timed, mask, initial_state)
+        shape = time_first(samples, self.layers[0].takes_ids).shape
+        chain = self.chain(shape, Chain, training=training, masked=mask is not None)
+        return run(chain, samples, mask, initial_state)
 
     def build_for(self, x: Any) -> np.ndarray:
         """Validated samples; builds the layers for them where that was not done yet."""
@@ -223,14 +339,16 @@ class Runner:
         return samples
 
 
-def run(chain: Chain, x: np.ndarray, mask: Any, initial_state: Any, *, commit: bool = True) -> Any:
-    """Fill in a chain's input, compute, and copy out what the caller gets."""
-    np.copyto(chain.x, x)
+def run(
+    chain: Chain, samples: np.ndarray, mask: Any, initial_state: Any, *, commit: bool = True
+) -> Any:
+    """Feed validated samples to a chain, compute, and copy out what the caller gets."""
     if mask is not None:
-        np.copyto(chain.mask, as_mask(mask, (x.shape[1], x.shape[0])).T)
+        np.copyto(chain.mask, as_mask(mask, samples.shape[:2]).T)
     first = chain.ops[0]
     first.set_initial_state(initial_state)
     try:
+        chain.feed(x=samples)
         chain.forward()
     finally:
         first.set_initial_state(None)

@@ -11,6 +11,7 @@ from fastlstm.kernels import dense, matmul
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import PLAIN, panel_units
 from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.kernels.program import Program
 from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.chain import Op
@@ -101,7 +102,7 @@ class DenseOp(Op):
     """Dense bound to arrays; M rows stand for all samples and steps.
 
     Set ``logits`` to leave out a final softmax or sigmoid, where the loss includes it: ``y`` then
-    holds pre-activations, and ``d_y`` their gradient. ``finish`` catches up on the activation.
+    holds pre-activations, and ``d_y`` their gradient. ``record_finish`` catches up on it.
     """
 
     def __init__(self, layer: Dense, x: np.ndarray, plan: Plan) -> None:
@@ -121,30 +122,31 @@ class DenseOp(Op):
         shape = (self.threads, matmul.ROW_BLOCK * panel_units(1, dtype.itemsize))
         return plan.scratch((shape, dtype))[0]
 
-    def forward(self) -> None:
+    @property
+    def forward_weights(self) -> list[Packed]:
+        return [self.layer.packed_kernel]
+
+    def record_forward(self, program: Program) -> None:
         layer = self.layer
         softmax = layer.activation == "softmax"
         plain = self.logits or softmax
-        matmul.multiply(
+        program.add(
+            matmul.multiply,
             Linear() if plain else ACTIVATIONS[layer.activation],
             self.rows_y, self.scratch, self.x, self.depth, 0, 1, self.depth,
-            layer.packed_kernel.forward(layer.version), layer.bias,
-            work=self.work, most=self.threads,
+            layer.packed_kernel.forward, layer.bias, work=self.work,
         )  # fmt: skip
         if softmax and not self.logits:
-            self._softmax()
+            program.add(dense.softmax, self.rows_y, work=20.0 * self.rows_y.size)
 
-    def finish(self) -> None:
-        """Turn pre-activations, left by ``logits``, into outputs."""
+    def record_finish(self, program: Program) -> None:
+        """Record what turns pre-activations, left by ``logits``, into outputs."""
+        work = 20.0 * self.rows_y.size
         if self.layer.activation == "softmax":
-            self._softmax()
+            program.add(dense.softmax, self.rows_y, work=work)
         else:
-            dense.activate_all(
-                ACTIVATIONS[self.layer.activation], self.rows_y, work=20.0 * self.rows_y.size
-            )
-
-    def _softmax(self) -> None:
-        dense.softmax(self.rows_y, work=20.0 * self.rows_y.size)
+            chosen = ACTIVATIONS[self.layer.activation]
+            program.add(dense.activate_all, chosen, self.rows_y, work=work)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         layer, dtype, ones = self.layer, self.layer.dtype, int(self.layer.use_bias)
@@ -164,24 +166,30 @@ class DenseOp(Op):
             self.rows_d_x = self.d_x.reshape(self.rows, self.depth)
         self.no_bias = np.empty(0, dtype)
 
-    def backward(self) -> None:
+    @property
+    def backward_weights(self) -> list[Packed]:
+        return [] if self.d_x is None else [self.layer.packed_kernel]
+
+    def record_backward(self, program: Program) -> None:
         layer = self.layer
         if not self.logits:
-            self._activation_gradient()
-        matmul.multiply_transposed(
+            self._record_activation_gradient(program)
+        program.add(
+            matmul.multiply_transposed,
             PLAIN, self.d_weights, *self.product_scratch, self.x, self.d_y,
-            int(layer.use_bias), False, work=self.work, most=self.threads,
+            int(layer.use_bias), False, work=self.work,
         )  # fmt: skip
         if self.d_x is not None:
-            matmul.multiply(
+            program.add(
+                matmul.multiply,
                 Linear(), self.rows_d_x, self.scratch, self.d_y, layer.units, 0, 1, layer.units,
-                layer.packed_kernel.transposed(layer.version), self.no_bias,
-                work=self.work, most=self.threads,
+                layer.packed_kernel.transposed, self.no_bias, work=self.work,
             )  # fmt: skip
 
-    def _activation_gradient(self) -> None:
+    def _record_activation_gradient(self, program: Program) -> None:
         name, work = self.layer.activation, 10.0 * self.rows_y.size
         if name == "softmax":
-            dense.softmax_gradient(self.d_y, self.rows_y, work=work)
+            program.add(dense.softmax_gradient, self.d_y, self.rows_y, work=work)
         elif name != "linear":
-            dense.activation_gradient(ACTIVATIONS[name], self.d_y, self.rows_y, work=work)
+            slope = ACTIVATIONS[name]
+            program.add(dense.activation_gradient, slope, self.d_y, self.rows_y, work=work)

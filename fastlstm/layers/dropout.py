@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlstm import utils
 from fastlstm.kernels import dropout
+from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.chain import Op
 from fastlstm.memory import Plan
@@ -67,24 +68,27 @@ class DropoutOp(Op):
     def __init__(self, layer: Dropout, x: np.ndarray, plan: Plan, *, active: bool) -> None:
         self.layer, self.x, self.active = layer, x, active
         self.y = plan.array(x.shape, x.dtype) if active else x
-        self.seed = np.uint64(0)
+        self.seed = np.zeros(1, np.uint64)
 
-    def forward(self) -> None:
+    def start(self) -> None:
         if self.active:
-            self.seed = np.uint64(utils.rng().integers(0, 2**63))
-            self._drop(self.y, self.x)
+            self.seed[0] = utils.rng().integers(0, 2**63)
+
+    def record_forward(self, program: Program) -> None:
+        if self.active:
+            self._record(program, self.y, self.x)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = d_y
         self.d_x = d_y
 
-    def backward(self) -> None:
+    def record_backward(self, program: Program) -> None:
         if self.active:
-            self._drop(self.d_y, self.d_y)
+            self._record(program, self.d_y, self.d_y)
 
-    def _drop(self, out: np.ndarray, x: np.ndarray) -> None:
+    def _record(self, program: Program, out: np.ndarray, x: np.ndarray) -> None:
         columns = x.shape[-1]
-        dropout.drop(
-            out.reshape(-1, columns), x.reshape(-1, columns), self.seed, self.layer.rate,
-            work=20.0 * x.size,
+        program.add(
+            dropout.drop, out.reshape(-1, columns), x.reshape(-1, columns), self.seed,
+            self.layer.rate, work=20.0 * x.size,
         )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlstm import initializers
 from fastlstm.kernels import embedding
+from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.chain import Op
 from fastlstm.memory import Plan
@@ -67,8 +68,7 @@ class Embedding(Layer):
 
     def _place(self) -> None:
         # Rows of the gradient that are not zero: those of the ids of the last backward.
-        self.touched = np.empty(0, np.int32)
-        self.touched_count = 0
+        self.touched = np.zeros(self.input_dim, np.uint8)
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
@@ -86,20 +86,15 @@ class EmbeddingOp(Op):
         self.rows_y = self.y.reshape(-1, layer.output_dim)
         self.table = layer.param("embeddings")
 
-    def forward(self) -> None:
-        embedding.look_up(self.rows_y, self.ids, self.table, work=2.0 * self.rows_y.size)
+    def record_forward(self, program: Program) -> None:
+        args = (self.rows_y, self.ids, self.table)
+        program.add(embedding.look_up, *args, work=2.0 * self.rows_y.size)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = d_y.reshape(-1, self.layer.output_dim)
-        self.d_table = self.layer.flat_grads.reshape(self.table.shape)
-        if self.layer.touched.size < self.ids.size:
-            grown = np.zeros(self.ids.size, np.int32)
-            grown[: self.layer.touched_count] = self.layer.touched[: self.layer.touched_count]
-            self.layer.touched = grown
 
-    def backward(self) -> None:
-        layer = self.layer
-        embedding.clear_rows(self.d_table, layer.touched, layer.touched_count)
-        layer.touched[: self.ids.size] = self.ids
-        layer.touched_count = self.ids.size
-        embedding.add_rows(self.d_table, self.d_y, self.ids, work=4.0 * self.d_y.size)
+    def record_backward(self, program: Program) -> None:
+        d_table, touched = self.layer.flat_grads.reshape(self.table.shape), self.layer.touched
+        program.add(embedding.clear_rows, d_table, touched, work=2.0 * self.d_y.size)
+        args = (d_table, touched, self.d_y, self.ids)
+        program.add(embedding.add_rows, *args, work=4.0 * self.d_y.size)

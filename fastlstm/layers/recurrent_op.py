@@ -1,4 +1,4 @@
-"""A recurrent layer bound to arrays: its states, its tape, and the launches of the driver."""
+"""A recurrent layer bound to arrays: its states, its tape, and its calls of the driver."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from fastlstm.kernels import layout, matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import Panels, panel_units
-from fastlstm.kernels.parallel import get_num_threads, workers
-from fastlstm.kernels.team import TEAM_WORDS
+from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
 from fastlstm.layers.chain import Op
+from fastlstm.layers.packed import Packed
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 # Rows that a panel of W should meet at once; steps are taken together to reach it.
 _ROWS_TOGETHER = 128
-# Work of one launch: Python sees Ctrl-C between launches, a fraction of a second apart.
-_WORK_PER_LAUNCH = 5e9
 
 
 class RecurrentOp(Op):
@@ -42,7 +41,6 @@ class RecurrentOp(Op):
         self.by_units = split.by_units(
             self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
         )
-        self.team = plan.array((TEAM_WORDS,), np.int64)
         together = -(-_ROWS_TOGETHER * self.threads // self.batch)
         self.chunk = max(1, min(self.steps, together))
         slots = self.steps + 1 if saving or layer.return_sequences else 2
@@ -56,27 +54,31 @@ class RecurrentOp(Op):
         self.last_carry = self.carry[:, self.steps % self.carry.shape[1]]
         self.y = self.h[1:] if layer.return_sequences else self.last_h
         self.initial_state: list[np.ndarray] | None = None
-        self.d_final: list[np.ndarray] | None = None
+        self.d_final: list[np.ndarray] = []
 
     # -- forward ------------------------------------------------------------------------------
 
-    def forward(self) -> None:
-        self._start()
+    @property
+    def forward_weights(self) -> list[Packed]:
         layer = self.layer
-        w = layer.packed_kernel.forward(layer.version)
-        u = layer.packed_recurrent.forward(layer.version)
-        bias = layer.packed_bias.forward(layer.version).reshape(self.panels, self.columns)
+        return [layer.packed_kernel, layer.packed_recurrent, layer.packed_bias]
+
+    def record_forward(self, program: Program) -> None:
+        layer = self.layer
+        w, u = layer.packed_kernel.forward, layer.packed_recurrent.forward
+        bias = layer.packed_bias.forward.reshape(self.panels, self.columns)
         work = 2.0 * self.batch * (self.depth + layer.units) * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work)
         for start in range(0, self.steps, stride):
             stop = min(start + stride, self.steps)
-            recurrent.forward(
+            program.add(
+                recurrent.forward,
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask, w, u, bias,
-                self.team, self.by_units, start, stop, self.chunk,
-                work=work * (stop - start), most=workers(),
+                self.by_units, start, stop, self.chunk,
+                work=work * (stop - start),
             )  # fmt: skip
 
-    def _start(self) -> None:
+    def start(self) -> None:
         carried = self.layer.carried_states(self.batch)
         if self.initial_state is not None:
             np.copyto(self.h[0], self.initial_state[0])
@@ -91,7 +93,7 @@ class RecurrentOp(Op):
 
     def _steps_per_launch(self, work: float) -> int:
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
-        return max(1, round(_WORK_PER_LAUNCH / work / self.chunk)) * self.chunk
+        return max(1, round(WORK_PER_LAUNCH / work / self.chunk)) * self.chunk
 
     def commit(self) -> None:
         if self.layer.stateful:
@@ -115,7 +117,6 @@ class RecurrentOp(Op):
         self.d_y = d_y
         plain = panel_units(1, dtype.itemsize)
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
-        self.d_h_above = plan.array(self.d_h.shape, dtype)
         others = self.cell.states - 1
         self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
@@ -143,56 +144,69 @@ class RecurrentOp(Op):
             ((self.threads, 0), dtype),
         )
 
-    def backward(self) -> None:
-        self._start_backward()
+    def take_final_gradients(self, plan: Plan) -> None:
+        """Make room in ``d_final`` for the gradients of the states after the last step."""
+        shape = (self.batch, self.layer.units)
+        self.d_final = [plan.array(shape, self.layer.dtype) for _ in range(self.cell.states)]
+        self.d_h_above = plan.array(self.d_h.shape, self.layer.dtype)
+
+    @property
+    def backward_weights(self) -> list[Packed]:
+        kernel = [] if self.d_x is None else [self.layer.packed_kernel]
+        return [*kernel, self.layer.packed_recurrent]
+
+    def record_backward(self, program: Program) -> None:
+        self._record_start(program)
         layer = self.layer
-        u = layer.packed_recurrent.transposed(layer.version)
         work = 2.0 * self.batch * layer.units * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work)
         for start in range((self.steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, self.steps)
-            recurrent.backward(
+            program.add(
+                recurrent.backward,
                 self.cell, self.gates, self.d_h, self.d_carry, self.d_out, self.h, self.carry,
-                self.mask, u, self.team, self.by_units, start, stop,
-                work=work * (stop - start), most=workers(),
+                self.mask, layer.packed_recurrent.transposed, self.by_units, start, stop,
+                work=work * (stop - start),
             )  # fmt: skip
-        self._weight_gradients()
+        self._record_weight_gradients(program)
         if self.d_x is not None:
-            self._input_gradient()
+            self._record_input_gradient(program)
 
-    def _start_backward(self) -> None:
-        self.d_carry.fill(0)
+    def _record_start(self, program: Program) -> None:
+        program.add(layout.clear, self.d_carry)
         if self.layer.return_sequences:
-            self.d_h.fill(0)
+            program.add(layout.clear, self.d_h)
         else:
-            layout.to_panels(self.d_h, self.d_y)
-        if self.d_final is not None:
-            layout.to_panels(self.d_h_above, self.d_final[0])
-            self.d_h += self.d_h_above
+            program.add(layout.to_panels, self.d_h, self.d_y)
+        if self.d_final:
+            program.add(layout.to_panels, self.d_h_above, self.d_final[0])
+            program.add(layout.add, self.d_h, self.d_h_above)
             for d_carry, d_state in zip(self.d_carry, self.d_final[1:], strict=True):
-                layout.to_panels(d_carry[0], d_state)
+                program.add(layout.to_panels, d_carry[0], d_state)
 
-    def _weight_gradients(self) -> None:
+    def _record_weight_gradients(self, program: Program) -> None:
         blocks, ones = self.cell.blocks, int(self.layer.use_bias)
         work = 2.0 * self.rows_x.shape[0] * blocks * self.layer.units
         for d, scratch, rows, extra in (
             (self.d_kernel, self.scratch_kernel, self.rows_x, 0),
             (self.d_recurrent, self.scratch_recurrent, self.rows_h, ones),
         ):
-            matmul.multiply_transposed(
+            program.add(
+                matmul.multiply_transposed,
                 Panels(blocks), d, *scratch, rows, self.rows_gates, extra, True,
-                work=work * rows.shape[1], most=self.threads,
+                work=work * rows.shape[1],
             )  # fmt: skip
 
-    def _input_gradient(self) -> None:
+    def _record_input_gradient(self, program: Program) -> None:
         layer, columns = self.layer, self.columns
         rows = self.rows_x.shape[0]
-        w = layer.packed_kernel.transposed(layer.version)
         assert self.d_x is not None
-        matmul.multiply(
+        program.add(
+            matmul.multiply,
             Linear(), self.d_x.reshape(rows, self.depth), self.scratch_rows,
-            self.gates, columns, rows * columns, self.panels, columns, w, self.no_bias,
-            work=2.0 * rows * self.depth * self.cell.blocks * layer.units, most=self.threads,
+            self.gates, columns, rows * columns, self.panels, columns,
+            layer.packed_kernel.transposed, self.no_bias,
+            work=2.0 * rows * self.depth * self.cell.blocks * layer.units,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.config import floatx
-from fastlstm.kernels import losses as kernels
+from fastlstm.kernels.program import Kernel
 from fastlstm.registry import snake_case
 from fastlstm.utils import numeric_array
 
 Array = npt.NDArray[Any]
+Call = tuple[Kernel, tuple[Any, ...], float]
 
 # Floating-point operations an element, exponentials and logarithms counted by their time.
 ERROR_WORK = 8.0
@@ -27,7 +28,7 @@ class Loss(ABC):
     Attributes
     ----------
     fuses : str or None
-        Final activation whose pre-activations ``compute`` takes instead of its output:
+        Final activation whose pre-activations ``call`` takes instead of its output:
         "softmax", "sigmoid" or None.
     sparse : bool
         Whether targets are class ids, (M,) int32, rather than (M, C) numbers.
@@ -45,19 +46,22 @@ class Loss(ABC):
         return snake_case(type(self).__name__)
 
     @abstractmethod
-    def compute(
+    def call(
         self,
+        total: Array,
         d_pred: Array,
         row_loss: Array,
         y_true: Array,
         y_pred: Array,
         weights: Array,
         from_logits: bool,
-    ) -> float:
-        """Value and gradient for checked arrays, all of one dtype; allocates nothing.
+    ) -> Call:
+        """Kernel, its arguments and its work for checked arrays, all of one dtype.
 
         Parameters
         ----------
+        total : numpy.ndarray
+            (1,) float64, receives the sum over rows of weight · row loss / M.
         d_pred : numpy.ndarray
             (M, C), receives the gradient with respect to ``y_pred``; or (0, C): value only.
         row_loss : numpy.ndarray
@@ -70,12 +74,24 @@ class Loss(ABC):
             (M,), or (0,) for ones.
         from_logits : bool
             Whether ``y_pred`` has not been through the activation in ``fuses``.
-
-        Returns
-        -------
-        float
-            Sum over rows of weight · row loss / M.
         """
+
+    def compute(
+        self,
+        d_pred: Array,
+        row_loss: Array,
+        y_true: Array,
+        y_pred: Array,
+        weights: Array,
+        from_logits: bool,
+    ) -> float:
+        """Value and gradient, now; the arguments are those of ``call``."""
+        total = np.zeros(1)
+        kernel, args, work = self.call(
+            total, d_pred, row_loss, y_true, y_pred, weights, from_logits
+        )
+        kernel(*args, work=work)
+        return float(total[0])
 
     def __call__(
         self,
@@ -127,7 +143,7 @@ class Loss(ABC):
     def prepare_targets(
         self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike
     ) -> Array:
-        """Check targets and bring them into the form that ``compute`` reads.
+        """Check targets and bring them into the form that a kernel reads.
 
         Parameters
         ----------
@@ -224,18 +240,3 @@ def prepare_weights(
         raise ValueError("sample_weight expects finite numbers, got NaN or infinity")
     weights = weights.reshape(weights.shape + (1,) * (len(rows) - weights.ndim))
     return np.ascontiguousarray(np.broadcast_to(weights, rows), dtype)
-
-
-def elementwise(
-    equation: Any,
-    d_pred: Array,
-    row_loss: Array,
-    y_true: Array,
-    y_pred: Array,
-    weights: Array,
-    option: float = 0.0,
-    work: float = ERROR_WORK,
-) -> float:
-    return kernels.elementwise(
-        equation, d_pred, row_loss, y_true, y_pred, weights, option, work=work * y_pred.size
-    )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastlstm.kernels import crossentropy
 from fastlstm.kernels import losses as kernels
-from fastlstm.losses.base import ENTROPY_WORK, Array, Loss, elementwise
+from fastlstm.losses.base import ENTROPY_WORK, Array, Call, Loss
 from fastlstm.utils import numeric_array
 
 _BINARY = kernels.BinaryLogits()
@@ -47,25 +47,22 @@ class BinaryCrossentropy(_Smoothed):
 
     fuses = "sigmoid"
 
-    def compute(
+    def call(
         self,
+        total: Array,
         d_pred: Array,
         row_loss: Array,
         y_true: Array,
         y_pred: Array,
         weights: Array,
         from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
-        smoothing = self.label_smoothing
+    ) -> Call:
+        """Kernel, arguments and work; see ``Loss.call``."""
+        args = (total, d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing)
+        work = ENTROPY_WORK * y_pred.size
         if from_logits:
-            return elementwise(
-                _BINARY, d_pred, row_loss, y_true, y_pred, weights, smoothing, ENTROPY_WORK
-            )
-        return kernels.binary_probabilities(
-            d_pred, row_loss, y_true, y_pred, weights, smoothing,
-            work=ENTROPY_WORK * y_pred.size,
-        )  # fmt: skip
+            return kernels.elementwise, (_BINARY, *args), work
+        return kernels.binary_probabilities, args, work
 
 
 class CategoricalCrossentropy(_Smoothed):
@@ -84,21 +81,20 @@ class CategoricalCrossentropy(_Smoothed):
 
     fuses = "softmax"
 
-    def compute(
+    def call(
         self,
+        total: Array,
         d_pred: Array,
         row_loss: Array,
         y_true: Array,
         y_pred: Array,
         weights: Array,
         from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
+    ) -> Call:
+        """Kernel, arguments and work; see ``Loss.call``."""
         kernel = crossentropy.logits if from_logits else crossentropy.probabilities
-        return kernel(
-            d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing,
-            work=ENTROPY_WORK * y_pred.size,
-        )  # fmt: skip
+        args = (total, d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing)
+        return kernel, args, ENTROPY_WORK * y_pred.size
 
     def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
         if given in (shape[:-1], (*shape[:-1], 1)):
@@ -124,18 +120,20 @@ class SparseCategoricalCrossentropy(Loss):
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = bool(from_logits)
 
-    def compute(
+    def call(
         self,
+        total: Array,
         d_pred: Array,
         row_loss: Array,
         y_true: Array,
         y_pred: Array,
         weights: Array,
         from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
+    ) -> Call:
+        """Kernel, arguments and work; see ``Loss.call``."""
         kernel = crossentropy.sparse_logits if from_logits else crossentropy.sparse_probabilities
-        return kernel(d_pred, row_loss, y_true, y_pred, weights, work=ENTROPY_WORK * y_pred.size)
+        args = (total, d_pred, row_loss, y_true, y_pred, weights)
+        return kernel, args, ENTROPY_WORK * y_pred.size
 
     def prepare_targets(
         self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm.kernels import losses as kernels
-from fastlstm.losses.base import Array, Loss, elementwise
+from fastlstm.losses.base import ERROR_WORK, Array, Call, Loss
 
 
 class _Error(Loss):
@@ -16,17 +16,19 @@ class _Error(Loss):
     equation: ClassVar[Any]
     option: float = 0.0
 
-    def compute(
+    def call(
         self,
+        total: Array,
         d_pred: Array,
         row_loss: Array,
         y_true: Array,
         y_pred: Array,
         weights: Array,
         from_logits: bool,
-    ) -> float:
-        """Value and gradient; see ``Loss.compute``."""
-        return elementwise(self.equation, d_pred, row_loss, y_true, y_pred, weights, self.option)
+    ) -> Call:
+        """Kernel, arguments and work; see ``Loss.call``."""
+        args = (total, d_pred, row_loss, y_true, y_pred, weights, self.option)
+        return kernels.elementwise, (self.equation, *args), ERROR_WORK * y_pred.size
 
 
 class MeanSquaredError(_Error):

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastlstm import losses, optimizers
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, Runner, has_time, time_first
+from fastlstm.layers.chain import Chain, Runner, has_time
 from fastlstm.layers.input import Input
 from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
@@ -159,6 +159,11 @@ class Sequential:
         self.optimizer.build(segments, self._params.size, self._params.dtype)
 
     @property
+    def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """All weights, and their gradients, each in one flat array."""
+        return self._params, self._grads
+
+    @property
     def lock(self) -> Any:
         """Held while anything is computed with the weights or gradients."""
         return self._runner.lock
@@ -261,18 +266,19 @@ class Sequential:
         self._ensure_built(samples.shape[1:])
         return Data(samples, targets, weight)
 
-    def _step(self, data: Data, index: np.ndarray, *, saving: bool, training: bool) -> Supervised:
-        _, loss = self._compiled("training")
-        sample, batch = data.x.shape[1:], int(index.size)
-        timed = has_time(data.x.ndim, self.layers[0].takes_ids)
-        shape = (sample[0], batch, *sample[1:]) if timed else (batch, *sample)
+    def _shape(self, x: np.ndarray, batch: int) -> tuple[int, ...]:
+        """Shape of so many samples of x, time first."""
+        sample = x.shape[1:]
+        timed = has_time(x.ndim, self.layers[0].takes_ids)
+        return (sample[0], batch, *sample[1:]) if timed else (batch, *sample)
+
+    def _step(self, data: Data, index: np.ndarray, task: str) -> Supervised:
         chain = self._runner.chain(
-            shape,
+            self._shape(data.x, index.size),
             Supervised,
-            loss=loss,
+            model=self,
             weighted=data.weight is not None,
-            saving=saving,
-            training=training,
+            task=task,
         )
         chain.load(data, index)
         return chain
@@ -282,38 +288,26 @@ class Sequential:
 
         A loss that is not finite updates nothing; nor does a gradient, for which NaN is returned.
         """
-        optimizer, _ = self._compiled("training")
         with self._runner.lock:
-            chain = self._step(data, index, saving=True, training=True)
-            loss = chain.evaluate()
-            if not np.isfinite(loss):
-                return loss
-            chain.backward()
-            if not np.isfinite(np.add.reduce(self._grads)):
-                return float("nan")
-            optimizer.update(self._params, self._grads)
-            for layer in self.layers:
-                layer.version += 1
-            chain.commit()
-            chain.update(self.metrics)
+            chain = self._step(data, index, "train")
+            loss = chain.train()
+            if np.isfinite(loss):
+                chain.commit()
             return loss
 
     def test_step(self, data: Data, index: np.ndarray) -> float:
         """Loss and metrics of the samples ``index``."""
         with self._runner.lock:
-            chain = self._step(data, index, saving=False, training=False)
-            loss = chain.evaluate()
+            chain = self._step(data, index, "test")
+            loss = chain.test()
             chain.commit()
-            chain.update(self.metrics)
             return loss
 
     def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Output for the samples ``index`` of x, which ``prepare_inputs`` returned."""
-        batch = x[index[0] : index[-1] + 1] if _is_range(index) else x[index]
         with self._runner.lock:
-            timed = time_first(batch, self.layers[0].takes_ids)
-            chain = self._runner.chain(timed.shape, Chain)
-            np.copyto(chain.x, timed)
+            chain = self._runner.chain(self._shape(x, index.size), Chain)
+            chain.feed(index, x=x)
             chain.forward()
             chain.commit()
             return chain.public_output()
@@ -438,7 +432,7 @@ class Sequential:
         self._compiled("value_and_grad")
         data = self.prepare(x, y, sample_weight)
         with self._runner.lock:
-            chain = self._step(data, np.arange(len(data.x)), saving=True, training=True)
+            chain = self._step(data, np.arange(len(data.x)), "gradient")
             loss = chain.evaluate()
             chain.backward()
             return loss, [grad.copy() for layer in self.layers for grad in layer.grads()]
@@ -541,7 +535,3 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name!r}, {len(self.layers)} layers>"
-
-
-def _is_range(index: np.ndarray) -> bool:
-    return bool(index[-1] - index[0] + 1 == index.size)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from fastlstm.kernels import layout
+from fastlstm.kernels.optimizers import halt_unless_finite
+from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.chain import Chain, Feed
 from fastlstm.layers.dense import DenseOp
-from fastlstm.losses import Loss
 from fastlstm.memory import Plan
 from fastlstm.metrics import Metric
 from fastlstm.training.data import Data
 
 
+class Compiled(Protocol):
+    """What a step needs of the model that takes it."""
+
+    loss: Any
+    optimizer: Any
+    metrics: list[Metric]
+
+    @property
+    def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """All weights, and their gradients."""
+
+
 class Supervised(Chain):
     """A chain that also holds targets, weights and the loss of each row.
 
-    Rows are samples, or all steps of all samples where the output is a sequence.
+    Rows are samples, or all steps of all samples where the output is a sequence. The ``task`` is
+    "train", "test", or "gradient": backward, with no update.
     """
 
     def __init__(
@@ -28,13 +42,14 @@ class Supervised(Chain):
         shape: tuple[int, ...],
         plan: Plan,
         *,
-        loss: Loss,
+        model: Compiled,
         weighted: bool,
-        saving: bool,
-        training: bool,
+        task: str,
     ) -> None:
-        super().__init__(layers, shape, plan, saving=saving, training=training)
-        self.loss = loss
+        saving = task != "test"
+        super().__init__(layers, shape, plan, saving=saving, training=saving)
+        self.model, self.trains = model, task == "train"
+        self.loss = loss = model.loss
         steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]
         rows = int(np.prod(steps_and_batch))
         dtype = self.y.dtype
@@ -57,27 +72,28 @@ class Supervised(Chain):
         )
         if self.fused:
             self._last.logits = True
-        self._index = np.empty(self.y.shape[-2], np.intp)
+        self._total = np.zeros(1)
+        self._metric_totals = [np.zeros(1) for _ in model.metrics]
+        self._row_scratch = plan.array((rows,), dtype)
         timed = self.y.ndim == 3
-        self._inputs = [
-            (_with_steps(self.x, has_time(self.x.ndim, layers[0].takes_ids)), "x"),
-            (_with_steps(self.y_true, timed), "y"),
-        ]
+        self._feeds["y"] = Feed(self.y_true, timed)
         if weighted:
-            self._inputs.append((_with_steps(self.weights, timed), "weight"))
+            self._feeds["weight"] = Feed(self.weights, timed)
 
-    def load(self, data: Data, index: np.ndarray) -> None:
-        """Copy the samples ``index`` of the data in, time first."""
-        np.copyto(self._index, index)
-        for target, name in self._inputs:
-            source = getattr(data, name)
-            source = source.reshape(source.shape[0], target.shape[0], target.shape[2])
-            layout.gather(target, source, self._index, work=2.0 * target.size)
+    def parts(self) -> dict[str, Callable[[Program], None]]:
+        """What the program does, in order; see ``Chain.parts``."""
+        parts = super().parts()
+        backward = parts.pop("backward", None)
+        parts["loss"] = self._record_loss
+        if backward is not None:
+            parts["backward"] = backward
+        if self.trains:
+            parts["update"] = self._record_update
+        return {**parts, "metrics": self._record_metrics}
 
-    def evaluate(self) -> float:
-        """Compute the output, the loss, and the loss's gradient where one is kept."""
-        self.forward()
-        return self.loss.compute(
+    def _record_loss(self, program: Program) -> None:
+        kernel, args, work = self.loss.call(
+            self._total,
             self.rows_d_y,
             self.row_loss,
             self.rows_true,
@@ -85,20 +101,58 @@ class Supervised(Chain):
             self.rows_weights,
             self.fused or self.loss.from_logits,
         )
+        program.add(kernel, *args, work=work)
+        if self.trains:
+            program.add(halt_unless_finite, self._total)
 
-    def update(self, metrics: list[Metric]) -> None:
-        """Let metrics see this batch; as in Keras, sample weights are for the loss alone."""
+    def _record_update(self, program: Program) -> None:
+        self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
+
+    def _record_metrics(self, program: Program) -> None:
+        """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone."""
         logits = self.fused
-        if logits and not all(metric.accepts_logits for metric in metrics):
-            self._last.finish()
+        if logits and not all(metric.accepts_logits for metric in self.model.metrics):
+            self._last.record_finish(program)
             logits = False
         from_logits = logits or self.loss.from_logits
-        for metric in metrics:
-            metric.update(self.rows_true, self.rows_y, self._no_weights, from_logits)
+        for metric, total in zip(self.model.metrics, self._metric_totals, strict=True):
+            args = (total, self._row_scratch, self.rows_true, self.rows_y, self._no_weights)
+            kernel, args, work = metric.call(*args, from_logits)
+            program.add(kernel, *args, work=work)
 
+    def load(self, data: Data, index: np.ndarray) -> None:
+        """Take the samples ``index`` of the data."""
+        weight = {} if data.weight is None else {"weight": data.weight}
+        self.feed(index, x=data.x, y=data.y, **weight)
 
-def _with_steps(target: np.ndarray, timed: bool) -> np.ndarray:
-    """View of a batch as (T, B, D); one step where it has no time."""
-    if timed:
-        return target.reshape(target.shape[0], target.shape[1], -1)
-    return target.reshape(1, target.shape[0], -1)
+    def evaluate(self) -> float:
+        """Compute the output, the loss, and the loss's gradient where one is kept."""
+        self.forward(last="loss")
+        return float(self._total[0])
+
+    def test(self) -> float:
+        """Compute the loss, and let the metrics see the outputs."""
+        self.forward(last="metrics")
+        self._update_metrics()
+        return float(self._total[0])
+
+    def train(self) -> float:
+        """Update the weights, unless the loss or a gradient is not finite; returns the loss.
+
+        NaN stands for a gradient that is not finite.
+        """
+        optimizer = self.model.optimizer
+        optimizer.prepare()
+        if not self.forward(last="metrics"):
+            loss = float(self._total[0])
+            return float("nan") if np.isfinite(loss) else loss
+        optimizer.iterations += 1
+        for layer in self.layers:
+            layer.version += 1
+        self._update_metrics()
+        return float(self._total[0])
+
+    def _update_metrics(self) -> None:
+        rows = len(self.rows_y)
+        for metric, total in zip(self.model.metrics, self._metric_totals, strict=True):
+            metric.add(float(total[0]), rows, float(rows))

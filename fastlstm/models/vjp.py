@@ -61,17 +61,18 @@ class _Linearized:
         self.layers = layers
         self.lock = lock
         self.ids = layers[0].takes_ids
-        self.x = time_first(samples, self.ids).copy()
+        self.x = samples.copy()
         self.states = states
         self.mask = None if mask is None else as_mask(mask, samples.shape[:2])
         self.chain, _ = Arena().lay_out(
             lambda plan: Chain(
                 layers,
-                self.x.shape,
+                time_first(self.x, self.ids).shape,
                 plan,
                 saving=True,
                 masked=mask is not None,
                 input_gradient=not self.ids,
+                state_gradients=getattr(layers[-1], "return_state", False),
             )
         )
         self.consumed = False
@@ -113,7 +114,8 @@ class _Linearized:
         first, last = chain.ops[0], chain.ops[-1]
         np.copyto(chain.d_y, time_first(d_outputs[0], ids=False))
         if isinstance(last, RecurrentOp):
-            last.d_final = d_outputs[1:] or None
+            for target, d_state in zip(last.d_final, d_outputs[1:], strict=True):
+                np.copyto(target, d_state)
         chain.backward()
         d_x = None if chain.d_x is None else time_first(chain.d_x, ids=False).copy()
         d_states = first.initial_gradients() if isinstance(first, RecurrentOp) else []

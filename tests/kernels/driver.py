@@ -9,7 +9,6 @@ import numpy as np
 from fastlstm.kernels import matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import panel_units
-from fastlstm.kernels.team import TEAM_WORDS
 
 LAUNCH = 1e9  # work that is shared between the threads where there are several
 
@@ -25,7 +24,7 @@ class Driver:
         self, cell: Any, x, kernel, recurrent_kernel, bias, mask=None, chunk=3, by_units=False
     ) -> None:
         self.cell, self.dtype = cell, x.dtype
-        self.by_units, self.team = by_units, np.full(TEAM_WORDS, -1)
+        self.by_units = by_units
         self.batch, self.steps, self.depth = x.shape
         self.units = len(recurrent_kernel)
         self.width = panel_units(cell.blocks, x.itemsize)
@@ -79,7 +78,7 @@ class Driver:
         for start, stop in ((0, split), (split, self.steps)) if split else ((0, self.steps),):
             recurrent.forward(
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask,
-                self.w, self.u, self.bias, self.team, self.by_units, start, stop, self.chunk,
+                self.w, self.u, self.bias, self.by_units, start, stop, self.chunk,
                 work=LAUNCH,
             )  # fmt: skip
         last = self.carry[:, self.steps % carry_slots]
@@ -100,7 +99,7 @@ class Driver:
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
             recurrent.backward(
                 self.cell, self.gates, d_h, d_carry, d_out, self.h, self.carry, self.mask,
-                self.u_turned, self.team, self.by_units, start, stop, work=LAUNCH,
+                self.u_turned, self.by_units, start, stop, work=LAUNCH,
             )  # fmt: skip
         d_kernel = self._transposed(self.x.reshape(-1, self.depth), 0)
         d_recurrent = self._transposed(self.h[:-1].reshape(-1, self.units), 1)

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from fastlstm.kernels import cache
-from fastlstm.kernels.jit import Kernel
+from fastlstm.kernels.program import Kernel
 from tests.marks import needs_jit
 
 pytestmark = needs_jit
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="no such permissions there")
 
 
-def _double(out, x, threads):
+def _double(out, x, crew):
     for i in range(len(x)):
         out[i] = x[i] + x[i]
 
@@ -35,7 +35,7 @@ def _hits(kind=np.float32):
     out = np.zeros_like(x)
     doubled(out, x)
     np.testing.assert_array_equal(out, [0, 2, 4])
-    return sum(doubled.serial.stats.cache_hits.values())
+    return sum(doubled.entry.stats.cache_hits.values())
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def root(tmp_path, monkeypatch):
 def entry(root):
     """The file of a compiled kernel."""
     assert _hits() == 0
-    (path,) = root.glob("fastlstm/*/*.bin")
+    (path,) = root.glob("fastlstm/*/*_double*.bin")
     assert _hits() == 1
     return path
 
@@ -66,7 +66,7 @@ def test_one_entry_serves_its_types_only(entry):
     assert _hits(np.float64) == 0
     assert _hits(np.float64) == 1
     assert _hits() == 1
-    assert len(list(entry.parent.iterdir())) == 2
+    assert len(list(entry.parent.glob("*_double*"))) == 2
 
 
 def test_the_folder_is_closed_to_others(entry):
@@ -232,23 +232,23 @@ def test_a_kernel_outside_the_package_follows_its_own_file(root, tmp_path):
     file = tmp_path / "mine.py"
     out = np.zeros(1)
     for value, hits in ((1.5, 0), (1.5, 1), (2.5, 0)):
-        file.write_text(f"def fill(out, threads):\n    out[0] = {value}\n")
+        file.write_text(f"def fill(out, crew):\n    out[0] = {value}\n")
         module = {"__name__": "mine"}
         exec(compile(file.read_text(), str(file), "exec"), module)
         mine = Kernel(module["fill"])
         mine(out)
         assert out[0] == value
-        assert sum(mine.serial.stats.cache_hits.values()) == hits
+        assert sum(mine.entry.stats.cache_hits.values()) == hits
 
 
 def test_disable_and_flush(entry):
     doubled = Kernel(_double)
-    doubled.serial._cache.disable()
+    doubled.entry._cache.disable()
     x = np.ones(2, np.float32)
     doubled(np.zeros_like(x), x)
-    assert not doubled.serial.stats.cache_hits
-    doubled.serial._cache.enable()
-    assert doubled.serial._cache.cache_path == str(entry.parent)
-    doubled.serial._cache.flush()
+    assert not doubled.entry.stats.cache_hits
+    doubled.entry._cache.enable()
+    assert doubled.entry._cache.cache_path == str(entry.parent)
+    doubled.entry._cache.flush()
     assert not entry.exists()
-    doubled.parallel._cache.flush()  # nothing there: no error
+    doubled.entry._cache.flush()  # nothing there: no error

@@ -11,7 +11,7 @@ from fastlstm.kernels.parallel import set_num_threads
 
 def _drop(x, seed, rate):
     out = np.full_like(x, np.nan)
-    drop(out, x, np.uint64(seed), rate, work=1e9)
+    drop(out, x, np.full(1, seed, np.uint64), rate, work=1e9)
     return out
 
 

@@ -23,8 +23,9 @@ def test_look_up_and_gradient(depth, rng):
         out = np.full((100, depth), np.nan, np.float32)
         embedding.look_up(out, ids, table, work=LAUNCH)
         np.testing.assert_array_equal(out, reference.forward(ids, table))
-        d_table = np.zeros_like(table)
-        embedding.add_rows(d_table, d_out, ids, work=LAUNCH)
+        d_table, touched = np.zeros_like(table), np.zeros(len(table), np.uint8)
+        embedding.add_rows(d_table, touched, d_out, ids, work=LAUNCH)
+        np.testing.assert_array_equal(np.flatnonzero(touched), np.unique(ids))
         tables.append(d_table)
     np.testing.assert_allclose(tables[0], reference.backward(ids, table, d_out), atol=1e-5)
     np.testing.assert_array_equal(tables[0][11], 0)  # no id 11
@@ -33,6 +34,7 @@ def test_look_up_and_gradient(depth, rng):
 
 
 def test_clear_rows_clears_those_rows_and_no_other():
-    table = np.ones((6, 3), np.float32)
-    embedding.clear_rows(table, np.array([1, 4, 1, 5], np.int32), 3)
+    table, touched = np.ones((6, 3), np.float32), np.array([0, 1, 0, 0, 1, 0], np.uint8)
+    embedding.clear_rows(table, touched)
     np.testing.assert_array_equal(table[:, 0], [1, 0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(touched, 0)

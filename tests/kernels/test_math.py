@@ -7,7 +7,7 @@ import pytest
 
 from fastlstm.kernels import math
 from fastlstm.kernels.host import HOST
-from fastlstm.kernels.jit import kernel
+from fastlstm.kernels.jit import body
 from fastlstm.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
 from tests.marks import needs_jit
 from tests.reference import math as exact
@@ -20,26 +20,26 @@ LIMITS = {"exp": 1.1, "sigmoid": 2.5, "tanh": 2.7}
 _TYPES = {np.float32: (np.uint32, 23), np.float64: (np.uint64, 52)}
 
 
-@kernel
-def _exp(out, x, threads):
+@body
+def _exp(out, x):
     for at in range(0, len(x), lanes(x)):
         store(math.exp(load(x, at)), out, at)
 
 
-@kernel
-def _sigmoid(out, x, threads):
+@body
+def _sigmoid(out, x):
     for at in range(0, len(x), lanes(x)):
         store(math.sigmoid(load(x, at)), out, at)
 
 
-@kernel
-def _tanh(out, x, threads):
+@body
+def _tanh(out, x):
     for at in range(0, len(x), lanes(x)):
         store(math.tanh(load(x, at)), out, at)
 
 
-@kernel
-def _tanh_flushed(out, x, threads):
+@body
+def _tanh_flushed(out, x):
     mode = flush_denormals()
     for at in range(0, len(x), lanes(x)):
         store(math.tanh(load(x, at)), out, at)

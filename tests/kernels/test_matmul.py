@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastlstm.cells.lstm import LSTMCell
-from fastlstm.kernels import matmul
+from fastlstm.kernels import matmul, team
 from fastlstm.kernels.activations import Linear, Tanh
 from fastlstm.kernels.cell import PLAIN, panel_units
 from fastlstm.kernels.host import HOST
@@ -77,8 +77,8 @@ def dtype(request):
 @pytest.mark.parametrize("total", [0, 1, 2, 7, 100])
 @pytest.mark.parametrize("parts", [1, 2, 3, 8])
 def test_shares_cover_everything_once(total, parts):
-    share = getattr(matmul.share, "py_func", matmul.share)
-    shares = [share(total, part, parts) for part in range(parts)]
+    share = getattr(team.share, "py_func", team.share)
+    shares = [share(total, team.Crew(part, parts, 0)) for part in range(parts)]
     assert [i for first, last in shares for i in range(first, last)] == list(range(total))
     sizes = [last - first for first, last in shares]
     assert max(sizes) - min(sizes) <= 1

@@ -39,7 +39,7 @@ def test_adam(size, dtype, rng):
     exact_m = (1 - rate_1) * wide[1] + rate_1 * wide[3]
     exact_v = (1 - rate_2) * wide[2] + rate_2 * wide[3] ** 2
     exact_p = wide[0] - alpha * exact_m / (np.sqrt(exact_v) + epsilon)
-    optimizers.adam(p, m, v, g, *ADAM)
+    optimizers.adam(p, m, v, g, np.array(ADAM))
     for array, exact in ((p, exact_p), (m, exact_m), (v, exact_v)):
         np.testing.assert_allclose(array, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
     np.testing.assert_array_equal(g, wide[3])
@@ -56,7 +56,7 @@ def test_sgd(size, nesterov, momentum, dtype, rng):
     step = momentum * exact_v - 0.1 * wide_g if nesterov else exact_v
     if momentum == 0.0:
         v, step = np.zeros(0, dtype), -0.1 * wide_g
-    optimizers.sgd(p, v, g, 0.1, momentum, nesterov)
+    optimizers.sgd(p, v, g, np.array([0.1, momentum]), nesterov)
     np.testing.assert_allclose(p, wide_p + step, rtol=LIMITS[dtype], atol=LIMITS[dtype])
     if momentum:
         np.testing.assert_allclose(v, exact_v, rtol=LIMITS[dtype], atol=LIMITS[dtype])
@@ -149,7 +149,7 @@ def test_gradients_that_are_not_finite_stay_so():
 def test_fading_moments_become_zero_rather_than_slow():
     tiny = np.finfo(np.float32).smallest_normal
     p, m, v, g = (np.full(9, value, np.float32) for value in (1, tiny, tiny, 0))
-    optimizers.adam(p, m, v, g, 0.0, 0.5, 0.5, 1e-7)
+    optimizers.adam(p, m, v, g, np.array([0.0, 0.5, 0.5, 1e-7]))
     np.testing.assert_array_equal(m, np.zeros(9))
     np.testing.assert_array_equal(v, np.zeros(9))
     # Only in the kernel: afterwards, NumPy still has them.
@@ -165,8 +165,8 @@ def test_bits_do_not_depend_on_the_threads(rng):
         set_num_threads(threads)
         p, m, v, g = (array.copy() for array in arrays)
         partial = _clip(g, sizes, 1.0, False, work=LAUNCH)
-        optimizers.adam(p, m, v, g, *ADAM, work=LAUNCH)
-        optimizers.sgd(p, m, g, 0.1, 0.9, True, work=LAUNCH)
+        optimizers.adam(p, m, v, g, np.array(ADAM), work=LAUNCH)
+        optimizers.sgd(p, m, g, np.array([0.1, 0.9]), True, work=LAUNCH)
         optimizers.clip_by_value(g, 0.01, work=LAUNCH)
         results.append([partial, p, m, v, g])
     for other in results[1:]:

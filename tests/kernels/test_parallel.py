@@ -164,7 +164,7 @@ def test_small_work_stays_on_one_thread():
     with claimed(parallel.SERIAL_WORK - 1) as threads:
         assert threads == 1
     with claimed(parallel.SERIAL_WORK) as threads:
-        assert threads == 3
+        assert threads == min(3, parallel.workers())
     set_num_threads(1)
     with claimed(1e12) as threads:
         assert threads == 1

@@ -7,7 +7,7 @@ import pytest
 
 from fastlstm.kernels import simd
 from fastlstm.kernels.host import HOST, Host
-from fastlstm.kernels.jit import kernel
+from fastlstm.kernels.jit import body
 from fastlstm.kernels.simd import (
     absolute,
     copy_sign,
@@ -28,18 +28,18 @@ from tests.marks import needs_jit
 DTYPES = (np.float32, np.float64)
 
 
-@kernel
-def _copy(out, x, out_at, x_at, threads):
+@body
+def _copy(out, x, out_at, x_at):
     store(load(x, x_at), out, out_at)
 
 
-@kernel
-def _copy_first(out, x, out_at, x_at, load_count, store_count, threads):
+@body
+def _copy_first(out, x, out_at, x_at, load_count, store_count):
     store_first(load_first(x, x_at, load_count), out, out_at, store_count)
 
 
-@kernel
-def _arithmetic(out, x, y, threads):
+@body
+def _arithmetic(out, x, y):
     step = lanes(x)
     a = load(x, 0)
     b = load(y, 0)
@@ -57,8 +57,8 @@ def _arithmetic(out, x, y, threads):
     store(fill(x, 0.25), out, 11 * step)
 
 
-@kernel
-def _compare(out, x, y, threads):
+@body
+def _compare(out, x, y):
     step = lanes(x)
     a = load(x, 0)
     b = load(y, 0)
@@ -71,19 +71,19 @@ def _compare(out, x, y, threads):
     store(select(a > 0.0, a, b), out, 6 * step)
 
 
-@kernel
-def _fused(out, x, y, z, threads):
+@body
+def _fused(out, x, y, z):
     store(fma(load(x, 0), load(y, 0), load(z, 0)), out, 0)
     store(fma(load(x, 0), 3.0, load(z, 0)), out, lanes(x))
 
 
-@kernel
-def _sum(out, x, threads):
+@body
+def _sum(out, x):
     out[0] = sum_lanes(load(x, 0))
 
 
-@kernel
-def _powers(out, x, n, threads):
+@body
+def _powers(out, x, n):
     shift = simd.SHIFT32 if lanes(x) * 4 == HOST.vector_bytes else simd.SHIFT64
     store(simd.two_to(load(n, 0) + shift), out, 0)
     store(simd.scale(load(x, 0), load(n, 0) + shift), out, lanes(x))

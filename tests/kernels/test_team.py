@@ -8,45 +8,43 @@ import sys
 import numba
 import numpy as np
 import pytest
-from numba import prange
 
-from fastlstm.kernels.jit import body, kernel
-from fastlstm.kernels.parallel import set_num_threads
-from fastlstm.kernels.team import TEAM_WORDS, join, meet, step_aside
+from fastlstm.kernels.jit import body
+from fastlstm.kernels.team import TEAM_WORDS, join, meet, open_door, step_aside
 from tests.marks import needs_jit
 
-WORK = 1e9  # worth all threads
 MEETINGS = 2_000
 
 
-@kernel
-def _count_together(team, counts, seen, expected, threads):
+@numba.njit(parallel=True)
+def _count_together(team, counts, seen, parts, expected):
     """Every member counts on, meets the others and looks at their counts, again and again."""
-    team[:] = 0
-    for i in prange(threads):
+    open_door(team)
+    for i in numba.prange(parts):
         _count(team, counts, seen, np.intp(i), expected)
 
 
 @body
 def _count(team, counts, seen, i, expected):
-    member, size = join(team, expected)
-    seen[i, 0], seen[i, 1] = member, size
-    for n in range(1, MEETINGS + 1) if size > 0 else range(0):
-        counts[member, 0] = n
-        meet(team, size, 2 * n - 1)
-        for other in range(size):
+    crew = join(team, expected)
+    seen[i, 0], seen[i, 1] = crew.member, crew.size
+    for n in range(1, MEETINGS + 1) if crew.size > 0 else range(0):
+        counts[crew.member, 0] = n
+        meet(crew)
+        for other in range(crew.size):
             if counts[other, 0] != n:
                 seen[i, 2] += 1
-        meet(team, size, 2 * n)
+        meet(crew)
 
 
-@kernel
-def _join(team, result, expected, threads):
-    result[0], result[1] = join(team, expected)
+@body
+def _join(team, result, expected):
+    crew = join(team, expected)
+    result[0], result[1] = crew.member, crew.size
 
 
-@kernel
-def _step_aside(result, threads):
+@body
+def _step_aside():
     step_aside()
 
 
@@ -55,9 +53,9 @@ def _team() -> np.ndarray:
 
 
 def _count_with(parts: int, expected: int) -> np.ndarray:
-    set_num_threads(parts)
+    team = _team()
     counts, seen = np.zeros((8, 16), np.int64), np.zeros((parts, 3), np.int64)
-    _count_together(_team(), counts, seen, expected, work=WORK)
+    _count_together(team.ctypes.data, counts, seen, parts, expected)
     return seen
 
 
@@ -86,21 +84,21 @@ def test_those_who_never_come_are_not_waited_for():
 
 def test_one_thread_is_a_team_at_once():
     team, result = _team(), np.full(2, -1)
-    _join(team, result, 1)
+    _join(team.ctypes.data, result, 1)
     np.testing.assert_array_equal(result, [0, 1])
     np.testing.assert_array_equal(team, 0)
 
 
 def test_a_lone_thread_goes_on_alone():
     team, result = _team(), np.full(2, -1)
-    _join(team, result, 2)
+    _join(team.ctypes.data, result, 2)
     np.testing.assert_array_equal(result, [0, 1])
 
 
 def test_a_latecomer_finds_the_door_closed():
     team, result = _team(), np.full(2, -1)
-    _join(team, result, 2)
-    _join(team, result, 2)
+    _join(team.ctypes.data, result, 2)
+    _join(team.ctypes.data, result, 2)
     assert result[1] == 0
 
 
@@ -108,11 +106,11 @@ def test_a_latecomer_finds_the_door_closed():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a thread's processors")
 def test_stepping_aside_keeps_the_allowed_processors():
     before = os.sched_getaffinity(0)
-    _step_aside(_team())
+    _step_aside()
     assert os.sched_getaffinity(0) == before
     try:
         os.sched_setaffinity(0, {min(before)})  # nowhere to go
-        _step_aside(_team())
+        _step_aside()
         assert os.sched_getaffinity(0) == {min(before)}
     finally:
         os.sched_setaffinity(0, before)

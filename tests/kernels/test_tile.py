@@ -10,7 +10,7 @@ import pytest
 from fastlstm.cells.lstm import LSTMCell
 from fastlstm.kernels.cell import PLAIN, panel_vectors
 from fastlstm.kernels.host import HOST
-from fastlstm.kernels.jit import kernel
+from fastlstm.kernels.program import kernel
 from fastlstm.kernels.static import Static
 from fastlstm.kernels.tile import multiply_panel
 

@@ -1,0 +1,207 @@
+"""Kernels, and lists of kernel calls that run in one launch.
+
+A kernel is a function whose last argument is the ``Crew`` of threads that share its work. Its bits
+must not depend on them. Called from Python it runs at once. A ``Program`` records calls instead,
+on memory that stays where it is, and runs them one after the other as often as wanted: threads are
+woken once, Python is left once, and between two kernels there is a barrier of a fraction of a
+microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+
+from fastlstm.kernels.arguments import Arguments, kinds_of, unpack, words_of
+from fastlstm.kernels.jit import INLINE, body, cached
+from fastlstm.kernels.parallel import claim_threads, release_threads, workers
+from fastlstm.kernels.simd import flush_denormals, restore_denormals
+from fastlstm.kernels.team import CREW_TYPE, HALTED, TEAM_WORDS, Crew, halted, join, meet, open_door
+
+# Work of one launch: Python sees Ctrl-C between launches, a fraction of a second apart.
+WORK_PER_LAUNCH = 5e9
+_COLUMNS = 2
+
+
+class Kernel:
+    """A function that a crew of threads runs, compiled for each list of argument types."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        inlined = numba.njit(**INLINE)(function)
+
+        def entry(arguments, words, crew):
+            inlined(*unpack(arguments, words, crew))
+
+        self.entry = cached(entry, function, "entry")
+        self._addresses: dict[Arguments, int] = {}
+
+    def address(self, kinds: Arguments) -> int:
+        """Where the machine code for these types is; compiled, or loaded, when first asked for."""
+        found = self._addresses.get(kinds)
+        if found is None:
+            self.entry.compile((kinds, types.intp, CREW_TYPE))
+            (result,) = (result for sig, result in self.entry.overloads.items() if sig[0] == kinds)
+            name = result.fndesc.llvm_func_name
+            found = self._addresses[kinds] = result.library.get_pointer_to_function(name)
+        return found
+
+    def __call__(self, *args: Any, work: float = 0.0) -> None:
+        """Run now, on as many threads as ``work`` floating-point operations deserve."""
+        program = Program()
+        program.add(self, *args, work=work)
+        program.run()
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Make a function a kernel."""
+    return Kernel(function)
+
+
+class Program:
+    """Calls of kernels, recorded once.
+
+    The arrays among the arguments must stay where they are, and are kept alive; numbers are
+    recorded as they are. ``most`` bounds the threads, where scratch was laid out for so many.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = workers() if most is None else most
+        self._calls: list[tuple[Kernel, tuple[Any, ...]]] = []
+        self._work: list[float] = []
+        self._words: list[np.ndarray] = []
+        self._table = np.empty((0, _COLUMNS), np.int64)
+        self._team = np.zeros(TEAM_WORDS, np.int64)
+        self._team_at = self._team.ctypes.data
+        self._launches: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, kernel: Kernel, *args: Any, work: float = 0.0) -> int:
+        """Record a call worth ``work`` floating-point operations; returns its number."""
+        self._calls.append((kernel, args))
+        self._work.append(work)
+        self._words.append(words_of(args))
+        self._launches.clear()
+        return len(self._calls) - 1
+
+    def point(self, number: int, position: int, array: np.ndarray) -> None:
+        """Let a recorded call work on another array; it must live until the call has run."""
+        kernel, args = self._calls[number]
+        assert kinds_of((args[position],)) == kinds_of((array,))
+        words = words_of((array,))
+        start = len(words_of(args[:position]))
+        self._words[number][start : start + len(words)] = words
+        if numba.config.DISABLE_JIT:
+            self._calls[number] = kernel, (*args[:position], array, *args[position + 1 :])
+
+    def run(self, start: int = 0, stop: int | None = None) -> bool:
+        """Run the calls from ``start`` to before ``stop``; False where one halted the rest."""
+        stop = len(self._calls) if stop is None else stop
+        if numba.config.DISABLE_JIT:
+            return self._interpret(start, stop)
+        launches = self._launches.get((start, stop))
+        if launches is None:
+            launches = self._launches[start, stop] = self._divide(start, stop)
+            self._compile()
+        for first, last, work in launches:
+            self._launch(first, last, work)
+            if self._team[HALTED]:
+                return False
+        return True
+
+    def _launch(self, first: int, last: int, work: float) -> None:
+        threads = 1
+        try:
+            threads = claim_threads(work, self._most)
+            launch = _launch_alone if threads == 1 else _launch_together
+            launch(self._table_at, self._team_at, first, last, threads)
+        finally:
+            if threads > 1:
+                release_threads()
+
+    def _interpret(self, start: int, stop: int) -> bool:
+        """The same without the JIT: the kernels are the Python that they are written in."""
+        self._team[:] = 0
+        crew = Crew(0, 1, self._team_at)
+        for kernel, args in self._calls[start:stop]:
+            kernel.function(*args, crew)
+            if self._team[HALTED]:
+                return False
+        return True
+
+    def _divide(self, start: int, stop: int) -> list[tuple[int, int, float]]:
+        """Launches of neighbouring calls, none much longer than Ctrl-C may wait."""
+        launches = []
+        first, total = start, 0.0
+        for number in range(start, stop):
+            if total + self._work[number] > WORK_PER_LAUNCH and number > first:
+                launches.append((first, number, total))
+                first, total = number, 0.0
+            total += self._work[number]
+        return [*launches, (first, stop, total)] if first < stop else launches
+
+    def _compile(self) -> None:
+        if len(self._table) != len(self._calls):
+            rows = [
+                (kernel.address(kinds_of(args)), words.ctypes.data)
+                for (kernel, args), words in zip(self._calls, self._words, strict=True)
+            ]
+            self._table = np.array(rows, np.int64)
+            self._table_at = self._table.ctypes.data
+
+
+# Tables and teams go in as addresses: an array costs Numba's runtime an allocation at every call.
+def _launch(table, team, first, last, threads):
+    open_door(team)
+    for _ in prange(threads):
+        _run(table, team, first, last, threads)
+
+
+@body
+def _run(table, team, first, last, threads):
+    """What each thread does: all calls, in step with the others."""
+    mode = flush_denormals()
+    crew = join(team, threads)
+    if crew.size > 0:
+        for number in range(first, last):
+            _call(table, number, crew)
+            meet(crew)
+            if halted(crew):
+                break
+    restore_denormals(mode)
+
+
+@intrinsic
+def _call(typingctx, table, number, crew):
+    """Call a row of the table: the address of its machine code, and that of its words."""
+    arguments = (Arguments(()), types.intp, CREW_TYPE)
+
+    def codegen(context, builder, sig, args):
+        at = builder.mul(args[1], ir.Constant(args[1].type, _COLUMNS))
+        row = builder.gep(builder.inttoptr(args[0], args[1].type.as_pointer()), [at])
+        code, words = (
+            builder.load(builder.gep(row, [ir.Constant(args[1].type, column)]))
+            for column in range(_COLUMNS)
+        )
+        convention = context.call_conv
+        kind = convention.get_function_type(types.none, arguments)
+        function = builder.inttoptr(code, kind.as_pointer())
+        nothing = context.get_dummy_value()
+        convention.call_function(
+            builder, function, types.none, arguments, [nothing, words, args[2]]
+        )
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, crew), codegen
+
+
+_launch_alone = cached(_launch, _launch, "alone")
+_launch_together = cached(_launch, _launch, "together", parallel=True)
