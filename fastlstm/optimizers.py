@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.kernels import optimizers as kernels
+from fastlstm.kernels.layout import halt_unless_finite
 from fastlstm.kernels.program import Program
 from fastlstm.registry import named, resolve
 
@@ -157,7 +158,7 @@ class Optimizer(ABC):
         if only_finite or norm is not None:
             program.add(kernels.sum_squares, self._partial, grads, self._chunks, work=work)
         if only_finite:
-            program.add(kernels.halt_unless_finite, self._partial)
+            program.add(halt_unless_finite, self._partial)
         if norm is not None:
             args = (self._factors, self._partial, self._chunks, float(norm), self.clipnorm is None)
             program.add(kernels.clip_factors, *args)

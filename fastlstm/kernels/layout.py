@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.team import share
+from fastlstm.kernels.team import halt, share
 
 
 @kernel
@@ -29,6 +31,36 @@ def clear(array, crew):
     flat = array.reshape(array.size)
     first, last = share(array.size, crew)
     flat[first:last] = 0
+
+
+@kernel
+def copy(out, x, crew):
+    """out = x, for arrays of one shape."""
+    target, source = out.reshape(out.size), x.reshape(x.size)
+    first, last = share(x.size, crew)
+    target[first:last] = source[first:last]
+
+
+@kernel
+def halt_unless_finite(x, crew):
+    """Let nothing run after this where an element is NaN or infinite."""
+    flat = x.reshape(x.size)
+    first, last = share(x.size, crew)
+    for i in range(first, last):
+        if not np.isfinite(flat[i]):
+            halt(crew)
+            break
+
+
+@kernel
+def halt_unless_within(ids, limit, crew):
+    """Let nothing run after this where an id is not one of 0 to ``limit`` - 1."""
+    flat = ids.reshape(ids.size)
+    first, last = share(ids.size, crew)
+    for i in range(first, last):
+        if not 0 <= flat[i] < limit:
+            halt(crew)
+            break
 
 
 @kernel

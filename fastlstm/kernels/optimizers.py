@@ -19,7 +19,7 @@ from fastlstm.kernels.simd import (
     store,
     store_first,
 )
-from fastlstm.kernels.team import halt, share
+from fastlstm.kernels.team import share
 
 # Elements whose squares are summed by one thread: part of the result's definition.
 CHUNK = 4096
@@ -131,16 +131,6 @@ def sum_squares(partial, grads, chunks, crew):
     first, last = share(len(partial), crew)
     for n in range(first, last):
         partial[n] = _sum_squares(grads, chunks[n, 0], chunks[n, 1])
-
-
-@kernel
-def halt_unless_finite(partial, crew):
-    """Keep what follows from running where a sum of squares is not finite."""
-    first, last = share(len(partial), crew)
-    for n in range(first, last):
-        if not np.isfinite(partial[n]):
-            halt(crew)
-            break
 
 
 @body

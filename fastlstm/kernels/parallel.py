@@ -18,7 +18,7 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 # Below this many floating-point operations, waking other threads costs more than it saves.
-SERIAL_WORK = 2_000_000
+SERIAL_WORK = 500_000
 # How long an idle OpenMP thread looks for work before it sleeps, in GNU OpenMP's own unit: some
 # 0.2 milliseconds, enough from one kernel of a training step to the next.
 _SPINS = "10000"

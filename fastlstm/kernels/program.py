@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from fastlstm.kernels.arguments import Arguments, kinds_of, unpack, words_of
 from fastlstm.kernels.jit import INLINE, body, cached
-from fastlstm.kernels.parallel import claim_threads, release_threads, workers
+from fastlstm.kernels.parallel import SERIAL_WORK, claim_threads, release_threads, workers
 from fastlstm.kernels.simd import flush_denormals, restore_denormals
 from fastlstm.kernels.team import CREW_TYPE, HALTED, TEAM_WORDS, Crew, halted, join, meet, open_door
 
@@ -79,7 +79,7 @@ class Program:
         self._table = np.empty((0, _COLUMNS), np.int64)
         self._team = np.zeros(TEAM_WORDS, np.int64)
         self._team_at = self._team.ctypes.data
-        self._launches: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
+        self._launches: dict[tuple[int, int | None], list[Any]] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -104,30 +104,42 @@ class Program:
 
     def run(self, start: int = 0, stop: int | None = None) -> bool:
         """Run the calls from ``start`` to before ``stop``; False where one halted the rest."""
-        stop = len(self._calls) if stop is None else stop
-        if numba.config.DISABLE_JIT:
-            return self._interpret(start, stop)
         launches = self._launches.get((start, stop))
         if launches is None:
-            launches = self._launches[start, stop] = self._divide(start, stop)
-            self._compile()
-        for first, last, work in launches:
-            self._launch(first, last, work)
-            if self._team[HALTED]:
+            launches = self._prepare(start, stop)
+        for launch, first, last, work in launches:
+            if not launch(first, last, work):
                 return False
         return True
 
-    def _launch(self, first: int, last: int, work: float) -> None:
+    def _prepare(self, start: int, stop: int | None) -> list[Any]:
+        """Launches of neighbouring calls, none much longer than Ctrl-C may wait."""
+        end = len(self._calls) if stop is None else stop
+        launches = []
+        for first, last, work in self._divide(start, end):
+            launch = self._alone if work < SERIAL_WORK else self._together
+            launches.append((launch, first, last, work))
+        if numba.config.DISABLE_JIT:
+            launches = [(self._interpret, start, end, 0.0)]
+        else:
+            self._compile()
+        self._launches[start, stop] = launches
+        return launches
+
+    def _alone(self, first: int, last: int, work: float) -> bool:
+        return _launch_alone(self._table_at, self._team_at, first, last, 1)
+
+    def _together(self, first: int, last: int, work: float) -> bool:
         threads = 1
         try:
             threads = claim_threads(work, self._most)
             launch = _launch_alone if threads == 1 else _launch_together
-            launch(self._table_at, self._team_at, first, last, threads)
+            return launch(self._table_at, self._team_at, first, last, threads)
         finally:
             if threads > 1:
                 release_threads()
 
-    def _interpret(self, start: int, stop: int) -> bool:
+    def _interpret(self, start: int, stop: int, work: float) -> bool:
         """The same without the JIT: the kernels are the Python that they are written in."""
         self._team[:] = 0
         crew = Crew(0, 1, self._team_at)
@@ -138,15 +150,14 @@ class Program:
         return True
 
     def _divide(self, start: int, stop: int) -> list[tuple[int, int, float]]:
-        """Launches of neighbouring calls, none much longer than Ctrl-C may wait."""
-        launches = []
+        parts = []
         first, total = start, 0.0
         for number in range(start, stop):
             if total + self._work[number] > WORK_PER_LAUNCH and number > first:
-                launches.append((first, number, total))
+                parts.append((first, number, total))
                 first, total = number, 0.0
             total += self._work[number]
-        return [*launches, (first, stop, total)] if first < stop else launches
+        return [*parts, (first, stop, total)] if first < stop else parts
 
     def _compile(self) -> None:
         if len(self._table) != len(self._calls):
@@ -163,6 +174,7 @@ def _launch(table, team, first, last, threads):
     open_door(team)
     for _ in prange(threads):
         _run(table, team, first, last, threads)
+    return not halted(team)
 
 
 @body
@@ -174,7 +186,7 @@ def _run(table, team, first, last, threads):
         for number in range(first, last):
             _call(table, number, crew)
             meet(crew)
-            if halted(crew):
+            if halted(team):
                 break
     restore_denormals(mode)
 

@@ -107,9 +107,9 @@ def halt(crew):
 
 
 @inline
-def halted(crew):
+def halted(team):
     """Whether any member has called ``halt``."""
-    return atomic_load(crew.team, HALTED) > 0
+    return atomic_load(team, HALTED) > 0
 
 
 @inline

@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -53,6 +54,9 @@ class Op(ABC):
 
     def start(self) -> None:  # noqa: B027 - most layers have nothing to do
         """What Python does before each forward."""
+
+    def record_advance(self, program: Program) -> None:  # noqa: B027
+        """Record: start from where the last forward ended, in the place of ``start``."""
 
     @abstractmethod
     def record_forward(self, program: Program) -> None:
@@ -133,7 +137,6 @@ class Chain:
             self.ops[-1].take_final_gradients(plan)
         self._feeds = {"x": Feed(self.x, timed)}
         self._threads = get_num_threads()  # that scratch was laid out for
-        self._program: Program | None = None
 
     def _bind_backward(self, layers: list[Layer], plan: Plan, input_gradient: bool) -> None:
         self.d_y = d_y = plan.array(self.y.shape, self.y.dtype)
@@ -161,7 +164,9 @@ class Chain:
             parts["backward"] = self._record_backward
         return parts
 
-    def _record(self) -> Program:
+    @cached_property
+    def program(self) -> Program:
+        """All parts, recorded when first asked for."""
         program = Program(most=self._threads)
         self._parts = {}
         for name, record in self.parts().items():
@@ -196,29 +201,32 @@ class Chain:
 
         The arrays must live until the program has run.
         """
-        if self._program is None:
-            self._program = self._record()
         for name, source in sources.items():
-            self._feeds[name].point(self._program, source)
+            self._feeds[name].point(self.program, source)
         if index is not None:
             np.copyto(self.index, index)
 
     def forward(self, *, last: str = "forward") -> bool:
         """``y`` from what was fed; on to the end of ``last``. Whether nothing halted it."""
-        assert self._program is not None, "feed() comes first"
+        self._start()
+        program = self.program
+        start = self._parts["pack"][1]
+        for layer in self.layers:
+            if layer.packed_version != layer.version:
+                start = 0
+        finished = program.run(start, self._parts[last][1])
+        if start == 0:
+            for layer in self.layers:
+                layer.packed_version = layer.version
+        return finished
+
+    def _start(self) -> None:
         for op in self.ops:
             op.start()
-        packed = all(layer.packed_version == layer.version for layer in self.layers)
-        start = self._parts["feed" if packed else "pack"][0]
-        finished = self._program.run(start, self._parts[last][1])
-        for layer in self.layers:
-            layer.packed_version = layer.version
-        return finished
 
     def backward(self) -> None:
         """Gradients of the weights, and of ``x`` where asked for, from ``d_y``."""
-        assert self._program is not None, "forward() comes first"
-        self._program.run(*self._parts["backward"])
+        self.program.run(*self._parts["backward"])
 
     def commit(self) -> None:
         """Keep the states of stateful layers."""
@@ -285,9 +293,9 @@ class Runner:
         if found is not None:
             self._chains.move_to_end(key)
             return cast(C, found)
-        made, moved = self._arena.lay_out(lambda plan: kind(self.layers, shape, plan, **options))
-        if moved:
-            self._chains.clear()
+        made = self._arena.lay_out(
+            lambda plan: kind(self.layers, shape, plan, **options), self._chains.clear
+        )
         self._chains[key] = made
         if len(self._chains) > _REMEMBERED:
             self._chains.popitem(last=False)

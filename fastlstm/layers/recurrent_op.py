@@ -91,6 +91,12 @@ class RecurrentOp(Op):
             self.h[0].fill(0)
             self.carry[:, 0].fill(0)
 
+    def record_advance(self, program: Program) -> None:
+        last = self.carry.shape[1] - 1
+        program.add(layout.copy, self.h[0], self.h[-1])
+        for states in self.carry:
+            program.add(layout.copy, states[0], states[last])
+
     def _steps_per_launch(self, work: float) -> int:
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
         return max(1, round(WORK_PER_LAUNCH / work / self.chunk)) * self.chunk

@@ -15,6 +15,7 @@ from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
+from fastlstm.models.stream import Stream
 from fastlstm.models.summary import summary_lines
 from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import prepare_targets
@@ -379,6 +380,22 @@ class Sequential:
     ) -> np.ndarray:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
         return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
+
+    def stream(self, batch: int = 1) -> Stream:
+        """Run sequences step by step, as values arrive.
+
+        Parameters
+        ----------
+        batch : int
+            Number of sequences side by side.
+
+        Returns
+        -------
+        Stream
+            Its ``step(x)`` takes the next input of each row; see ``fastlstm.models.stream``.
+        """
+        self._need_weights()
+        return Stream(self, batch)
 
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False

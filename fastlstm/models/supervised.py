@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from fastlstm.kernels.optimizers import halt_unless_finite
+from fastlstm.kernels.layout import halt_unless_finite
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, Feed
@@ -74,7 +74,6 @@ class Supervised(Chain):
             self._last.logits = True
         self._total = np.zeros(1)
         self._metric_totals = [np.zeros(1) for _ in model.metrics]
-        self._row_scratch = plan.array((rows,), dtype)
         timed = self.y.ndim == 3
         self._feeds["y"] = Feed(self.y_true, timed)
         if weighted:
@@ -116,7 +115,8 @@ class Supervised(Chain):
             logits = False
         from_logits = logits or self.loss.from_logits
         for metric, total in zip(self.model.metrics, self._metric_totals, strict=True):
-            args = (total, self._row_scratch, self.rows_true, self.rows_y, self._no_weights)
+            # The loss is done with its rows.
+            args = (total, self.row_loss, self.rows_true, self.rows_y, self._no_weights)
             kernel, args, work = metric.call(*args, from_logits)
             program.add(kernel, *args, work=work)
 

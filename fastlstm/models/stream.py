@@ -1,0 +1,159 @@
+"""Running sequences, one step at a time, with their states kept from step to step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm.kernels import layout
+from fastlstm.kernels.program import Program
+from fastlstm.layers.chain import Chain
+from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.memory import Arena
+from fastlstm.utils import numeric_array
+from fastlstm.validation import as_floats, as_ids, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastlstm.models.sequential import Sequential
+
+
+class Stream:
+    """States of running sequences; made by ``Sequential.stream``.
+
+    ``step`` gives what ``predict`` gives for the whole sequence so far, to the last bit, for the
+    price of one step. Streams of one model are independent of one another and of ``predict``.
+    They follow the model's weights when those change.
+
+    Attributes
+    ----------
+    batch : int
+        Number of sequences that run side by side, each a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlstm import Sequential
+    >>> from fastlstm.layers import LSTM, Dense
+    >>> model = Sequential([LSTM(8, input_shape=(None, 3)), Dense(1)])
+    >>> x = np.random.default_rng(0).standard_normal((1, 20, 3)).astype("float32")
+    >>> stream = model.stream()
+    >>> for t in range(20):
+    ...     y = stream.step(x[:, t])
+    >>> bool((y == model.predict(x, verbose=0)).all())
+    True
+    """
+
+    def __init__(self, model: Sequential, batch: int) -> None:
+        self.batch = whole_number(batch, "stream batch")
+        shape = model.input_shape
+        first = model.layers[0]
+        if len(shape) != (2 if first.takes_ids else 3):
+            raise ValueError(
+                f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
+                f"this one takes {shape}"
+            )
+        self._lock = model.lock
+        self._layers = model.layers
+        steps = (1, self.batch, *(int(size or 0) for size in shape[2:]))
+        self._arena = Arena()
+        self._chain = self._arena.lay_out(lambda plan: _Steps(model.layers, steps, plan))
+        self._x = self._chain.x[0]
+        self._y = self._chain.y[0] if self._chain.y.ndim == 3 else self._chain.y
+        self._takes_ids = first.takes_ids
+        self._shape, self._dtype = self._x.shape, self._x.dtype
+        self.reset()
+
+    def step(self, x: Any) -> np.ndarray:
+        """Go on by one step.
+
+        Parameters
+        ----------
+        x : array_like
+            The next input of each row, (batch, features); for a batch of one also (features,).
+            Where the model takes ids: (batch,), or a number.
+
+        Returns
+        -------
+        ndarray
+            Output after this step, (batch, outputs). It is the same array each time: copy it to
+            keep it.
+
+        Raises
+        ------
+        ValueError
+            If x does not fit or is not finite; the states are those before.
+        """
+        # Anything but the very array that fits takes the long way.
+        if type(x) is not np.ndarray or x.shape != self._shape or x.dtype != self._dtype:
+            x = self._checked(x)
+        with self._lock:
+            self._x[...] = x
+            if not self._chain.forward():
+                self._checked(x)
+        return self._y
+
+    def _checked(self, x: Any) -> np.ndarray:
+        """The input in the right form, or an error that says what is wrong with it."""
+        array, shape = numeric_array("x", x), self._x.shape
+        if self.batch == 1 and array.shape == shape[1:]:
+            array = array[np.newaxis]
+        if array.shape != shape:
+            features = "" if self._takes_ids else ", features"
+            raise ValueError(
+                f"stream.step expects x of shape (batch{features}) = {shape}, got {array.shape}"
+            )
+        if self._takes_ids:
+            return as_ids(array, getattr(self._layers[0], "input_dim", 0), "stream.step")
+        return as_floats(array, self._x.dtype, "x")
+
+    def reset(self, rows: Any = None) -> None:
+        """Let rows start a new sequence.
+
+        Parameters
+        ----------
+        rows : int, slice, sequence of int or array of bool, optional
+            Which; by default all.
+        """
+        rows = slice(None) if rows is None else rows
+        with self._lock:
+            for h, carry in self._chain.states():
+                h[rows] = 0
+                carry[:, :, rows] = 0
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self.batch} sequences>"
+
+
+class _Steps(Chain):
+    """A chain of one step that goes on from its own last states."""
+
+    def parts(self) -> dict[str, Callable[[Program], None]]:
+        parts = super().parts()
+        return {
+            "pack": parts["pack"],
+            "check": self._record_check,
+            "advance": self._record_advance,
+            "forward": parts["forward"],
+        }
+
+    def _record_check(self, program: Program) -> None:
+        if self.layers[0].takes_ids:
+            limit = getattr(self.layers[0], "input_dim", 0)
+            program.add(layout.halt_unless_within, self.x, limit)
+        else:
+            program.add(layout.halt_unless_finite, self.x)
+
+    def _record_advance(self, program: Program) -> None:
+        for op in self.ops:
+            op.record_advance(program)
+
+    def _start(self) -> None:
+        pass  # the program advances by itself
+
+    def states(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Last h, (B, H), and other states, (S-1, P, B, units of a panel), of each layer."""
+        ops = [op for op in self.ops if isinstance(op, RecurrentOp)]
+        return [(op.last_h, op.last_carry) for op in ops]
