@@ -1,4 +1,4 @@
-"""What compare.py found, as a table to read, as Markdown and as JSON."""
+"""What compare.py found, and the same as JSON; ``bench.render`` makes tables of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from statistics import geometric_mean
 from typing import Any
 
-from bench.quiet import QUIET
+from bench.memory import Memory
+from bench.roofline import Machine
+
+UNKNOWN_MACHINE = Machine(math.nan, math.nan, 0)
+OURS = "fastlstm"
+BEST = "best peer"
 
 
 @dataclass
@@ -20,16 +25,25 @@ class Result:
     seconds: dict[str, float] = field(default_factory=dict)  # medians, by framework
     first: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, Memory] = field(default_factory=dict)
+    bytes: float = 0.0  # see roofline.compulsory_bytes
     rounds: int = 0
+
+    @property
+    def ours(self) -> float:
+        """Seconds of fastlstm; NaN where it was not timed."""
+        return self.seconds.get(OURS, math.nan)
 
     def ratio(self, peer: str) -> float:
         """How many times as long the peer takes; NaN where one of the two was not timed."""
-        ours = self.seconds.get("fastlstm", math.nan)
-        return self.seconds.get(peer, math.nan) / ours
+        if peer == BEST:
+            peers = [seconds for name, seconds in self.seconds.items() if name != OURS]
+            return min(peers, default=math.nan) / self.ours
+        return self.seconds.get(peer, math.nan) / self.ours
 
     @property
     def gflops(self) -> float:
-        return self.flops / self.seconds.get("fastlstm", math.nan) / 1e9
+        return self.flops / self.ours / 1e9
 
 
 @dataclass
@@ -41,45 +55,24 @@ class Report:
     versions: dict[str, str]
     missing: dict[str, str]
     host: str
-    peak_gflops: float = math.nan
+    date: str = ""
+    machine: Machine = UNKNOWN_MACHINE
     results: list[Result] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)  # share of the CPUs, by others, before a row
 
-    def table(self) -> list[list[str]]:
-        """Head and rows, as text."""
-        head = ["row", "mode", "fastlstm ms", "GFLOP/s", "of peak", *self.peers]
-        return [head, *(self._line(result) for result in self.results)]
+    def of_peak(self, result: Result) -> float:
+        """Share of the processor's peak that fastlstm reaches."""
+        return result.gflops / self.machine.peak_gflops
 
-    def _line(self, result: Result) -> list[str]:
-        ours = result.seconds.get("fastlstm")
-        if ours is None:
-            figures = ["failed", "-", "-"]
-        else:
-            share = result.gflops / self.peak_gflops
-            figures = [_ms(ours), _digits(result.gflops), f"{share:.0%}"]
-        return [result.row, result.mode, *figures, *(self._cell(result, p) for p in self.peers)]
-
-    def _cell(self, result: Result, peer: str) -> str:
-        if peer in self.missing:
-            return "missing"
-        if peer in result.problems:
-            return "failed"
-        if peer not in result.seconds:
-            return "-"
-        ratio = result.ratio(peer)
-        return _ms(result.seconds[peer]) + ("" if math.isnan(ratio) else f" ({_digits(ratio)}x)")
-
-    def sentence(self, result: Result) -> str:
-        """One result, as soon as it is known."""
-        figures = [f"{name} {_ms(seconds)} ms" for name, seconds in result.seconds.items()]
-        figures += [f"{name} FAILED: {text}" for name, text in result.problems.items()]
-        return f"{result.row}, {result.mode}: " + ", ".join(figures)
+    def of_roofline(self, result: Result) -> float:
+        """The least time that this machine allows, as a share of fastlstm's."""
+        return self.machine.attainable_seconds(result.flops, result.bytes) / result.ours
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Geometric mean of the ratios to each peer, by mode."""
+        """Geometric mean of the ratios to each peer and to the best of a row, by mode."""
         means: dict[str, dict[str, float]] = {}
         for mode in dict.fromkeys(result.mode for result in self.results):
-            for peer in self.peers:
+            for peer in (*self.peers, BEST):
                 ratios = [r.ratio(peer) for r in self.results if r.mode == mode]
                 ratios = [ratio for ratio in ratios if not math.isnan(ratio)]
                 if ratios:
@@ -94,59 +87,19 @@ class Report:
             for name, text in result.problems.items()
         ]
 
-    def text(self) -> str:
-        """The table for a terminal."""
-        return "\n".join([*aligned(self.table()), "", *self._notes()])
-
-    def markdown(self) -> str:
-        """The table for a README."""
-        head, *lines = self.table()
-        rule = ["---", "---", *["---:"] * (len(head) - 2)]
-        rows = ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
-        return "\n".join([*rows, "", *(f"- {note}" for note in self._notes())])
-
-    def _notes(self) -> list[str]:
-        notes = [
-            f"geometric mean, {mode}: "
-            + ", ".join(f"{peer} {_digits(value)}x" for peer, value in means.items())
-            for mode, means in self.means().items()
-        ]
-        notes.append("a peer's figure is its milliseconds, and how many times ours that is")
-        firsts = _first_calls(self.results)
-        notes.append("first call, median over rows, seconds: " + firsts if firsts else "")
-        notes += [f"missing: {name} ({why})" for name, why in self.missing.items()]
-        notes.append(
-            f"{self.host}, {self.threads} threads, FMA peak {self.peak_gflops:.0f} GFLOP/s; "
-            + ", ".join(self.versions.values())
-        )
-        disturbed = [share for share in self.busy if share > QUIET]
-        if disturbed:
-            notes.append(
-                f"NOT QUIET: before {len(disturbed)} of {len(self.busy)} lines other processes "
-                f"used up to {max(disturbed):.0%} of the CPUs; repeat this on a quiet machine"
-            )
-        return [note for note in notes if note]
-
     def json(self) -> dict[str, Any]:
         """Plain values; what could not be measured is None."""
         return {
-            "peak_gflops": _known(self.peak_gflops),
-            "rows": [
-                {
-                    "row": result.row,
-                    "mode": result.mode,
-                    "ms": _known(result.seconds.get("fastlstm", math.nan) * 1e3),
-                    "gflops": _known(result.gflops),
-                    "peers": {
-                        peer: _known(result.seconds.get(peer, math.nan) * 1e3)
-                        for peer in self.peers
-                    },
-                }
-                for result in self.results
-            ],
+            "peak_gflops": _known(self.machine.peak_gflops),
+            "bandwidth_gbs": _known(self.machine.bandwidth_gbs),
+            "cache_bytes": self.machine.cache_bytes,
+            "rows": [self._row(result) for result in self.results],
             "missing": list(self.missing),
+            "why_missing": self.missing,
             "threads": self.threads,
+            "peers": self.peers,
             "host": self.host,
+            "date": self.date,
             "versions": self.versions,
             "geometric_means": self.means(),
             "first_call_ms": [
@@ -158,38 +111,58 @@ class Report:
             "problems": self.problems(),
         }
 
+    def _row(self, result: Result) -> dict[str, Any]:
+        return {
+            "row": result.row,
+            "mode": result.mode,
+            "ms": _known(result.ours * 1e3),
+            "gflops": _known(result.gflops),
+            "of_peak": _known(self.of_peak(result)),
+            "of_roofline": _known(self.of_roofline(result)),
+            "peers": {
+                peer: _known(result.seconds.get(peer, math.nan) * 1e3) for peer in self.peers
+            },
+            "best_peer_ratio": _known(result.ratio(BEST)),
+            "flops": result.flops,
+            "bytes": result.bytes,
+            "memory_bytes": {name: used._asdict() for name, used in result.memory.items()},
+            "problems": result.problems,
+        }
 
-def aligned(table: list[list[str]]) -> list[str]:
-    """Columns padded: the first two to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]
-
-
-def _first_calls(results: list[Result]) -> str:
-    names = dict.fromkeys(name for result in results for name in result.first)
-    medians = []
-    for name in names:
-        times = sorted(result.first[name] for result in results if name in result.first)
-        medians.append(f"{name} {_digits(times[len(times) // 2])}")
-    return ", ".join(medians)
-
-
-def _ms(seconds: float) -> str:
-    return _digits(seconds * 1e3)
-
-
-def _digits(value: float) -> str:
-    """About three digits."""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.3g}" if value < 1 else f"{value:.2f}"
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Report:
+        """The report that ``json`` was called on."""
+        machine = Machine(
+            _number(found["peak_gflops"]), _number(found["bandwidth_gbs"]), found["cache_bytes"]
+        )
+        report = cls(
+            found["threads"], found["peers"], found["versions"], found["why_missing"],
+            found["host"], found["date"], machine,
+        )  # fmt: skip
+        report.busy = [_number(share) for share in found["busy_before"]]
+        for row, first, rounds in zip(
+            found["rows"], found["first_call_ms"], found["rounds"], strict=True
+        ):
+            times = {OURS: row["ms"], **row["peers"]}
+            report.results.append(
+                Result(
+                    row["row"],
+                    row["mode"],
+                    row["flops"],
+                    {name: ms / 1e3 for name, ms in times.items() if ms is not None},
+                    {k: ms / 1e3 for k, ms in first.items() if k not in ("row", "mode")},
+                    row["problems"],
+                    {name: Memory(**used) for name, used in row["memory_bytes"].items()},
+                    row["bytes"],
+                    rounds["rounds"],
+                )
+            )
+        return report
 
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

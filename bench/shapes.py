@@ -13,7 +13,8 @@ class Row:
     """One model and the batch that it is given: LSTM layers, then a Dense layer.
 
     The Dense layer stands on the last step, or on every step where ``every_step``. Where there
-    is a ``vocabulary``, the inputs are ids below it, embedded in D features.
+    is a ``vocabulary``, the inputs are ids below it, embedded in D features. Where there are many
+    ``models``, each has weights, a batch and an optimizer of its own.
     """
 
     name: str
@@ -27,6 +28,12 @@ class Row:
     vocabulary: int = 0
     every_step: bool = False
     carried: bool = False
+    models: int = 1
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The axis of the models, before all others, where there are several."""
+        return (self.models,) if self.models > 1 else ()
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -41,6 +48,7 @@ class Row:
             total += 2 * samples * (depth + units) * 4 * units
             depth = units
         total += 2 * (samples if self.every_step else self.batch) * depth * self.outputs
+        total *= self.models
         return float(3 * total if mode == "train" else total)
 
 
@@ -63,5 +71,7 @@ ROWS = {
         Row("wide-batch", 256, 50, 64, (256,)),
         Row("speech", 64, 100, 256, (512,)),
         Row("lm", 20, 35, 650, (650, 650), 10_000, vocabulary=10_000, every_step=True, **_CLASSES),
+        Row("long", 8, 10_000, 4, (64,)),
+        Row("many-small", 8, 48, 1, (16,), models=512),
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from bench.measure import measure
 from bench.shapes import ROWS, Row
 
 TRAINED = {name: row for name, row in ROWS.items() if not row.carried}
+SINGLE = {name: row for name, row in TRAINED.items() if row.models == 1}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -22,7 +23,7 @@ def test_forward(benchmark: Any, row: Row) -> None:
     measure(benchmark, run, row.flops("forward"))
 
 
-@pytest.mark.parametrize("row", TRAINED.values(), ids=TRAINED)
+@pytest.mark.parametrize("row", SINGLE.values(), ids=SINGLE)
 @pytest.mark.benchmark(group="forward and backward")
 def test_value_and_grad(benchmark: Any, row: Row) -> None:
     model, x, y = ours.build(row), work.inputs(row), work.targets(row)
@@ -36,5 +37,5 @@ def test_value_and_grad(benchmark: Any, row: Row) -> None:
 @pytest.mark.benchmark(group="training step")
 def test_training_step(benchmark: Any, row: Row) -> None:
     run, _ = ours.train(row)
-    assert run() > run(), "the loss did not fall"
+    assert np.mean(run()) > np.mean(run()), "the loss did not fall"
     measure(benchmark, run, row.flops("train"))

@@ -27,27 +27,29 @@ class Weights(NamedTuple):
 
 
 def inputs(row: Row) -> np.ndarray:
-    """x: (B, T, D), or ids (B, T)."""
+    """x: (B, T, D), or ids (B, T); of many models (models, B, T, D)."""
     rng = np.random.default_rng(1)
+    shape = (*row.lead, row.batch, row.steps)
     if row.vocabulary:
-        return rng.integers(0, row.vocabulary, (row.batch, row.steps), dtype=np.int32)
-    return rng.standard_normal((row.batch, row.steps, row.features), dtype=np.float32)
+        return rng.integers(0, row.vocabulary, shape, dtype=np.int32)
+    return rng.standard_normal((*shape, row.features), dtype=np.float32)
 
 
 def targets(row: Row) -> np.ndarray:
-    """y: class ids (B,) or (B, T), or numbers (B, outputs)."""
+    """y: class ids (B,) or (B, T), or numbers (B, outputs); of many models (models, B, outputs)."""
     rng = np.random.default_rng(2)
     if row.loss == "sparse_categorical_crossentropy":
-        shape = (row.batch, row.steps) if row.every_step else (row.batch,)
-        return rng.integers(0, row.outputs, shape, dtype=np.int32)
+        steps = (row.steps,) if row.every_step else ()
+        return rng.integers(0, row.outputs, (*row.lead, row.batch, *steps), dtype=np.int32)
+    shape = (*row.lead, row.batch, row.outputs)
     if row.loss == "binary_crossentropy":
-        return rng.integers(0, 2, (row.batch, row.outputs)).astype(np.float32)
-    return rng.standard_normal((row.batch, row.outputs), dtype=np.float32)
+        return rng.integers(0, 2, shape).astype(np.float32)
+    return rng.standard_normal(shape, dtype=np.float32)
 
 
-def weights(row: Row) -> Weights:
-    """Uniform with the variance of Glorot's rule; forget biases of 1."""
-    rng = np.random.default_rng(3)
+def weights(row: Row, model: int = 0) -> Weights:
+    """Uniform with the variance of Glorot's rule, and forget biases of 1; of one of the models."""
+    rng = np.random.default_rng((3, model))
 
     def matrix(depth: int, columns: int) -> np.ndarray:
         limit = np.sqrt(6 / (depth + columns))
@@ -64,3 +66,9 @@ def weights(row: Row) -> Weights:
     if row.vocabulary:
         embedding = rng.uniform(-0.05, 0.05, (row.vocabulary, row.features)).astype(np.float32)
     return Weights(embedding, layers, (matrix(depth, row.outputs), np.zeros(row.outputs, "f4")))
+
+
+def stacked(row: Row) -> list[np.ndarray]:
+    """``Weights.flat`` of all models, each array joined along a first axis."""
+    each = [weights(row, model).flat() for model in range(row.models)]
+    return [np.stack(arrays) for arrays in zip(*each, strict=True)]

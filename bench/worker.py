@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from bench import memory
+from bench.memory import Memory
+from bench.roofline import Machine
 from bench.shapes import Row
 
 MODULES = {
@@ -66,9 +69,13 @@ class Worker:
         """Work for about that long; seconds a call, once for each sample."""
         return self._ask("sample", seconds)
 
-    def peak(self) -> float:
-        """Fused-multiply-add peak in GFLOP/s, of fastlstm's worker only."""
-        return self._ask("peak")
+    def machine(self) -> Machine:
+        """What the processor reaches now, of fastlstm's worker only."""
+        return self._ask("machine")
+
+    def memory(self, row: Row) -> Memory:
+        """Build the model and train a few steps; to be asked of a new process."""
+        return self._ask("memory", row)
 
     def close(self) -> None:
         """End the process."""
@@ -107,11 +114,12 @@ class _Server:
         start = time.perf_counter()
         results = [self._run()]
         first = time.perf_counter() - start
-        results = [to_array(results[0])]
+        # Copies: a framework may return the same array again.
+        results = [np.array(to_array(results[0]))]
         for _ in range(CHECKED_CALLS[mode] - 1):
-            results.append(to_array(self._run()))
+            results.append(np.array(to_array(self._run())))
         self._call_seconds = self._time(1)
-        return first, [np.array(result) for result in results]
+        return first, results
 
     def sample(self, seconds: float) -> list[float]:
         calls = max(1, round(SHORTEST_SAMPLE / self._call_seconds))
@@ -123,10 +131,18 @@ class _Server:
         self._call_seconds = sorted(samples)[len(samples) // 2]
         return samples
 
-    def peak(self) -> float:
+    def machine(self) -> Machine:
+        from bench.bandwidth import bandwidth_gbs
         from bench.peak import peak_gflops
+        from bench.roofline import last_level_cache
 
-        return peak_gflops(self._threads)
+        cache = last_level_cache()
+        return Machine(peak_gflops(self._threads), bandwidth_gbs(self._threads, cache), cache)
+
+    def memory(self, row: Row) -> Memory:
+        start = memory.mark()
+        self.load(row, "train")
+        return memory.since(start)
 
     def _time(self, calls: int) -> float:
         run = self._run

@@ -13,13 +13,21 @@ from typing import TypeVar
 
 import numpy as np
 
+from fastlstm.available import available_memory
+
 _ALIGNMENT = 64
+# Bytes for which it is not worth to ask the system what is left: that takes up to a millisecond.
+_SMALL = 1 << 20
+_ADVICE = (
+    "take a smaller batch_size or shorter sequences, or train with fit(..., bptt='checkpoint'). "
+    "model.memory_report(batch, time) tells the bytes before anything is run"
+)
 
 T = TypeVar("T")
 
 
 class Plan:
-    """Hands out arrays: untouched virtual memory while measuring, views of a block afterwards."""
+    """Hands out arrays: of the right shape with nothing behind them, or views of a block."""
 
     def __init__(self, block: np.ndarray | None = None, scratch_at: int = 0) -> None:
         self._block = block
@@ -49,7 +57,9 @@ class Plan:
 
     def _view(self, at: int, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         if self._block is None:
-            return np.empty(shape, dtype)
+            # One element stands for all, so that even what is far too large can be measured.
+            strides = (0,) * len(shape)
+            return np.ndarray(shape, dtype, np.empty(1, dtype), strides=strides)
         count = math.prod(shape) * np.dtype(dtype).itemsize
         return self._block[at : at + count].view(dtype).reshape(shape)
 
@@ -65,19 +75,44 @@ class Arena:
         """Size of the block."""
         return self._block.nbytes
 
-    def lay_out(self, build: Callable[[Plan], T]) -> tuple[T, bool]:
-        """Call ``build`` with a measuring plan, then with a placing one.
+    def lay_out(self, build: Callable[[Plan], T], release: Callable[[], object] | None = None) -> T:
+        """Call ``build`` with a measuring plan, then with a placing one; return what that made.
 
-        Returns what the second call returned, and whether the block moved: if so, everything
-        that was laid out in it before must be laid out again.
+        Where the block must grow, what was laid out in it is lost: ``release`` is called first,
+        to let go of everything that holds a view of it.
+
+        Raises
+        ------
+        MemoryError
+            If there is no room for it; nothing has been allocated then.
         """
         measured = Plan()
         build(measured)
-        moved = measured.total_bytes > self._block.nbytes
-        if moved:
+        if measured.total_bytes > self._block.nbytes:
+            if release is not None:
+                release()
             self._block = _aligned(0)  # let the old one go first
+            check_room(measured.total_bytes, "activations and scratch", _ADVICE)
             self._block = _aligned(measured.total_bytes)
-        return build(Plan(self._block, measured.kept_bytes)), moved
+        return build(Plan(self._block, measured.kept_bytes))
+
+
+def check_room(needed: int, what: str, advice: str) -> None:
+    """A ``MemoryError`` that says what to do, unless so many bytes are left.
+
+    Without this, Linux grants the memory and kills the process when it is used.
+    """
+    room = available_memory() if needed > _SMALL else None
+    if room is not None and needed > room:
+        raise MemoryError(
+            f"{what} need {megabytes(needed)}, and {megabytes(room)} are available to this "
+            f"process; {advice}"
+        )
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes for people to read."""
+    return f"{count / 1e6:,.1f} MB"
 
 
 def _rounded(shape: tuple[int, ...], dtype: np.dtype | type) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastlstm.kernels import optimizers as kernels
 from fastlstm.kernels.layout import halt_unless_finite
 from fastlstm.kernels.program import Program
+from fastlstm.memory import check_room
 from fastlstm.registry import named, resolve
 
 __all__ = [
@@ -104,7 +105,10 @@ class Optimizer(ABC):
         """
         self.iterations = 0
         self._size = size
-        self._moments = {name: np.zeros(size, dtype) for name in self._moment_names()}
+        names = self._moment_names()
+        needed = len(names) * size * np.dtype(dtype).itemsize
+        check_room(needed, f"the moments of {type(self).__name__}", "use SGD, or smaller layers")
+        self._moments = {name: np.zeros(size, dtype) for name in names}
         self._chunks = _chunks(segments)
         self._partial = np.zeros(len(self._chunks))
         self._factors = np.ones(max(1, len(segments)))
@@ -166,6 +170,10 @@ class Optimizer(ABC):
         if self.clipvalue is not None:
             program.add(kernels.clip_by_value, grads, float(self.clipvalue), work=work)
         self._record_step(program, params, grads)
+
+    def shared_arrays(self) -> list[Array]:
+        """What a recorded step reads beside parameters, gradients and moments."""
+        return [self._rates, self._chunks]
 
     def state(self) -> dict[str, Array]:
         """Return the moments by name; these are the live arrays, not copies."""

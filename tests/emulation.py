@@ -155,6 +155,16 @@ def _multiply_panel(
         _part(c, c_at + r * c_row, columns)[:] += flat[place] @ b
 
 
+def _multiply_two_panels(
+    layout, c, c_at, c_second, a, a_at, a_seg, panel, panel_at, panel_second, segs, seg_k
+):  # fmt: skip
+    for second in (0, 1):
+        _multiply_panel(
+            layout, c, c_at + second * c_second, 0, a, a_at, 0, a_seg, 1,
+            panel, panel_at + second * panel_second, 1, segs, seg_k,
+        )  # fmt: skip
+
+
 # -- a team's words --------------------------------------------------------------------------------
 
 
@@ -194,8 +204,11 @@ EMULATED: dict[Any, dict[str, Any]] = {
     },
     team: {
         "atomic_add": _atomic_add,
+        "atomic_store": lambda team, word, value: _atomic_add(
+            team, word, value - _atomic_add(team, word, 0)
+        ),
         "atomic_load": lambda team, word: _atomic_add(team, word, 0),
     },
-    tile: {"multiply_panel": _multiply_panel},
+    tile: {"multiply_panel": _multiply_panel, "multiply_two_panels": _multiply_two_panels},
     transpose: {"transpose_square": _transpose_square},
 }

@@ -87,6 +87,19 @@ def test_a_warm_training_step_that_the_loop_takes(make, rng):
     assert peak < LARGEST
 
 
+@pytest.mark.parametrize("bptt", ["checkpoint", 7])
+def test_a_warm_training_step_in_segments_or_windows(bptt, rng):
+    """Of eight times as many steps; the last segment, or window, is shorter."""
+    model, *_ = _sequences(rng)
+    x = rng.standard_normal((B, 8 * T, D)).astype(np.float32)
+    data = model.prepare(x, rng.integers(0, C, (B, 8 * T)))
+    index = np.arange(B)
+    for _ in range(2):
+        model.train_step(data, index, bptt)
+    peak, _ = _peak(lambda: model.train_step(data, index, bptt))
+    assert peak < LARGEST
+
+
 @pytest.mark.parametrize("make", [_sequences, _words])
 def test_a_warm_prediction_allocates_its_result(make, rng):
     model, x, _ = make(rng)

@@ -20,6 +20,13 @@ def test_without_the_jit():
     assert " passed" in output
 
 
+def test_segments_and_windows_without_the_jit():
+    files = [f"tests/models/test_{name}.py" for name in ("checkpoint", "bptt")]
+    chosen = "full_way and every or windows_are and 5"
+    output = run_pytest(*files, "-k", chosen, NUMBA_DISABLE_JIT="1")
+    assert "3 passed" in output
+
+
 def test_an_access_out_of_bounds_would_be_noticed():
     output = run_pytest("tests/emulated_fault.py", expected=1, NUMBA_DISABLE_JIT="1")
     assert "IndexError: elements 4 to" in output

@@ -14,14 +14,16 @@ PACKAGE = Path(fastlstm.__file__).parent
 
 # From the ground up; what stands nowhere here fails, so that a new part gets its floor.
 STOREYS = [
-    {"config"},
+    {"available", "config"},
     {"memory", "registry", "utils", "validation"},
     {"kernels"},
     {"cells"},
     {"initializers", "layers", "losses", "metrics", "optimizers"},
     {"training"},
     {"callbacks", "models"},
+    {"warmup"},
     {"__init__"},
+    {"__main__"},
 ]
 FLOORS = {part: floor for floor, parts in enumerate(STOREYS) for part in parts}
 # Parts on one floor that build on another one there.

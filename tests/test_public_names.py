@@ -15,7 +15,7 @@ NAMES = {
         metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": "Dense Dropout Embedding Input LSTM Layer SimpleRNN",
-    "fastlstm.models": "Sequential load_model vjp",
+    "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": "Adam Optimizer SGD get",
     "fastlstm.losses": """
         BinaryCrossentropy CategoricalCrossentropy Huber Loss MeanAbsoluteError MeanSquaredError
@@ -68,6 +68,7 @@ def test_modules_are_reached_as_attributes():
 METHODS = """
     add build compile fit evaluate predict train_on_batch test_on_batch value_and_grad summary
     get_weights set_weights save save_weights load_weights reset_states get_config get_layer
+    memory_report
 """
 
 

@@ -1,11 +1,20 @@
-"""The README's Python lines run, and its first two bash blocks are the two commands."""
+"""The README's Python lines run, its first two bash blocks are the two commands, and its tables
+are those of the stored results.
+"""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+from bench import render
+from bench.report import Report
+from bench.shapes import ROWS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "bench" / "results.json"
 
 
 def blocks(language):
@@ -31,8 +40,28 @@ def test_first_bash_blocks_are_the_two_commands():
 
 
 def test_pictures_and_linked_files_exist():
-    folder = Path(__file__).parent.parent
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
     assert links
     for link in links:
-        assert (folder / link).exists(), link
+        assert (ROOT / link).exists(), link
+
+
+needs_results = pytest.mark.skipif(not RESULTS.exists(), reason="nothing measured yet")
+
+
+@needs_results
+def test_tables_are_those_of_the_stored_results():
+    report = Report.from_json(json.loads(RESULTS.read_text()))
+    assert render.between_markers(README, report) == README
+
+
+@needs_results
+def test_stored_results_have_every_row():
+    rows = json.loads(RESULTS.read_text())["rows"]
+    expected = [(row.name, mode) for row in ROWS.values() for mode in row.modes]
+    assert [(row["row"], row["mode"]) for row in rows] == expected
+
+
+def test_there_is_a_place_for_tables():
+    assert README.count(render.BEGIN) == README.count(render.END) == 1
+    assert README.index(render.BEGIN) < README.index(render.END)

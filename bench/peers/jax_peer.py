@@ -1,4 +1,4 @@
-"""JAX: ``lax.scan`` under ``jit``, input products for all steps at once.
+"""JAX: ``lax.scan`` under ``jit``, input products for all steps at once; ``vmap`` over models.
 
 XLA takes a thread for each processor that the process may use, so the process is confined to as
 many processors as there are to be threads.
@@ -30,11 +30,24 @@ def prepare(threads: int) -> str:
 def _parameters(row: Row) -> dict[str, Any]:
     import jax
 
-    weights = work.weights(row)
-    parameters = {"layers": weights.layers, "dense": weights.dense}
-    if weights.embedding is not None:
-        parameters["embedding"] = weights.embedding
-    return jax.tree.map(jax.numpy.asarray, parameters)
+    each = [work.weights(row, model)._asdict() for model in range(row.models)]
+    join = (lambda *arrays: np.stack(arrays)) if row.models > 1 else (lambda array: array)
+    # The absent embedding is no leaf.
+    return jax.tree.map(lambda *arrays: jax.numpy.asarray(join(*arrays)), *each)
+
+
+def _inputs(row: Row) -> Any:
+    """x, time first but for the models."""
+    import jax
+
+    batch = len(row.lead)
+    return jax.numpy.asarray(work.inputs(row).swapaxes(batch, batch + 1))
+
+
+def _over_models(row: Row, function: Callable[..., Any]) -> Callable[..., Any]:
+    import jax
+
+    return jax.vmap(function) if row.models > 1 else function
 
 
 def _logits(row: Row, parameters: dict[str, Any], x: Any, states: Any) -> tuple[Any, Any]:
@@ -69,13 +82,14 @@ def _zero_states(row: Row) -> list[Any]:
 def forward(row: Row) -> Runner:
     import jax
 
-    parameters, x = _parameters(row), jax.numpy.asarray(work.inputs(row).swapaxes(0, 1))
+    parameters, x = _parameters(row), _inputs(row)
     activation = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, None: lambda y: y}
 
-    @jax.jit
     def predict(parameters: Any, x: Any) -> Any:
         y, _ = _logits(row, parameters, x, _zero_states(row))
         return activation[row.activation](y)
+
+    predict = jax.jit(_over_models(row, predict))
 
     def run() -> Any:
         return predict(parameters, x).block_until_ready()
@@ -86,7 +100,7 @@ def forward(row: Row) -> Runner:
 def step(row: Row) -> Runner:
     import jax
 
-    parameters, x = _parameters(row), jax.numpy.asarray(work.inputs(row).swapaxes(0, 1))
+    parameters, x = _parameters(row), _inputs(row)
     states = _zero_states(row)
 
     @jax.jit
@@ -105,11 +119,11 @@ def train(row: Row) -> Runner:
     import jax
     from jax import numpy as jnp
 
-    x, y = jnp.asarray(work.inputs(row).swapaxes(0, 1)), work.targets(row)
+    x, y = _inputs(row), work.targets(row)
     y = jnp.asarray(y.T if row.every_step else y)
     parameters = _parameters(row)
     zeros = jax.tree.map(jnp.zeros_like, parameters)
-    state = (parameters, zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros(()))
+    state = (parameters, zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros(row.lead))
 
     def loss_of(parameters: Any, x: Any, y: Any) -> Any:
         p, _ = _logits(row, parameters, x, _zero_states(row))
@@ -135,12 +149,12 @@ def train(row: Row) -> Runner:
         )
         return (parameters, first, second, count), loss
 
-    update = jax.jit(update, donate_argnums=0)
+    update = jax.jit(_over_models(row, update), donate_argnums=0)
 
-    def run() -> float:
+    def run() -> Any:
         nonlocal state
         state, loss = update(state, x, y)
         jax.block_until_ready(state)
-        return float(loss)
+        return np.asarray(loss)
 
     return run, np.asarray

@@ -1,6 +1,8 @@
 """Keras on TensorFlow, or on the backend that is installed; ``KERAS_BACKEND`` overrules.
 
-Its compiled entry points are timed: ``predict_on_batch`` and ``train_on_batch``.
+Its compiled entry points are timed: ``predict_on_batch`` and ``train_on_batch``. On TensorFlow
+the LSTM is not compiled by XLA unless one asks. That makes prediction faster, up to twice, and
+training of long sequences slower; so does unrolling help where sequences are short.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import numpy as np
 
 from bench import work
 from bench.shapes import Row
+
+# Steps of a sequence that is unrolled on TensorFlow.
+SHORT = 24
 
 Runner = tuple[Callable[[], Any], Callable[[Any], np.ndarray]]
 
@@ -47,10 +52,11 @@ def _installed_backend() -> str:
     raise ModuleNotFoundError("Keras needs tensorflow, jax or torch", name="tensorflow")
 
 
-def _model(row: Row, carried: bool = False) -> Any:
+def _model(row: Row, mode: str) -> Any:
     import keras
     from keras import layers
 
+    on_tensorflow = keras.backend.backend() == "tensorflow"
     shape = (row.steps,) if row.vocabulary else (row.steps, row.features)
     model = keras.Sequential([keras.Input(batch_shape=(row.batch, *shape))])
     if row.vocabulary:
@@ -62,19 +68,21 @@ def _model(row: Row, carried: bool = False) -> Any:
             layers.LSTM(
                 units,
                 return_sequences=whole,
-                stateful=carried,
+                stateful=mode == "step",
+                unroll=on_tensorflow and row.steps <= SHORT,
                 recurrent_initializer="zeros",
             )
         )
     model.add(layers.Dense(row.outputs, activation=row.activation))
     adam = keras.optimizers.Adam(work.LEARNING_RATE, global_clipnorm=work.CLIP_NORM)
-    model.compile(optimizer=adam, loss=row.loss)
+    jit_compile = True if on_tensorflow and mode != "train" else "auto"
+    model.compile(optimizer=adam, loss=row.loss, jit_compile=jit_compile)
     model.set_weights(work.weights(row).flat())
     return model
 
 
 def forward(row: Row) -> Runner:
-    model, x = _model(row), work.inputs(row)
+    model, x = _model(row, "forward"), work.inputs(row)
     return lambda: model.predict_on_batch(x), np.asarray
 
 
@@ -83,7 +91,7 @@ def step(row: Row) -> Runner:
 
     if keras.backend.backend() == "jax":
         return _step_with_states(row)
-    model, x = _model(row, carried=True), work.inputs(row)
+    model, x = _model(row, "step"), work.inputs(row)
     return lambda: model.predict_on_batch(x), np.asarray
 
 
@@ -116,5 +124,5 @@ def _step_with_states(row: Row) -> Runner:
 
 
 def train(row: Row) -> Runner:
-    model, x, y = _model(row), work.inputs(row), work.targets(row)
+    model, x, y = _model(row, "train"), work.inputs(row), work.targets(row)
     return lambda: float(model.train_on_batch(x, y)), np.asarray

@@ -4,12 +4,16 @@ Numba's own cache looks at the file of the function alone, so an edited callee i
 and a full disk or a damaged file raises at the first call. Here the key holds a hash of all
 kernel and cell sources, each entry carries a digest, and any trouble means compiling in memory.
 The files are pickles, so the folder must belong to this user and be closed to others.
+
+Where something has to be compiled, the logger "fastlstm" says so, once in a process: Python shows
+that on stderr unless told otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import pickle
 import stat
@@ -55,6 +59,12 @@ class KernelCache(_Cache):
                 entry.unlink(missing_ok=True)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = self._load(sig, target_context)
+        if found is None:
+            _announce()
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
         if path is None:
@@ -81,7 +91,8 @@ class KernelCache(_Cache):
         folder = cache_folder()
         if folder is None or not self._enabled:
             return None
-        key = repr((sig, codegen.magic_tuple(), numba.config.BOUNDSCHECK, self._outside(sig)))
+        settings = int(numba.config.OPT), numba.config.BOUNDSCHECK
+        key = repr((sig, codegen.magic_tuple(), settings, self._outside(sig)))
         return folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
 
     def _outside(self, sig: Any) -> list[str]:
@@ -103,7 +114,7 @@ def cache_folder() -> Path | None:
     try:
         root = _root() / "fastlstm"
         root.mkdir(parents=True, exist_ok=True)
-        folder = root / _fingerprint()
+        folder = root / _FINGERPRINT
         folder.mkdir(mode=0o700, exist_ok=True)
         if hasattr(os, "getuid"):
             status = folder.stat()
@@ -114,6 +125,18 @@ def cache_folder() -> Path | None:
     except (OSError, RuntimeError):  # read-only, full, or no home folder at all
         return None
     return folder
+
+
+@lru_cache(maxsize=1)
+def _announce() -> None:
+    """Say why nothing seems to happen for a while."""
+    folder = cache_folder()
+    what = "compiling fastlstm's kernels for this processor, once"
+    how = f"later runs load them from {folder}"
+    if folder is None:
+        what = "compiling fastlstm's kernels for this processor"
+        how = "every run does, for want of a cache folder: set NUMBA_CACHE_DIR to one of your own"
+    logging.getLogger("fastlstm").warning("%s; %s", what, how)
 
 
 def _root() -> Path:
@@ -134,6 +157,11 @@ def _fingerprint() -> str:
     for source in sorted([*_PACKAGE.glob("kernels/*.py"), *_PACKAGE.glob("cells/*.py")]):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+# Taken when the sources are imported: an upgrade while a process runs must not file what was
+# compiled from the old ones under the new ones' name.
+_FINGERPRINT = _fingerprint()
 
 
 def _write(path: Path, blob: bytes) -> None:

@@ -26,10 +26,11 @@ def look_up(out, ids, table, crew):
 def add_rows(d_table, touched, d_out, ids, crew):
     """d_table[ids[m]] += d_out[m], and touched[ids[m]] = 1.
 
-    Threads take columns, so each sum runs over m in order.
+    Threads take columns, so each sum runs over m from the last to the first, as back-propagation
+    through parts of a sequence does.
     """
     first, last = share(d_table.shape[1], crew)
-    for m in range(ids.size):
+    for m in range(ids.size - 1, -1, -1):
         row = ids[m]
         touched[row] = 1
         for e in range(first, last):

@@ -26,6 +26,8 @@ _PRANGE_ONLY = {
 }
 
 _OPTIONS = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+# What disappears in Numba's own representation is compiled once, with what calls it; LLVM's way
+# alone would compile each piece on its own first, which takes half as long again.
 INLINE = {"forceinline": True, "fastmath": FASTMATH, "error_model": "numpy"}
 
 
@@ -36,7 +38,7 @@ def body(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a piece that disappears into its caller."""
-    return numba.njit(nogil=True, **INLINE)(function)
+    return numba.njit(nogil=True, inline="always", **INLINE)(function)
 
 
 def cached(

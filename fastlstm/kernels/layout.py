@@ -9,20 +9,37 @@ from fastlstm.kernels.team import halt, share
 
 
 @kernel
-def gather(out, source, index, crew):
-    """out[t, b] = source[index[b], t]: chosen samples, time first.
+def gather(out, source, index, start, crew):
+    """out[t, b] = source[index[b], start[0] + t]: chosen samples and steps, time first.
 
     out : (T, B, D)
-    source : (N, T, D), same dtype
+    source : (N, at least start[0] + T, D), same dtype
     index : (B,), within 0 and N - 1
+    start : (1,)
     """
     steps, batch, depth = out.shape
     first, last = share(steps, crew)
+    before = start[0]
     for t in range(first, last):
         for b in range(batch):
             row = index[b]
             for d in range(depth):
-                out[t, b, d] = source[row, t, d]
+                out[t, b, d] = source[row, before + t, d]
+
+
+@kernel
+def scatter(out, y, crew):
+    """out[b, t] = y[t, b]: back to the public order.
+
+    out : (B, T, D)
+    y : (T, B, D)
+    """
+    steps, batch, depth = y.shape
+    first, last = share(batch, crew)
+    for b in range(first, last):
+        for t in range(steps):
+            for d in range(depth):
+                out[b, t, d] = y[t, b, d]
 
 
 @kernel
@@ -30,7 +47,8 @@ def clear(array, crew):
     """Zero every element."""
     flat = array.reshape(array.size)
     first, last = share(array.size, crew)
-    flat[first:last] = 0
+    for i in range(first, last):  # a slice would take Numba seconds to compile
+        flat[i] = 0
 
 
 @kernel
@@ -38,7 +56,8 @@ def copy(out, x, crew):
     """out = x, for arrays of one shape."""
     target, source = out.reshape(out.size), x.reshape(x.size)
     first, last = share(x.size, crew)
-    target[first:last] = source[first:last]
+    for i in range(first, last):
+        target[i] = source[i]
 
 
 @kernel

@@ -15,7 +15,7 @@ from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
 from fastlstm.kernels.team import share
-from fastlstm.kernels.tile import multiply_panel
+from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
 from fastlstm.kernels.transpose import transpose_square
 
 # Rows a thread must get before the rows are shared rather than the panels.
@@ -121,15 +121,17 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
                 height = min(ROW_BLOCK, min(g0 + group, last) - r0)
                 _start(scratch, at, height, columns, bias, q * columns, n)
                 accumulate(
-                    scratch, at, columns, a, r0 * a_row, a_row, a_seg, segs, seg_k,
+                    scratch, at, columns, 0, False, a, r0 * a_row, a_row, a_seg, segs, seg_k,
                     packed, q * packed.shape[1] * columns, height,
                 )  # fmt: skip
                 _finish(activation, out, scratch, at, r0, height, q * columns, columns)
 
 
 @inline
-def accumulate(c, c_at, c_row, a, a_at, a_row, a_seg, segs, seg_k, packed, packed_at, rows):
-    """C += A·P for one panel of four vectors, k block by k block.
+def accumulate(
+    c, c_at, c_row, c_second, two, a, a_at, a_row, a_seg, segs, seg_k, packed, packed_at, rows
+):  # fmt: skip
+    """C += A·P for one panel of four vectors, k block by k block; or for ``two`` of a lone row.
 
     The blocks depend on (segs, seg_k) alone: they are part of the result's definition.
     """
@@ -137,11 +139,18 @@ def accumulate(c, c_at, c_row, a, a_at, a_row, a_seg, segs, seg_k, packed, packe
     seg_block = max(1, K_BLOCK // seg_k)
     for s in range(0, segs, seg_block):
         for k in range(0, seg_k, K_BLOCK):
-            multiply_panel(
-                PLAIN, c, c_at, c_row, a, a_at + s * a_seg + k, a_row, a_seg, 1,
-                packed, packed_at + (s * seg_k + k) * columns,
-                rows, min(seg_block, segs - s), min(K_BLOCK, seg_k - k),
-            )  # fmt: skip
+            at = packed_at + (s * seg_k + k) * columns
+            count, depth = min(seg_block, segs - s), min(K_BLOCK, seg_k - k)
+            if two:
+                multiply_two_panels(
+                    PLAIN, c, c_at, c_second, a, a_at + s * a_seg + k, a_seg,
+                    packed, at, segs * seg_k * columns, count, depth,
+                )  # fmt: skip
+            else:
+                multiply_panel(
+                    PLAIN, c, c_at, c_row, a, a_at + s * a_seg + k, a_row, a_seg, 1,
+                    packed, at, rows, count, depth,
+                )  # fmt: skip
 
 
 @inline
@@ -166,8 +175,12 @@ def _finish(activation, out, scratch, at, row, rows, column, columns):
 
 
 @kernel
-def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, crew):
+def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, more, crew):
     """d = [A, ones]ᵀ·B over all M rows: threads take (panel, row of d) pairs, and all M rows.
+
+    Blocks of ``SUM_BLOCK`` rows are summed from the last to the first. So a product over parts of
+    the rows, from the last part to the first, each from a whole number of blocks on, has the same
+    bits: each part but the last goes on from d with ``more``.
 
     layout : ``Panels(blocks)``, how B's columns are grouped; d is shaped by it
     d : (K + ones, blocks·units)
@@ -175,19 +188,19 @@ def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_pa
     packed_a : (threads, SUM_BLOCK · (K + ones + A_PADDING)), scratch
     packed_b : (threads, SUM_BLOCK · panel columns), scratch where b is not packed
     a : memory of A, (M, K)
-    b : memory of B: (P, M, panel columns) where ``b_packed``, else (M, units)
+    b : memory of B: (P, M or more, panel columns) where ``b_packed``, else (M, units)
     ones : 1 adds a column of ones to A, whose row of d is the sum of B's rows; or 0
+    more : whether to add to d rather than replace it
     """
     panels, depth, columns = partial.shape
     rows = a.shape[0]
     first, last = share(panels * depth, crew)
-    zero = fill(partial, 0.0)
-    for at in range(first * columns, last * columns, lanes(partial)):
-        store(zero, partial, at)
+    blocks = block_count(layout)
+    _start_sums(partial, d, blocks, first, last, more)
     a_row = depth + A_PADDING
     a_at = crew.member * packed_a.shape[1]
     b_at = crew.member * packed_b.shape[1]
-    for m0 in range(0, rows, SUM_BLOCK):
+    for m0 in range((rows - 1) // SUM_BLOCK * SUM_BLOCK, -1, -SUM_BLOCK):
         height = min(SUM_BLOCK, rows - m0)
         _copy_rows(packed_a, a_at, a_row, a, m0, height, depth - ones, ones)
         for p in range(first // depth, (last + depth - 1) // depth):
@@ -198,7 +211,7 @@ def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_pa
             if b_packed:
                 multiply_panel(
                     layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
-                    b, (p * rows + m0) * columns, count, 1, height,
+                    b, (p * b.shape[1] + m0) * columns, count, 1, height,
                 )  # fmt: skip
             else:
                 _copy_panel(packed_b, b_at, b, m0, height, p * columns, columns, d.shape[1])
@@ -206,7 +219,6 @@ def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_pa
                     layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
                     packed_b, b_at, count, 1, height,
                 )  # fmt: skip
-    blocks = block_count(layout)
     width = columns // blocks
     units = d.shape[1] // blocks
     for item in range(first, last):
@@ -214,6 +226,23 @@ def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_pa
         for g in range(blocks):
             for u in range(min(width, units - p * width)):
                 d[k, g * units + p * width + u] = partial[p, k, g * width + u]
+
+
+@inline
+def _start_sums(partial, d, blocks, first, last, more):
+    """Begin with zero, or with the sums so far."""
+    _, depth, columns = partial.shape
+    zero = fill(partial, 0.0)
+    for at in range(first * columns, last * columns, lanes(partial)):
+        store(zero, partial, at)
+    if more:
+        width = columns // blocks
+        units = d.shape[1] // blocks
+        for item in range(first, last):
+            p, k = item // depth, item % depth
+            for g in range(blocks):
+                for u in range(min(width, units - p * width)):
+                    partial[p, k, g * width + u] = d[k, g * units + p * width + u]
 
 
 @inline

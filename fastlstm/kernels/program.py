@@ -19,10 +19,20 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from fastlstm.kernels.arguments import Arguments, kinds_of, unpack, words_of
-from fastlstm.kernels.jit import INLINE, body, cached
+from fastlstm.kernels.jit import body, cached, inline
 from fastlstm.kernels.parallel import SERIAL_WORK, claim_threads, release_threads, workers
 from fastlstm.kernels.simd import flush_denormals, restore_denormals
-from fastlstm.kernels.team import CREW_TYPE, HALTED, TEAM_WORDS, Crew, halted, join, meet, open_door
+from fastlstm.kernels.team import (
+    CREW_TYPE,
+    HALTED,
+    TEAM_WORDS,
+    Crew,
+    atomic_load,
+    halted,
+    join,
+    meet,
+    open_door,
+)
 
 # Work of one launch: Python sees Ctrl-C between launches, a fraction of a second apart.
 WORK_PER_LAUNCH = 5e9
@@ -34,12 +44,7 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        inlined = numba.njit(**INLINE)(function)
-
-        def entry(arguments, words, crew):
-            inlined(*unpack(arguments, words, crew))
-
-        self.entry = cached(entry, function, "entry")
+        self.entry = cached(_entry(function), function, "entry")
         self._addresses: dict[Arguments, int] = {}
 
     def address(self, kinds: Arguments) -> int:
@@ -57,6 +62,19 @@ class Kernel:
         program = Program()
         program.add(self, *args, work=work)
         program.run()
+
+
+def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of words that calls ``function`` with what they stand for."""
+    names = ", ".join(function.__code__.co_varnames[: function.__code__.co_argcount])
+    # Numba does not inline a call with a star, as in function(*unpack(...)).
+    source = f"""def entry(arguments, words, the_crew):
+    {names}, = unpack(arguments, words, the_crew)
+    function({names})
+"""
+    scope = {"__name__": __name__, "unpack": unpack, "function": inline(function)}
+    exec(source, scope)
+    return scope["entry"]
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -102,20 +120,26 @@ class Program:
         if numba.config.DISABLE_JIT:
             self._calls[number] = kernel, (*args[:position], array, *args[position + 1 :])
 
+    def calls(self, start: int, stop: int) -> list[tuple[Kernel, tuple[Any, ...], float]]:
+        """Kernel, arguments and work of some calls."""
+        rows = zip(self._calls[start:stop], self._work[start:stop], strict=True)
+        return [(kernel, args, work) for (kernel, args), work in rows]
+
+    def addresses(self, start: int, stop: int) -> list[int]:
+        """Where the machine code of some calls is."""
+        return [kernel.address(kinds_of(args)) for kernel, args in self._calls[start:stop]]
+
     def run(self, start: int = 0, stop: int | None = None) -> bool:
         """Run the calls from ``start`` to before ``stop``; False where one halted the rest."""
         launches = self._launches.get((start, stop))
         if launches is None:
             launches = self._prepare(start, stop)
-        for launch, first, last, work in launches:
-            if not launch(first, last, work):
-                return False
-        return True
+        return all(launch(first, last, work) for launch, first, last, work in launches)
 
     def _prepare(self, start: int, stop: int | None) -> list[Any]:
         """Launches of neighbouring calls, none much longer than Ctrl-C may wait."""
         end = len(self._calls) if stop is None else stop
-        launches = []
+        launches: list[Any] = []
         for first, last, work in self._divide(start, end):
             launch = self._alone if work < SERIAL_WORK else self._together
             launches.append((launch, first, last, work))
@@ -174,7 +198,7 @@ def _launch(table, team, first, last, threads):
     open_door(team)
     for _ in prange(threads):
         _run(table, team, first, last, threads)
-    return not halted(team)
+    return atomic_load(team, HALTED) == 0
 
 
 @body
@@ -184,15 +208,15 @@ def _run(table, team, first, last, threads):
     crew = join(team, threads)
     if crew.size > 0:
         for number in range(first, last):
-            _call(table, number, crew)
+            call(table, number, crew)
             meet(crew)
-            if halted(team):
+            if halted(crew):
                 break
     restore_denormals(mode)
 
 
 @intrinsic
-def _call(typingctx, table, number, crew):
+def call(typingctx, table, number, crew):
     """Call a row of the table: the address of its machine code, and that of its words."""
     arguments = (Arguments(()), types.intp, CREW_TYPE)
 

@@ -36,7 +36,7 @@ from fastlstm.kernels.matmul import K_BLOCK, accumulate
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import lanes, load, store
 from fastlstm.kernels.team import meet, share
-from fastlstm.kernels.tile import multiply_panel
+from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
 
 
 @kernel
@@ -48,9 +48,17 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, by_units, start, stop, c
             if t == start or t % chunk == 0:
                 s1 = min(stop, (t // chunk + 1) * chunk)
                 _project_inputs(cell, gates, x, w, bias, t, s1, first, last, p_first, p_last)
-            for p in range(p_first, p_last):
-                _project_state(cell, gates, h, u, t, p, first, last)
-                _apply_cell(cell, h, carry, gates, mask, t, p, first, last)
+            p = p_first
+            while p < p_last:
+                # A lone row goes through two panels at once, so that neither waits for itself.
+                two = last - first == 1 and p + 1 < p_last
+                _project_state(cell, gates, h, u, t, p, two, first, last)
+                if two and (p + 2) * (gates.shape[3] // block_count(cell)) <= h.shape[2]:
+                    _apply_cell_twice(cell, h, carry, gates, mask, t, p, first)
+                else:
+                    for q in range(p, p + 1 + two):
+                        _apply_cell(cell, h, carry, gates, mask, t, q, first, last)
+                p += 1 + two
             if by_units:
                 meet(crew)
 
@@ -91,17 +99,50 @@ def _project_inputs(cell, gates, x, w, bias, s0, s1, first, last, p_first, p_las
 
 
 @inline
-def _project_state(cell, gates, h, u, t, p, first, last):
-    """gates += h·U for one step and panel."""
+def _project_state(cell, gates, h, u, t, p, two, first, last):
+    """gates += h·U for one step and panel, or for two panels of a lone row."""
     _, slots, batch, columns = gates.shape
     units = h.shape[2]
     at = ((p * slots + t % slots) * batch + first) * columns
     h_at = (t % h.shape[0] * batch + first) * units
     for k in range(0, units, K_BLOCK):
-        multiply_panel(
-            cell, gates, at, columns, h, h_at + k, units, 0, 1,
-            u, (p * units + k) * columns, last - first, 1, min(K_BLOCK, units - k),
-        )  # fmt: skip
+        depth = min(K_BLOCK, units - k)
+        if two:
+            multiply_two_panels(
+                cell, gates, at, slots * batch * columns, h, h_at + k, 0,
+                u, (p * units + k) * columns, units * columns, 1, depth,
+            )  # fmt: skip
+        else:
+            multiply_panel(
+                cell, gates, at, columns, h, h_at + k, units, 0, 1,
+                u, (p * units + k) * columns, last - first, 1, depth,
+            )  # fmt: skip
+
+
+@inline
+def _apply_cell_twice(cell, h, carry, gates, mask, t, p, r):
+    """The cell's equations for one row in two neighbouring panels, both of them full."""
+    panels, slots, batch, columns = gates.shape
+    width = columns // block_count(cell)
+    units = h.shape[2]
+    carry_stride = carry.shape[1] * panels * batch * width
+    now = (t % h.shape[0] * batch + r) * units + p * width
+    after = ((t + 1) % h.shape[0] * batch + r) * units + p * width
+    carry_now = ((t % carry.shape[1] * panels + p) * batch + r) * width
+    carry_after = (((t + 1) % carry.shape[1] * panels + p) * batch + r) * width
+    at = ((p * slots + t % slots) * batch + r) * columns
+    second, apart = slots * batch * columns, batch * width
+    keep = mask.shape[0] == 0 or mask[t, r] != 0
+    step = lanes(h)
+    for v in range(0, width, step):
+        before = load_h(h, now + v, width, step)
+        states = join_states(cell, before, carry, carry_now + v, apart, carry_stride)
+        if keep:
+            blocks = load_blocks(cell, gates, at + v, second, width)
+            saved, states = cell_forward(cell, blocks, states)
+            store_blocks(saved, gates, at + v, second, width)
+        store_h(states[0], h, after + v, width, step)
+        store_carry(states, carry, carry_after + v, apart, carry_stride)
 
 
 @inline
@@ -160,19 +201,22 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, by_units, star
                 )
             if by_units:
                 meet(crew)
-            for q in range(q_first, q_last):
-                _return_gradient(gates, d_h, u, t, q, first, last)
+            q = q_first
+            while q < q_last:
+                two = last - first == 1 and q + 1 < q_last
+                _return_gradient(gates, d_h, u, t, q, two, first, last)
+                q += 1 + two
             if by_units:
                 meet(crew)
 
 
 @inline
-def _return_gradient(gates, d_h, u, t, q, first, last):
-    """d_h += d_gates·Uᵀ for one step and panel of units."""
+def _return_gradient(gates, d_h, u, t, q, two, first, last):
+    """d_h += d_gates·Uᵀ for one step and panel of units, or for two panels of a lone row."""
     panels, slots, batch, columns = gates.shape
     d_columns = u.shape[2]
     accumulate(
-        d_h, (q * batch + first) * d_columns, d_columns,
+        d_h, (q * batch + first) * d_columns, d_columns, batch * d_columns, two,
         gates, (t * batch + first) * columns, columns, slots * batch * columns, panels, columns,
         u, q * u.shape[1] * d_columns, last - first,
     )  # fmt: skip

@@ -103,13 +103,23 @@ def meet(crew):
 @inline
 def halt(crew):
     """Let this kernel be the last of the launch."""
-    atomic_add(crew.team, HALTED, 1)
+    atomic_store(crew.team, HALTED, _barrier(crew) + 1)
 
 
 @inline
-def halted(team):
-    """Whether any member has called ``halt``."""
-    return atomic_load(team, HALTED) > 0
+def halted(crew):
+    """Whether a member has called ``halt`` before the barrier that this one has just passed.
+
+    A faster member may be in the next kernel already, and halt that one.
+    """
+    at = atomic_load(crew.team, HALTED)
+    return 0 < at <= _barrier(crew) or (at > 0 and crew.size == 1)
+
+
+@inline
+def _barrier(crew):
+    """Number of barriers that all members have reached."""
+    return atomic_load(crew.team, _MET) // crew.size
 
 
 @inline
@@ -141,6 +151,17 @@ def atomic_load(typingctx, team, word):
         return builder.load_atomic(_word(builder, *args), "acquire", 8)
 
     return types.int64(types.intp, types.intp), codegen
+
+
+@intrinsic
+def atomic_store(typingctx, team, word, value):
+    """Write a word of the team, after everything that was written before it."""
+
+    def codegen(context, builder, sig, args):
+        builder.store_atomic(args[2], _word(builder, *args[:2]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.int64), codegen
 
 
 def _word(builder, team, word):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastlstm.kernels.cell import panel_vectors
@@ -61,6 +62,58 @@ def multiply_panel(
         return context.get_dummy_value()
 
     return sig, codegen
+
+
+@intrinsic
+def multiply_two_panels(
+    typingctx, layout, c, c_at, c_second, a, a_at, a_seg, panel, panel_at, panel_second,
+    segs, seg_k,
+):  # fmt: skip
+    """C += A·P for a lone row and two panels at once.
+
+    Four accumulators do not keep the arithmetic busy: each waits for its own last sum. A, P and C
+    are those of ``multiply_panel``; the second panel, and its part of C, stand ``panel_second``
+    and ``c_second`` further.
+    """
+    vectors = panel_vectors(layout.value.blocks)
+    vector = Vector(c.dtype)
+    intp = types.intp
+    sig = types.void(layout, c, intp, intp, a, intp, intp, panel, intp, intp, intp, intp)
+
+    def codegen(context, builder, sig, args):
+        def pointer(array_type, array, offset):
+            return builder.gep(data_pointer(context, builder, array_type, array), [offset])
+
+        outs = [pointer(c, args[1], args[2])]
+        outs.append(builder.gep(outs[0], [args[3]]))
+        panels = [pointer(panel, args[7], args[8])]
+        panels.append(builder.gep(panels[0], [args[9]]))
+        row = pointer(a, args[4], args[5])
+        _two_panels(builder, vector, vectors, outs, row, args[6], panels, *args[10:])
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+def _two_panels(builder, vector, vectors, outs, row, a_seg, panels, segs, seg_k):
+    lanes = vector.lanes
+    places = [(out, panel, v * lanes) for out, panel in zip(outs, panels, strict=True)
+              for v in range(vectors)]  # fmt: skip
+    sums = [cgutils.alloca_once_value(builder, ir.Constant(vector.llvm, None)) for _ in places]
+    for slot in sums:  # once more: this code may stand in a loop
+        builder.store(ir.Constant(vector.llvm, None), slot)
+    with _Loop(builder, segs) as seg, _Loop(builder, seg_k) as k:
+        a_at = builder.add(builder.mul(seg, a_seg), k)
+        value = splat(builder, builder.load(builder.gep(row, [a_at])), lanes)
+        line = builder.mul(builder.add(builder.mul(seg, seg_k), k), _int(vectors * lanes))
+        for slot, (_, panel, shift) in zip(sums, places, strict=True):
+            pointer = builder.gep(panel, [builder.add(line, _int(shift))])
+            weights = load_vector(builder, vector, pointer)
+            builder.store(fused_multiply_add(builder, value, weights, builder.load(slot)), slot)
+    for slot, (out, _, shift) in zip(sums, places, strict=True):
+        target = builder.gep(out, [_int(shift)])
+        before = load_vector(builder, vector, target)
+        store_vector(builder, vector, builder.fadd(before, builder.load(slot)), target)
 
 
 def _tile_function(module, vector, vectors):

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastlstm import config
 from fastlstm.layers.chain import Op, Runner
-from fastlstm.memory import Plan
+from fastlstm.memory import Plan, check_room
 from fastlstm.registry import serialize, snake_case
 from fastlstm.validation import as_floats
 
@@ -95,13 +95,19 @@ class Layer(ABC):
             return
         self.check_input((None, *input_shape))
         self._specs = self.weight_specs(tuple(input_shape))
+        needed = self.weight_count * self.dtype.itemsize
+        check_room(needed, f"the weights of layer {self.name!r}", "make the layer smaller")
         self._params = np.zeros(self.weight_count, self.dtype)
         self._grads = np.empty(0, self.dtype)
+        self.initialize()
+        self.built = True
+        self._place()
+
+    def initialize(self) -> None:
+        """Draw all weights anew from their initializers."""
         for spec, value in zip(self._specs, self._values(self._params), strict=True):
             value[...] = spec.initializer(spec.shape, self.dtype)
-        self.built = True
         self.version += 1
-        self._place()
 
     def _place(self) -> None:  # noqa: B027 - layers without packed weights have nothing to do
         """Follow the weights to where they are now."""

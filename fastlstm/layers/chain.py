@@ -14,6 +14,8 @@ import numpy as np
 from fastlstm.kernels import layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
+from fastlstm.layers.feed import Feed, with_steps
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Arena, Plan
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids
@@ -30,6 +32,10 @@ C = TypeVar("C", bound="Chain")
 
 class Op(ABC):
     """A layer bound to arrays of one shape: everything it needs is allocated.
+
+    What it records is for the steps that it was laid out for, or for a segment of a longer
+    sequence, of as many steps or fewer. Segments go forward from the first to the last and back
+    from the last to the first, and the bits are those of the sequence as a whole.
 
     Attributes
     ----------
@@ -52,23 +58,33 @@ class Op(ABC):
         """Weights whose transposed panels ``record_backward`` reads."""
         return []
 
-    def start(self) -> None:  # noqa: B027 - most layers have nothing to do
-        """What Python does before each forward."""
+    def start(self, resume: bool = False) -> None:  # noqa: B027 - most layers have nothing to do
+        """What Python does before each forward; ``resume`` from where the last ``commit`` was."""
+
+    def record_start(self, program: Program) -> None:  # noqa: B027
+        """Record what brings the states before the first step into place."""
 
     def record_advance(self, program: Program) -> None:  # noqa: B027
-        """Record: start from where the last forward ended, in the place of ``start``."""
+        """Record, in the place of ``record_start``: go on from where the last run ended."""
 
     @abstractmethod
-    def record_forward(self, program: Program) -> None:
-        """Record what computes ``y``."""
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        """Record what computes ``y``, from the states in ``states(0)``."""
 
     @abstractmethod
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         """Take the array that will hold the gradient of ``y``; lay out what backward needs."""
 
     @abstractmethod
-    def record_backward(self, program: Program) -> None:
-        """Record: from ``d_y``, which may be overwritten, ``d_x`` and the weights' gradients."""
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        """Record: from ``d_y``, which may be overwritten, ``d_x`` and the weights' gradients.
+
+        Those of any segment but the last are added to what is there.
+        """
+
+    def states(self, step: int) -> list[np.ndarray]:
+        """The states before a step, as ``record_forward`` reads and leaves them."""
+        return []
 
     def set_initial_state(self, states: Any) -> None:
         """Start the next ``forward`` from these states; None for the layer's own choice."""
@@ -85,8 +101,8 @@ class Op(ABC):
     def take_final_gradients(self, plan: Plan) -> None:  # noqa: B027
         """Make room for the gradients of the final states, where the layer returns them."""
 
-    def commit(self) -> None:  # noqa: B027 - most layers have nothing to keep
-        """Keep the final states for the next batch, where the layer is stateful."""
+    def commit(self, resume: bool = False) -> None:  # noqa: B027 - most layers keep nothing
+        """Keep the final states, where the layer is stateful or is to ``resume`` from them."""
 
 
 class Chain:
@@ -125,24 +141,34 @@ class Chain:
         steps, batch = shape[:2] if timed else (1, shape[0])
         self.mask = plan.array((steps if masked else 0, batch), np.uint8)
         self.index = np.arange(batch)
+        self.first_step = np.zeros(1, np.intp)  # of what is fed, in the arrays it comes from
+        self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
         x = self.x
         for layer in layers:
             self.ops.append(layer.bind(x, self.mask, plan, saving=saving, training=training))
-            x = self.ops[-1].y
+            x = self._pass_on(plan)
         self.y = x
         if saving:
             self._bind_backward(layers, plan, input_gradient)
         if state_gradients:
             self.ops[-1].take_final_gradients(plan)
-        self._feeds = {"x": Feed(self.x, timed)}
+        self.feeds = {"x": Feed(self.x, timed)}
         self._threads = get_num_threads()  # that scratch was laid out for
+
+    def _pass_on(self, plan: Plan) -> np.ndarray:
+        """What comes after the last bound op takes: its output."""
+        return self.ops[-1].y
+
+    def _pass_back(self, d_y: np.ndarray, op: Op, plan: Plan) -> np.ndarray:
+        """What ``op`` takes as its gradient: what comes after it leaves ``d_y``."""
+        return d_y
 
     def _bind_backward(self, layers: list[Layer], plan: Plan, input_gradient: bool) -> None:
         self.d_y = d_y = plan.array(self.y.shape, self.y.dtype)
         for i in range(len(layers) - 1, -1, -1):
             below = input_gradient or any(layer.weight_count for layer in layers[:i])
-            self.ops[i].bind_backward(d_y, plan, below)
+            self.ops[i].bind_backward(self._pass_back(d_y, self.ops[i], plan), plan, below)
             if not below:
                 self._first = i
                 break
@@ -162,6 +188,8 @@ class Chain:
         }
         if self.saving:
             parts["backward"] = self._record_backward
+        else:
+            parts["output"] = self._record_output
         return parts
 
     @cached_property
@@ -181,12 +209,18 @@ class Chain:
                 packed.pack_forward(program)
 
     def _record_feeds(self, program: Program) -> None:
-        for feed in self._feeds.values():
-            feed.record(program, self.index)
+        for feed in self.feeds.values():
+            feed.record(program, self.index, self.first_step)
 
     def _record_forward(self, program: Program) -> None:
         for op in self.ops:
+            op.record_start(program)
             op.record_forward(program)
+
+    def _record_output(self, program: Program) -> None:
+        y = with_steps(self.y, self.y.ndim == 3)
+        out = np.empty((0, y.shape[0], y.shape[2]), y.dtype)
+        self.output_call = program.add(layout.scatter, out, y, work=2.0 * y.size)
 
     def _record_backward(self, program: Program) -> None:
         for op in reversed(self.ops[self._first :]):
@@ -202,7 +236,7 @@ class Chain:
         The arrays must live until the program has run.
         """
         for name, source in sources.items():
-            self._feeds[name].point(self.program, source)
+            self.feeds[name].point(self.program, source)
         if index is not None:
             np.copyto(self.index, index)
 
@@ -222,44 +256,28 @@ class Chain:
 
     def _start(self) -> None:
         for op in self.ops:
-            op.start()
+            op.start(self.resumes)
 
     def backward(self) -> None:
         """Gradients of the weights, and of ``x`` where asked for, from ``d_y``."""
         self.program.run(*self._parts["backward"])
 
-    def commit(self) -> None:
-        """Keep the states of stateful layers."""
+    def commit(self, resume: bool = False) -> None:
+        """Keep the states of stateful layers; of all, where the next forward is to ``resume``."""
         for op in self.ops:
-            op.commit()
+            op.commit(resume)
 
-    def public_output(self) -> np.ndarray:
-        """A copy of ``y``, batch first."""
-        return time_first(self.y, ids=False).copy()
-
-
-class Feed:
-    """Chosen samples of an array, brought into time-first order at the start of a program."""
-
-    def __init__(self, target: np.ndarray, timed: bool) -> None:
-        steps, batch = target.shape[:2] if timed else (1, target.shape[0])
-        self._target = target.reshape(steps, batch, -1)
-        self._address = 0
-
-    def record(self, program: Program, index: np.ndarray) -> None:
-        """Record the copying of the samples ``index``; ``point`` says of what."""
-        target = self._target
-        source = np.empty((0, target.shape[0], target.shape[2]), target.dtype)
-        work = 2.0 * target.size
-        self._number = program.add(layout.gather, target, source, index, work=work)
-
-    def point(self, program: Program, source: np.ndarray) -> None:
-        """Copy from this array from now on."""
-        address = source.__array_interface__["data"][0]
-        if address != self._address:
-            shape = (source.shape[0], self._target.shape[0], self._target.shape[2])
-            program.point(self._number, 1, source.reshape(shape))
-            self._address = address
+    def predict(self) -> np.ndarray:
+        """The output for what was fed, batch first, in an array of its own."""
+        if self.saving:
+            self.forward()
+            return time_first(self.y, ids=False).copy()
+        y = with_steps(self.y, self.y.ndim == 3)
+        out = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
+        program = self.program
+        program.point(self.output_call, 0, out)
+        self.forward(last="output")
+        return out if self.y.ndim == 3 else out[:, 0]
 
 
 class Runner:
@@ -357,12 +375,11 @@ def run(
     first.set_initial_state(initial_state)
     try:
         chain.feed(x=samples)
-        chain.forward()
+        output = chain.predict()
     finally:
         first.set_initial_state(None)
     if commit:
         chain.commit()
-    output = chain.public_output()
     states = chain.ops[-1].final_states()
     return output if states is None else [output, *states]
 

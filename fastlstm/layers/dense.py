@@ -16,6 +16,7 @@ from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.chain import Op
 from fastlstm.layers.packed import Packed
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 from fastlstm.validation import whole_number
 
@@ -99,7 +100,7 @@ class Dense(Layer):
 
 
 class DenseOp(Op):
-    """Dense bound to arrays; M rows stand for all samples and steps.
+    """Dense bound to arrays, whose rows stand for all samples and steps.
 
     Set ``logits`` to leave out a final softmax or sigmoid, where the loss includes it: ``y`` then
     holds pre-activations, and ``d_y`` their gradient. ``record_finish`` catches up on it.
@@ -107,14 +108,10 @@ class DenseOp(Op):
 
     def __init__(self, layer: Dense, x: np.ndarray, plan: Plan) -> None:
         self.layer = layer
-        self.depth = x.shape[-1]
-        self.x = x.reshape(-1, self.depth)
-        self.rows = self.x.shape[0]
+        self.x, self.depth = x, x.shape[-1]
         self.y = plan.array((*x.shape[:-1], layer.units), layer.dtype)
-        self.rows_y = self.y.reshape(self.rows, layer.units)
         self.threads = get_num_threads()
         self.logits = False
-        self.work = 2.0 * self.rows * self.depth * layer.units
         self.scratch = self._row_scratch(plan)
 
     def _row_scratch(self, plan: Plan) -> np.ndarray:
@@ -126,31 +123,31 @@ class DenseOp(Op):
     def forward_weights(self) -> list[Packed]:
         return [self.layer.packed_kernel]
 
-    def record_forward(self, program: Program) -> None:
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         layer = self.layer
         softmax = layer.activation == "softmax"
         plain = self.logits or softmax
+        rows = _rows(self.y, segment)
         program.add(
             matmul.multiply,
             Linear() if plain else ACTIVATIONS[layer.activation],
-            self.rows_y, self.scratch, self.x, self.depth, 0, 1, self.depth,
-            layer.packed_kernel.forward, layer.bias, work=self.work,
+            rows, self.scratch, _rows(self.x, segment), self.depth, 0, 1, self.depth,
+            layer.packed_kernel.forward, layer.bias, work=2.0 * rows.size * self.depth,
         )  # fmt: skip
         if softmax and not self.logits:
-            program.add(dense.softmax, self.rows_y, work=20.0 * self.rows_y.size)
+            program.add(dense.softmax, rows, work=20.0 * rows.size)
 
-    def record_finish(self, program: Program) -> None:
+    def record_finish(self, program: Program, rows: np.ndarray) -> None:
         """Record what turns pre-activations, left by ``logits``, into outputs."""
-        work = 20.0 * self.rows_y.size
+        work = 20.0 * rows.size
         if self.layer.activation == "softmax":
-            program.add(dense.softmax, self.rows_y, work=work)
+            program.add(dense.softmax, rows, work=work)
         else:
-            chosen = ACTIVATIONS[self.layer.activation]
-            program.add(dense.activate_all, chosen, self.rows_y, work=work)
+            program.add(dense.activate_all, ACTIVATIONS[self.layer.activation], rows, work=work)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         layer, dtype, ones = self.layer, self.layer.dtype, int(self.layer.use_bias)
-        self.d_y = d_y.reshape(self.rows, layer.units)
+        self.d_y = d_y
         depth = self.depth + ones
         columns = layer.packed_kernel.columns
         self.product_scratch = plan.scratch(
@@ -161,35 +158,42 @@ class DenseOp(Op):
         self.d_weights = layer.flat_grads.reshape(depth, layer.units)
         self.d_x = None
         if need_d_x:
-            shape = (*self.y.shape[:-1], self.depth)
-            self.d_x = plan.array(shape, dtype)
-            self.rows_d_x = self.d_x.reshape(self.rows, self.depth)
+            self.d_x = plan.array(self.x.shape, dtype)
         self.no_bias = np.empty(0, dtype)
 
     @property
     def backward_weights(self) -> list[Packed]:
         return [] if self.d_x is None else [self.layer.packed_kernel]
 
-    def record_backward(self, program: Program) -> None:
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         layer = self.layer
+        d_rows, rows = _rows(self.d_y, segment), _rows(self.y, segment)
+        work = 2.0 * rows.size * self.depth
         if not self.logits:
-            self._record_activation_gradient(program)
+            self._record_activation_gradient(program, d_rows, rows)
         program.add(
             matmul.multiply_transposed,
-            PLAIN, self.d_weights, *self.product_scratch, self.x, self.d_y,
-            int(layer.use_bias), False, work=self.work,
+            PLAIN, self.d_weights, *self.product_scratch, _rows(self.x, segment), d_rows,
+            int(layer.use_bias), False, not segment.last, work=work,
         )  # fmt: skip
         if self.d_x is not None:
             program.add(
                 matmul.multiply,
-                Linear(), self.rows_d_x, self.scratch, self.d_y, layer.units, 0, 1, layer.units,
-                layer.packed_kernel.transposed, self.no_bias, work=self.work,
+                Linear(), _rows(self.d_x, segment), self.scratch, d_rows,
+                layer.units, 0, 1, layer.units,
+                layer.packed_kernel.transposed, self.no_bias, work=work,
             )  # fmt: skip
 
-    def _record_activation_gradient(self, program: Program) -> None:
-        name, work = self.layer.activation, 10.0 * self.rows_y.size
+    def _record_activation_gradient(
+        self, program: Program, d_rows: np.ndarray, rows: np.ndarray
+    ) -> None:
+        name, work = self.layer.activation, 10.0 * rows.size
         if name == "softmax":
-            program.add(dense.softmax_gradient, self.d_y, self.rows_y, work=work)
+            program.add(dense.softmax_gradient, d_rows, rows, work=work)
         elif name != "linear":
-            slope = ACTIVATIONS[name]
-            program.add(dense.activation_gradient, slope, self.d_y, self.rows_y, work=work)
+            program.add(dense.activation_gradient, ACTIVATIONS[name], d_rows, rows, work=work)
+
+
+def _rows(array: np.ndarray, segment: Segment) -> np.ndarray:
+    """All samples and steps of a segment, one a row."""
+    return segment.of(array).reshape(-1, array.shape[-1])

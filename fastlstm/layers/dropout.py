@@ -12,6 +12,7 @@ from fastlstm.kernels import dropout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.chain import Op
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 
 
@@ -70,25 +71,25 @@ class DropoutOp(Op):
         self.y = plan.array(x.shape, x.dtype) if active else x
         self.seed = np.zeros(1, np.uint64)
 
-    def start(self) -> None:
+    def start(self, resume: bool = False) -> None:
         if self.active:
             self.seed[0] = utils.rng().integers(0, 2**63)
 
-    def record_forward(self, program: Program) -> None:
-        if self.active:
-            self._record(program, self.y, self.x)
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        self._record(program, self.y, self.x, segment)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = d_y
         self.d_x = d_y
 
-    def record_backward(self, program: Program) -> None:
-        if self.active:
-            self._record(program, self.d_y, self.d_y)
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        self._record(program, self.d_y, self.d_y, segment)
 
-    def _record(self, program: Program, out: np.ndarray, x: np.ndarray) -> None:
-        columns = x.shape[-1]
-        program.add(
-            dropout.drop, out.reshape(-1, columns), x.reshape(-1, columns), self.seed,
-            self.layer.rate, work=20.0 * x.size,
-        )  # fmt: skip
+    def _record(self, program: Program, out: np.ndarray, x: np.ndarray, segment: Segment) -> None:
+        if self.active:
+            columns = x.shape[-1]
+            rows = segment.of(x).reshape(-1, columns)
+            program.add(
+                dropout.drop, segment.of(out).reshape(-1, columns), rows, self.seed,
+                self.layer.rate, segment.start * x.shape[1], work=20.0 * rows.size,
+            )  # fmt: skip

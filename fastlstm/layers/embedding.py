@@ -11,6 +11,7 @@ from fastlstm.kernels import embedding
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.chain import Op
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 from fastlstm.validation import whole_number
 
@@ -80,21 +81,25 @@ class EmbeddingOp(Op):
     """Embedding bound to arrays."""
 
     def __init__(self, layer: Embedding, x: np.ndarray, plan: Plan) -> None:
-        self.layer = layer
-        self.ids = x.reshape(-1)
+        self.layer, self.ids = layer, x
         self.y = plan.array((*x.shape, layer.output_dim), layer.dtype)
-        self.rows_y = self.y.reshape(-1, layer.output_dim)
         self.table = layer.param("embeddings")
 
-    def record_forward(self, program: Program) -> None:
-        args = (self.rows_y, self.ids, self.table)
-        program.add(embedding.look_up, *args, work=2.0 * self.rows_y.size)
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        rows, ids = self._rows(self.y, segment)
+        program.add(embedding.look_up, rows, ids, self.table, work=2.0 * rows.size)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
-        self.d_y = d_y.reshape(-1, self.layer.output_dim)
+        self.d_y = d_y
 
-    def record_backward(self, program: Program) -> None:
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         d_table, touched = self.layer.flat_grads.reshape(self.table.shape), self.layer.touched
-        program.add(embedding.clear_rows, d_table, touched, work=2.0 * self.d_y.size)
-        args = (d_table, touched, self.d_y, self.ids)
-        program.add(embedding.add_rows, *args, work=4.0 * self.d_y.size)
+        rows, ids = self._rows(self.d_y, segment)
+        if segment.last:
+            program.add(embedding.clear_rows, d_table, touched, work=2.0 * rows.size)
+        program.add(embedding.add_rows, d_table, touched, rows, ids, work=4.0 * rows.size)
+
+    def _rows(self, array: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray]:
+        """An array's rows, one for each id, and the ids."""
+        rows = segment.of(array).reshape(-1, self.layer.output_dim)
+        return rows, segment.of(self.ids).reshape(-1)

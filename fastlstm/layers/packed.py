@@ -35,21 +35,29 @@ class Packed:
         return self.blocks * self.width
 
     @property
+    def forward_shape(self) -> tuple[int, int, int]:
+        """Shape of ``forward``."""
+        return self.panels, self.matrix.shape[0], self.columns
+
+    @property
+    def transposed_shape(self) -> tuple[int, int, int]:
+        """Shape of ``transposed``."""
+        plain = panel_units(1, self.matrix.itemsize)
+        depth = self.panels * self.columns if self.in_panels else self.matrix.shape[1]
+        return -(-self.matrix.shape[0] // plain), depth, plain
+
+    @property
     def forward(self) -> np.ndarray:
         """Panels (P, K, columns) of B, as ``pack_forward`` left them."""
         if self._forward is None:
-            shape = (self.panels, self.matrix.shape[0], self.columns)
-            self._forward = np.empty(shape, self.matrix.dtype)
+            self._forward = np.empty(self.forward_shape, self.matrix.dtype)
         return self._forward
 
     @property
     def transposed(self) -> np.ndarray:
         """Panels (Q, K, 4 vectors) of Bᵀ, K in the order of A's panels, or plain for one block."""
         if self._transposed is None:
-            plain = panel_units(1, self.matrix.itemsize)
-            depth = self.panels * self.columns if self.in_panels else self.matrix.shape[1]
-            shape = (-(-self.matrix.shape[0] // plain), depth, plain)
-            self._transposed = np.empty(shape, self.matrix.dtype)
+            self._transposed = np.empty(self.transposed_shape, self.matrix.dtype)
         return self._transposed
 
     def pack_forward(self, program: Program) -> None:

@@ -116,9 +116,14 @@ class Recurrent(Layer):
         """Forget the states carried from batch to batch."""
         self._states = None
 
-    def carried_states(self, batch: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """States to start from, in the kernels' order, or None for zeros."""
-        if not self.stateful or self._states is None:
+    def carried_states(
+        self, batch: int, resume: bool = False
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """States to start from, in the kernels' order, or None for zeros.
+
+        They are those that were kept, where the layer is stateful or is to ``resume`` from them.
+        """
+        if not (self.stateful or resume) or self._states is None:
             return None
         if self._states[0].shape[0] != batch:
             raise ValueError(

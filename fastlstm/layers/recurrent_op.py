@@ -14,6 +14,7 @@ from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
 from fastlstm.layers.chain import Op
 from fastlstm.layers.packed import Packed
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class RecurrentOp(Op):
         self.last_h = self.h[self.steps % self.h.shape[0]]
         self.last_carry = self.carry[:, self.steps % self.carry.shape[1]]
         self.y = self.h[1:] if layer.return_sequences else self.last_h
+        # Not in the arena, where the zeros would not last.
+        self.first_h = np.zeros(self.h.shape[1:], dtype)
+        self.first_carry = np.zeros((others, *self.carry.shape[2:]), dtype)
+        self._given = False  # whether they are other than zero
         self.initial_state: list[np.ndarray] | None = None
         self.d_final: list[np.ndarray] = []
 
@@ -63,14 +68,18 @@ class RecurrentOp(Op):
         layer = self.layer
         return [layer.packed_kernel, layer.packed_recurrent, layer.packed_bias]
 
-    def record_forward(self, program: Program) -> None:
-        layer = self.layer
+    def states(self, step: int) -> list[np.ndarray]:
+        slot = step % self.carry.shape[1]
+        return [self.h[step % self.h.shape[0]], *(states[slot] for states in self.carry)]
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        layer, steps = self.layer, segment.steps or self.steps
         w, u = layer.packed_kernel.forward, layer.packed_recurrent.forward
         bias = layer.packed_bias.forward.reshape(self.panels, self.columns)
         work = 2.0 * self.batch * (self.depth + layer.units) * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work)
-        for start in range(0, self.steps, stride):
-            stop = min(start + stride, self.steps)
+        for start in range(0, steps, stride):
+            stop = min(start + stride, steps)
             program.add(
                 recurrent.forward,
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask, w, u, bias,
@@ -78,18 +87,24 @@ class RecurrentOp(Op):
                 work=work * (stop - start),
             )  # fmt: skip
 
-    def start(self) -> None:
-        carried = self.layer.carried_states(self.batch)
+    def start(self, resume: bool = False) -> None:
+        carried = self.layer.carried_states(self.batch, resume)
         if self.initial_state is not None:
-            np.copyto(self.h[0], self.initial_state[0])
-            for carry, state in zip(self.carry, self.initial_state[1:], strict=True):
-                layout.to_panels(carry[0], state)
+            np.copyto(self.first_h, self.initial_state[0])
+            for carry, state in zip(self.first_carry, self.initial_state[1:], strict=True):
+                layout.to_panels(carry, state)
         elif carried is not None:
-            np.copyto(self.h[0], carried[0])
-            np.copyto(self.carry[:, 0], carried[1])
-        else:
-            self.h[0].fill(0)
-            self.carry[:, 0].fill(0)
+            np.copyto(self.first_h, carried[0])
+            np.copyto(self.first_carry, carried[1])
+        elif self._given:
+            self.first_h.fill(0)
+            self.first_carry.fill(0)
+        self._given = self.initial_state is not None or carried is not None
+
+    def record_start(self, program: Program) -> None:
+        program.add(layout.copy, self.h[0], self.first_h)
+        for states, first in zip(self.carry, self.first_carry, strict=True):
+            program.add(layout.copy, states[0], first)
 
     def record_advance(self, program: Program) -> None:
         last = self.carry.shape[1] - 1
@@ -101,8 +116,8 @@ class RecurrentOp(Op):
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
         return max(1, round(WORK_PER_LAUNCH / work / self.chunk)) * self.chunk
 
-    def commit(self) -> None:
-        if self.layer.stateful:
+    def commit(self, resume: bool = False) -> None:
+        if self.layer.stateful or resume:
             self.layer.keep_states(self.last_h, self.last_carry)
 
     def set_initial_state(self, states: Any) -> None:
@@ -127,11 +142,9 @@ class RecurrentOp(Op):
         self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
         self.d_out = d_y if layer.return_sequences else nothing
-        rows, ones = self.steps * self.batch, int(layer.use_bias)
+        ones = int(layer.use_bias)
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
-        self.rows_x = self.x.reshape(rows, self.depth)
-        self.rows_h = self.h[: self.steps].reshape(rows, units)
-        self.rows_gates = self.gates.reshape(self.panels, rows, self.columns)
+        self.rows_gates = self.gates.reshape(self.panels, -1, self.columns)
         grads = layer.flat_grads
         kernel_size = self.depth * self.cell.blocks * units
         self.d_kernel = grads[:kernel_size].reshape(self.depth, -1)
@@ -161,22 +174,23 @@ class RecurrentOp(Op):
         kernel = [] if self.d_x is None else [self.layer.packed_kernel]
         return [*kernel, self.layer.packed_recurrent]
 
-    def record_backward(self, program: Program) -> None:
-        self._record_start(program)
-        layer = self.layer
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if segment.last:
+            self._record_start(program)
+        layer, steps = self.layer, segment.steps or self.steps
         work = 2.0 * self.batch * layer.units * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work)
-        for start in range((self.steps - 1) // stride * stride, -1, -stride):
-            stop = min(start + stride, self.steps)
+        for start in range((steps - 1) // stride * stride, -1, -stride):
+            stop = min(start + stride, steps)
             program.add(
                 recurrent.backward,
                 self.cell, self.gates, self.d_h, self.d_carry, self.d_out, self.h, self.carry,
                 self.mask, layer.packed_recurrent.transposed, self.by_units, start, stop,
                 work=work * (stop - start),
             )  # fmt: skip
-        self._record_weight_gradients(program)
+        self._record_weight_gradients(program, segment)
         if self.d_x is not None:
-            self._record_input_gradient(program)
+            self._record_input_gradient(program, segment.of(self.d_x))
 
     def _record_start(self, program: Program) -> None:
         program.add(layout.clear, self.d_carry)
@@ -190,29 +204,28 @@ class RecurrentOp(Op):
             for d_carry, d_state in zip(self.d_carry, self.d_final[1:], strict=True):
                 program.add(layout.to_panels, d_carry[0], d_state)
 
-    def _record_weight_gradients(self, program: Program) -> None:
+    def _record_weight_gradients(self, program: Program, segment: Segment) -> None:
         blocks, ones = self.cell.blocks, int(self.layer.use_bias)
-        work = 2.0 * self.rows_x.shape[0] * blocks * self.layer.units
-        for d, scratch, rows, extra in (
-            (self.d_kernel, self.scratch_kernel, self.rows_x, 0),
-            (self.d_recurrent, self.scratch_recurrent, self.rows_h, ones),
+        # The last slot of h comes after the last step.
+        for d, scratch, steps, extra in (
+            (self.d_kernel, self.scratch_kernel, segment.of(self.x), 0),
+            (self.d_recurrent, self.scratch_recurrent, segment.of(self.h[:-1]), ones),
         ):
+            rows = steps.reshape(-1, steps.shape[2])
             program.add(
                 matmul.multiply_transposed,
-                Panels(blocks), d, *scratch, rows, self.rows_gates, extra, True,
-                work=work * rows.shape[1],
+                Panels(blocks), d, *scratch, rows, self.rows_gates, extra, True, not segment.last,
+                work=2.0 * rows.size * blocks * self.layer.units,
             )  # fmt: skip
 
-    def _record_input_gradient(self, program: Program) -> None:
+    def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
         layer, columns = self.layer, self.columns
-        rows = self.rows_x.shape[0]
-        assert self.d_x is not None
         program.add(
             matmul.multiply,
-            Linear(), self.d_x.reshape(rows, self.depth), self.scratch_rows,
-            self.gates, columns, rows * columns, self.panels, columns,
+            Linear(), d_x.reshape(-1, self.depth), self.scratch_rows,
+            self.gates, columns, self.rows_gates.shape[1] * columns, self.panels, columns,
             layer.packed_kernel.transposed, self.no_bias,
-            work=2.0 * rows * self.depth * self.cell.blocks * layer.units,
+            work=2.0 * d_x.size * self.cell.blocks * layer.units,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

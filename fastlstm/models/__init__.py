@@ -1,7 +1,8 @@
 """Models: layers put together, trained, saved."""
 
+from fastlstm.models.ensemble import Ensemble
 from fastlstm.models.saving import load_model
 from fastlstm.models.sequential import Sequential
 from fastlstm.models.vjp import vjp
 
-__all__ = ["Sequential", "load_model", "vjp"]
+__all__ = ["Ensemble", "Sequential", "load_model", "vjp"]

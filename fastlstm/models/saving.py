@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError
@@ -47,6 +47,20 @@ class ModelFileError(ValueError):
     """The file is damaged, or not a model of this library."""
 
 
+class Weighted(Protocol):
+    """What has weights: a model, or many."""
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the weights, such as "lstm/kernel"."""
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of them, in the same order."""
+
+    def set_weights(self, weights: Any) -> None:
+        """Replace all of them."""
+
+
 # -- writing ---------------------------------------------------------------------------------
 
 
@@ -66,17 +80,13 @@ def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
     _write(filepath, tensors, config, overwrite=overwrite)
 
 
-def save_weights(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
+def save_weights(model: Weighted, filepath: Any, *, overwrite: bool) -> None:
     """Write the weights alone."""
     _write(filepath, _weight_tensors(model), {}, overwrite=overwrite)
 
 
-def _weight_tensors(model: Sequential) -> dict[str, np.ndarray]:
-    return {
-        f"{layer.name}/{name}": weight
-        for layer in model.layers
-        for name, weight in zip(layer.weight_names, layer.get_weights(), strict=True)
-    }
+def _weight_tensors(model: Weighted) -> dict[str, np.ndarray]:
+    return dict(zip(model.weight_names, model.get_weights(), strict=True))
 
 
 def _write(
@@ -178,7 +188,7 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
     return model
 
 
-def load_weights(model: Sequential, filepath: Any) -> None:
+def load_weights(model: Weighted, filepath: Any) -> None:
     """Read weights into a model with the same layers; nothing changes unless all fit.
 
     Weights go by their order: the same layers made again have other default names.
@@ -186,7 +196,7 @@ def load_weights(model: Sequential, filepath: Any) -> None:
     path = Path(os.fspath(filepath))
     header, config = _read_header(path)
     names = _stored_names(path, header, config)
-    specs = [(weight.shape, weight.dtype) for layer in model.layers for weight in layer.weights]
+    specs = [(weight.shape, weight.dtype) for weight in model.get_weights()]
     if len(specs) != len(names):
         raise ModelFileError(
             f"{path} does not fit the model: it holds {len(names)} weights, the model has "
@@ -313,7 +323,7 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _set_weights(
-    model: Sequential, tensors: dict[str, np.ndarray], names: list[str], path: Path
+    model: Weighted, tensors: dict[str, np.ndarray], names: list[str], path: Path
 ) -> None:
     ordered = [tensors[name] for name in names]
     if not all(all_finite(value) for value in ordered):

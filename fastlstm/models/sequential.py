@@ -12,9 +12,12 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, Runner, has_time
 from fastlstm.layers.input import Input
 from fastlstm.losses.base import prepare_weights
+from fastlstm.memory import check_room
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
+from fastlstm.models.bptt import chain_kind, check_bptt, train_windows
+from fastlstm.models.memory import MemoryReport, memory_report
 from fastlstm.models.stream import Stream
 from fastlstm.models.summary import summary_lines
 from fastlstm.models.supervised import Supervised
@@ -139,6 +142,8 @@ class Sequential:
         """Bring all weights into one flat buffer, which optimizers work on."""
         sizes = [layer.weight_count for layer in self.layers]
         dtype = self.layers[0].dtype
+        needed = 2 * sum(sizes) * dtype.itemsize
+        check_room(needed, "weights and their gradients", "make the layers smaller")
         params, grads = np.empty(sum(sizes), dtype), np.zeros(sum(sizes), dtype)
         at = 0
         for layer, size in zip(self.layers, sizes, strict=True):
@@ -184,9 +189,10 @@ class Sequential:
     @property
     def output_shape(self) -> tuple[int | None, ...]:
         """Shape of the output, None for the batch."""
-        return self._output_shape(self.input_shape)
+        return self.output_shape_of(self.input_shape)
 
-    def _output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def output_shape_of(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output for inputs of a shape, where they fit."""
         shape = tuple(input_shape[1:])
         for layer in self.layers:
             layer.check_input((input_shape[0], *shape))
@@ -251,7 +257,7 @@ class Sequential:
     def prepare_inputs(self, x: Any) -> np.ndarray:
         """Validated, contiguous samples; builds the model where that was not done."""
         samples = self._runner.prepare_inputs(x)
-        self._output_shape(samples.shape)  # every layer has its say before anything is built
+        self.output_shape_of(samples.shape)  # every layer has its say before anything is built
         self._ensure_built(samples.shape[1:])
         return samples
 
@@ -259,7 +265,7 @@ class Sequential:
         """Validated samples, targets and weights."""
         _, loss = self._compiled("fit, evaluate and train_on_batch")
         samples = self._runner.prepare_inputs(x)
-        shape = tuple(int(size or 0) for size in self._output_shape(samples.shape))
+        shape = tuple(int(size or 0) for size in self.output_shape_of(samples.shape))
         targets = prepare_targets(loss, y, shape, samples.shape, self.layers)
         weight = None
         if sample_weight is not None:
@@ -267,30 +273,47 @@ class Sequential:
         self._ensure_built(samples.shape[1:])
         return Data(samples, targets, weight)
 
+    def check_bptt(self, bptt: Any) -> str | int:
+        """The argument ``bptt`` of ``fit``, if this model can be trained so; an error otherwise."""
+        return check_bptt(bptt, self)
+
     def _shape(self, x: np.ndarray, batch: int) -> tuple[int, ...]:
         """Shape of so many samples of x, time first."""
         sample = x.shape[1:]
         timed = has_time(x.ndim, self.layers[0].takes_ids)
         return (sample[0], batch, *sample[1:]) if timed else (batch, *sample)
 
-    def _step(self, data: Data, index: np.ndarray, task: str) -> Supervised:
+    def _step(
+        self,
+        data: Data,
+        index: np.ndarray,
+        task: str,
+        bptt: str | int = "full",
+        window: tuple[int, int] | None = None,
+    ) -> Supervised:
+        """What computes a batch, or a window of its steps: the first one, and how many."""
+        shape = self._shape(data.x, index.size)
+        start, steps = window or (0, shape[0])
+        kind = chain_kind(bptt, shape, has_time(data.x.ndim, self.layers[0].takes_ids))
         chain = self._runner.chain(
-            self._shape(data.x, index.size),
-            Supervised,
-            model=self,
-            weighted=data.weight is not None,
-            task=task,
+            (steps, *shape[1:]), kind, model=self, weighted=data.weight is not None, task=task
         )
-        chain.load(data, index)
+        chain.load(data, index, start)
         return chain
 
-    def train_step(self, data: Data, index: np.ndarray) -> float:
-        """One update from the samples ``index``; returns their loss.
+    def train_step(self, data: Data, index: np.ndarray, bptt: str | int = "full") -> float:
+        """One update from the samples ``index``, or one a window; returns their loss.
 
         A loss that is not finite updates nothing; nor does a gradient, for which NaN is returned.
         """
         with self._runner.lock:
-            chain = self._step(data, index, "train")
+            if isinstance(bptt, int):
+                return train_windows(
+                    lambda *window: self._step(data, index, "train", window=window),
+                    data.x.shape[1],
+                    bptt,
+                )
+            chain = self._step(data, index, "train", bptt)
             loss = chain.train()
             if np.isfinite(loss):
                 chain.commit()
@@ -309,9 +332,9 @@ class Sequential:
         with self._runner.lock:
             chain = self._runner.chain(self._shape(x, index.size), Chain)
             chain.feed(index, x=x)
-            chain.forward()
+            output = chain.predict()
             chain.commit()
-            return chain.public_output()
+            return output
 
     # -- training and using -------------------------------------------------------------------
 
@@ -398,9 +421,15 @@ class Sequential:
         return Stream(self, batch)
 
     def train_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+        *,
+        bptt: Any = "full",
     ) -> Any:
-        """One update from one batch.
+        """One update from one batch, or one for each window of ``bptt`` steps, as in ``fit``.
 
         Returns
         -------
@@ -409,10 +438,13 @@ class Sequential:
         """
         self._compiled("train_on_batch")
         data = self.prepare(x, y, sample_weight)
-        loss = self.train_step(data, np.arange(len(data.x)))
+        bptt = self.check_bptt(bptt)
+        loss = self.train_step(data, np.arange(len(data.x)), bptt)
         if not np.isfinite(loss):
+            since = "" if isinstance(bptt, str) else " from that window on"
             raise FloatingPointError(
-                f"the loss of this batch, or its gradient, is {loss}; nothing was updated. Lower "
+                f"the loss of this batch, or its gradient, is {loss}; nothing was updated{since}. "
+                "Lower "
                 "the learning rate, set clipnorm on the optimizer, or check the scale of the data"
             )
         return self._results(loss, return_dict)
@@ -434,11 +466,12 @@ class Sequential:
         return list(values.values()) if self.metrics else loss
 
     def value_and_grad(
-        self, x: Any, y: Any, sample_weight: Any = None
+        self, x: Any, y: Any, sample_weight: Any = None, *, bptt: Any = "full"
     ) -> tuple[float, list[np.ndarray]]:
         """Loss of a batch and its gradient; updates nothing.
 
-        Dropout is active, as in training; states of stateful layers stay as they are.
+        Dropout is active, as in training; states of stateful layers stay as they are. With
+        ``bptt="checkpoint"`` it takes less memory, as in ``fit``.
 
         Returns
         -------
@@ -448,8 +481,9 @@ class Sequential:
         """
         self._compiled("value_and_grad")
         data = self.prepare(x, y, sample_weight)
+        bptt = check_bptt(bptt, self, windows=False)
         with self._runner.lock:
-            chain = self._step(data, np.arange(len(data.x)), "gradient")
+            chain = self._step(data, np.arange(len(data.x)), "gradient", bptt)
             loss = chain.evaluate()
             chain.backward()
             return loss, [grad.copy() for layer in self.layers for grad in layer.grads()]
@@ -470,6 +504,11 @@ class Sequential:
             return np.asarray(self._runner.run(self.prepare_inputs(x), mask, training))
 
     # -- weights and states -------------------------------------------------------------------
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of all weights, such as "lstm/kernel", in the order of ``get_weights``."""
+        return [f"{layer.name}/{name}" for layer in self.layers for name in layer.weight_names]
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights, layer by layer, in Keras' order and shapes."""
@@ -549,6 +588,27 @@ class Sequential:
         """Print a table of the layers, their output shapes and numbers of weights."""
         for line in summary_lines(self):
             print_fn(line)
+
+    def memory_report(
+        self, batch: int, time: int | None = None, bptt: Any = "full"
+    ) -> MemoryReport:
+        """Bytes that training and prediction will take, before anything is run.
+
+        Parameters
+        ----------
+        batch : int
+            Samples in a batch.
+        time : int, optional
+            Steps of a sequence, where the input's shape does not fix them.
+        bptt : "full", "checkpoint" or int
+            How ``fit`` is to go back through time.
+
+        Returns
+        -------
+        MemoryReport
+            ``print`` it for a table; ``report.training.total`` is a number of bytes.
+        """
+        return memory_report(self, batch, time, bptt)
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name!r}, {len(self.layers)} layers>"

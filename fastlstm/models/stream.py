@@ -135,8 +135,7 @@ class _Steps(Chain):
         return {
             "pack": parts["pack"],
             "check": self._record_check,
-            "advance": self._record_advance,
-            "forward": parts["forward"],
+            "forward": self._record_forward,
         }
 
     def _record_check(self, program: Program) -> None:
@@ -146,9 +145,10 @@ class _Steps(Chain):
         else:
             program.add(layout.halt_unless_finite, self.x)
 
-    def _record_advance(self, program: Program) -> None:
+    def _record_forward(self, program: Program) -> None:
         for op in self.ops:
             op.record_advance(program)
+            op.record_forward(program)
 
     def _start(self) -> None:
         pass  # the program advances by itself

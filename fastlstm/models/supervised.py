@@ -10,8 +10,9 @@ import numpy as np
 from fastlstm.kernels.layout import halt_unless_finite
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, Feed
+from fastlstm.layers.chain import Chain
 from fastlstm.layers.dense import DenseOp
+from fastlstm.layers.feed import Feed
 from fastlstm.memory import Plan
 from fastlstm.metrics import Metric
 from fastlstm.training.data import Data
@@ -72,16 +73,16 @@ class Supervised(Chain):
         )
         if self.fused:
             self._last.logits = True
-        self._total = np.zeros(1)
-        self._metric_totals = [np.zeros(1) for _ in model.metrics]
+        self.totals = [np.zeros(1) for _ in ("loss", *model.metrics)]
         timed = self.y.ndim == 3
-        self._feeds["y"] = Feed(self.y_true, timed)
+        self.feeds["y"] = Feed(self.y_true, timed)
         if weighted:
-            self._feeds["weight"] = Feed(self.weights, timed)
+            self.feeds["weight"] = Feed(self.weights, timed)
 
     def parts(self) -> dict[str, Callable[[Program], None]]:
         """What the program does, in order; see ``Chain.parts``."""
         parts = super().parts()
+        parts.pop("output", None)
         backward = parts.pop("backward", None)
         parts["loss"] = self._record_loss
         if backward is not None:
@@ -92,7 +93,7 @@ class Supervised(Chain):
 
     def _record_loss(self, program: Program) -> None:
         kernel, args, work = self.loss.call(
-            self._total,
+            self.totals[0],
             self.rows_d_y,
             self.row_loss,
             self.rows_true,
@@ -102,7 +103,7 @@ class Supervised(Chain):
         )
         program.add(kernel, *args, work=work)
         if self.trains:
-            program.add(halt_unless_finite, self._total)
+            program.add(halt_unless_finite, self.totals[0])
 
     def _record_update(self, program: Program) -> None:
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
@@ -111,30 +112,32 @@ class Supervised(Chain):
         """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone."""
         logits = self.fused
         if logits and not all(metric.accepts_logits for metric in self.model.metrics):
-            self._last.record_finish(program)
+            self._last.record_finish(program, self.rows_y)
             logits = False
         from_logits = logits or self.loss.from_logits
-        for metric, total in zip(self.model.metrics, self._metric_totals, strict=True):
+        for metric, total in zip(self.model.metrics, self.totals[1:], strict=True):
             # The loss is done with its rows.
             args = (total, self.row_loss, self.rows_true, self.rows_y, self._no_weights)
             kernel, args, work = metric.call(*args, from_logits)
             program.add(kernel, *args, work=work)
 
-    def load(self, data: Data, index: np.ndarray) -> None:
-        """Take the samples ``index`` of the data."""
+    def load(self, data: Data, index: np.ndarray, start: int = 0) -> None:
+        """Take the samples ``index`` of the data, from a step on."""
+        self.first_step[0] = start
+        self.resumes = start > 0
         weight = {} if data.weight is None else {"weight": data.weight}
         self.feed(index, x=data.x, y=data.y, **weight)
 
     def evaluate(self) -> float:
         """Compute the output, the loss, and the loss's gradient where one is kept."""
         self.forward(last="loss")
-        return float(self._total[0])
+        return float(self.totals[0][0])
 
     def test(self) -> float:
         """Compute the loss, and let the metrics see the outputs."""
         self.forward(last="metrics")
         self._update_metrics()
-        return float(self._total[0])
+        return float(self.totals[0][0])
 
     def train(self) -> float:
         """Update the weights, unless the loss or a gradient is not finite; returns the loss.
@@ -144,15 +147,15 @@ class Supervised(Chain):
         optimizer = self.model.optimizer
         optimizer.prepare()
         if not self.forward(last="metrics"):
-            loss = float(self._total[0])
+            loss = float(self.totals[0][0])
             return float("nan") if np.isfinite(loss) else loss
         optimizer.iterations += 1
         for layer in self.layers:
             layer.version += 1
         self._update_metrics()
-        return float(self._total[0])
+        return float(self.totals[0][0])
 
     def _update_metrics(self) -> None:
         rows = len(self.rows_y)
-        for metric, total in zip(self.model.metrics, self._metric_totals, strict=True):
+        for metric, total in zip(self.model.metrics, self.totals[1:], strict=True):
             metric.add(float(total[0]), rows, float(rows))

@@ -64,7 +64,7 @@ class _Linearized:
         self.x = samples.copy()
         self.states = states
         self.mask = None if mask is None else as_mask(mask, samples.shape[:2])
-        self.chain, _ = Arena().lay_out(
+        self.chain = Arena().lay_out(
             lambda plan: Chain(
                 layers,
                 time_first(self.x, self.ids).shape,

@@ -37,6 +37,7 @@ def fit(
     validation_batch_size: int | None = None,
     validation_freq: int | Collection[int] = 1,
     steps_per_epoch: int | None = None,
+    bptt: str | int | None = "full",
 ) -> History:
     """Train a model.
 
@@ -70,6 +71,13 @@ def fit(
         Validate every so many epochs, or after these (counted from 1).
     steps_per_epoch : int, optional
         Batches an epoch; the next epoch goes on where this one stopped.
+    bptt : "full", "checkpoint" or int
+        How the gradient goes back through time. "checkpoint" has the very result of "full" in
+        memory that grows with the square root of the steps rather than with the steps, for up to
+        1.4 times the time: only a few states are kept, and what lies between is computed again.
+        A number works through each batch in windows of so many steps, with an update after each:
+        states are carried from window to window, gradients are not. It takes a model that returns
+        every step.
 
     Returns
     -------
@@ -82,7 +90,7 @@ def fit(
         If an argument does not fit; nothing has been trained then.
     FloatingPointError
         If a batch's loss is not finite and no callback takes care of it. The weights are those
-        before that batch.
+        before that batch, or that window of it.
     """
     batch_size = _batch_size(batch_size)
     validation_batch_size = (
@@ -104,6 +112,7 @@ def fit(
     calls = CallbackList(callbacks)
 
     data = model.prepare(x, y, sample_weight)
+    chosen = model.check_bptt(bptt)
     validation = None
     if validation_data is not None:
         validation = _prepare_validation(model, validation_data)
@@ -141,7 +150,7 @@ def fit(
         for epoch in range(initial_epoch, epochs):
             calls.call("on_epoch_begin", epoch)
             progress.start(f"Epoch {epoch + 1}/{epochs}", len(batches))
-            logs = _train_epoch(model, data, batches, calls, progress, epoch)
+            logs = _train_epoch(model, data, batches, calls, progress, epoch, chosen)
             progress.pause()
             if validation is not None and _validates(epoch, validation_freq):
                 results = _test(model, validation, validation_batch_size, calls, None)
@@ -307,17 +316,19 @@ def _train_epoch(
     calls: CallbackList,
     progress: Progress,
     epoch: int,
+    bptt: str | int,
 ) -> dict[str, float]:
     begin, end = calls.hook("on_train_batch_begin"), calls.hook("on_train_batch_end")
     means = _Means(model)
     for batch, index in enumerate(batches.epoch()):
         if begin is not None:
             begin(batch)
-        loss = model.train_step(data, index)
+        loss = model.train_step(data, index, bptt)
         if not math.isfinite(loss) and not calls.handles_nan:
             raise FloatingPointError(
                 f"loss is {'NaN' if math.isnan(loss) else 'infinite'} at batch {batch + 1} of "
-                f"epoch {epoch + 1}; the weights are those before this batch. Look for NaN or "
+                f"epoch {epoch + 1}; the weights are those before this "
+                f"{'batch' if isinstance(bptt, str) else 'window of it'}. Look for NaN or "
                 f"very large values in the data, lower the learning_rate, or set clipnorm in the "
                 f"optimizer. The callback TerminateOnNaN stops here without an error"
             )

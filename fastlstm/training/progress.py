@@ -89,9 +89,12 @@ class Progress:
                 desc=self._title,
                 bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
                 dynamic_ncols=True,
-                # Nothing is drawn by tqdm itself.
+                # Nothing is drawn by tqdm itself, not even the empty bar: what is said while
+                # kernels are compiled would end up on its line.
                 mininterval=float("inf"),
+                delay=1.0,
             )
+            self._bar.delay = 0.0  # or else close() would take it for one never shown
             # A bar that appears late has been under way for a while.
             self._bar.start_t -= time.perf_counter() - self._began
 

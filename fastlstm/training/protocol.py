@@ -40,10 +40,14 @@ class Trainable(Protocol):
     def prepare_inputs(self, x: Any) -> Array:
         """Check samples and convert them."""
 
-    def train_step(self, data: Data, index: Index) -> float:
+    def check_bptt(self, bptt: Any) -> str | int:
+        """Check the argument of ``fit`` against the model; return what ``train_step`` takes."""
+
+    def train_step(self, data: Data, index: Index, bptt: str | int) -> float:
         """Train on the samples of these numbers and return their loss.
 
-        Updates the metrics. A loss that is not finite means that no weight was changed.
+        Updates the metrics. ``bptt`` is "full", "checkpoint" or a number of steps, with an update
+        after each so many. A loss that is not finite means that no weight was changed.
         """
 
     def test_step(self, data: Data, index: Index) -> float:

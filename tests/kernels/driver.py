@@ -116,8 +116,9 @@ class Driver:
         packed = self._empty(3, matmul.SUM_BLOCK * (depth + ones + matmul.A_PADDING))
         gates = self.gates.reshape(self.panels, rows, self.columns)
         matmul.multiply_transposed(
-            self.cell, d, partial, packed, self._empty(3, 0), a, gates, ones, True, work=LAUNCH
-        )
+            self.cell, d, partial, packed, self._empty(3, 0), a, gates, ones, True, False,
+            work=LAUNCH,
+        )  # fmt: skip
         return d
 
     def _d_x(self) -> np.ndarray:

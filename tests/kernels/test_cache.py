@@ -214,6 +214,8 @@ def test_a_changed_kernel_source_is_compiled_again(entry, root, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", edited)
     assert cache._fingerprint() != first
+    assert _again(root) == 1  # what this process imported has not changed
+    monkeypatch.setattr(cache, "_FINGERPRINT", cache._fingerprint())
     assert _again(root) == 0
     assert _again(root) == 1
     monkeypatch.undo()
@@ -225,6 +227,15 @@ def test_another_compiler_compiles_again(entry, root, monkeypatch):
     first = cache._fingerprint()
     monkeypatch.setattr(numba, "__version__", "999.0")
     assert cache._fingerprint() != first
+
+
+def test_another_level_of_optimisation_compiles_again(entry, monkeypatch):
+    """One run with NUMBA_OPT=0 must not make all later ones slow."""
+    monkeypatch.setattr(numba.config, "OPT", 1)
+    assert _hits() == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(entry.parents[2]))
+    assert _hits() == 1
 
 
 def test_a_kernel_outside_the_package_follows_its_own_file(root, tmp_path):

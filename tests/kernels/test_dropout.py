@@ -11,7 +11,7 @@ from fastlstm.kernels.parallel import set_num_threads
 
 def _drop(x, seed, rate):
     out = np.full_like(x, np.nan)
-    drop(out, x, np.full(1, seed, np.uint64), rate, work=1e9)
+    drop(out, x, np.full(1, seed, np.uint64), rate, 0, work=1e9)
     return out
 
 
@@ -37,3 +37,11 @@ def test_the_mask_depends_on_the_seed_and_not_on_data_or_threads(rng):
     for threads in (2, 3):
         set_num_threads(threads)
         np.testing.assert_array_equal(_drop(x, 3, 0.5), expected)
+
+
+def test_rows_in_parts_have_the_mask_they_have_together(rng):
+    x = rng.standard_normal((33, 21)).astype(np.float32)
+    out, seed = np.full_like(x, np.nan), np.full(1, 3, np.uint64)
+    for first, last in ((20, 33), (0, 20)):
+        drop(out[first:last], x[first:last], seed, 0.5, first)
+    np.testing.assert_array_equal(out, _drop(x, 3, 0.5))

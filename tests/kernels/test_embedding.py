@@ -27,6 +27,10 @@ def test_look_up_and_gradient(depth, rng):
         embedding.add_rows(d_table, touched, d_out, ids, work=LAUNCH)
         np.testing.assert_array_equal(np.flatnonzero(touched), np.unique(ids))
         tables.append(d_table)
+        parts = np.zeros_like(table)
+        for part in (slice(60, None), slice(0, 60)):
+            embedding.add_rows(parts, touched, d_out[part], ids[part], work=LAUNCH)
+        np.testing.assert_array_equal(parts, d_table)
     np.testing.assert_allclose(tables[0], reference.backward(ids, table, d_out), atol=1e-5)
     np.testing.assert_array_equal(tables[0][11], 0)  # no id 11
     np.testing.assert_array_equal(tables[1], tables[0])

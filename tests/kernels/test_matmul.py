@@ -37,8 +37,8 @@ def _multiply(activation, a, b, bias):
     return out
 
 
-def _multiply_transposed(layout, a, b, ones):
-    """[a, ones]ᵀ·b, with b as it is, or packed where the layout has blocks."""
+def _multiply_transposed(layout, a, b, ones, parts=(slice(None),)):
+    """[a, ones]ᵀ·b over these rows, with b as it is, or packed where the layout has blocks."""
     depth = a.shape[1]
     packed = layout.blocks > 1
     width = panel_units(layout.blocks, a.itemsize)
@@ -49,10 +49,14 @@ def _multiply_transposed(layout, a, b, ones):
     room = matmul.SUM_BLOCK * (depth + ones + matmul.A_PADDING)
     packed_a = np.full((THREADS, room), np.nan, a.dtype)
     packed_b = np.full((THREADS, 0 if packed else matmul.SUM_BLOCK * columns), np.nan, a.dtype)
-    given = _pack(b, layout.blocks) if packed else b
-    matmul.multiply_transposed(
-        layout, d, partial, packed_a, packed_b, a, given, ones, packed, work=LAUNCH
-    )
+    for part in parts:
+        given = _pack(b[part], layout.blocks) if packed else b[part]
+        if packed:  # panels of more rows than there are, as those of a longer part would be
+            given = np.concatenate([given, np.full((panels, 3, columns), np.nan, a.dtype)], axis=1)
+        matmul.multiply_transposed(
+            layout, d, partial, packed_a, packed_b, a[part], given, ones, packed,
+            part is not parts[0], work=LAUNCH,
+        )  # fmt: skip
     return d
 
 
@@ -139,6 +143,16 @@ def test_multiply_transposed(shape, ones, layout, dtype, rng):
     got = _multiply_transposed(layout, a, b, ones)
     with_ones = np.concatenate([a, np.ones((rows, ones))], axis=1, dtype=np.float64)
     _close(got, with_ones.T @ b.astype(np.float64), rows)
+
+
+@pytest.mark.parametrize("layout", [PLAIN, LSTMCell()], ids=["plain", "gates"])
+def test_multiply_transposed_by_parts_from_the_last_on(layout, rng):
+    block, depth, units = matmul.SUM_BLOCK, 7, 37
+    rows = 4 * block + 5
+    a, b = (_normal(rng, np.float32, rows, n) for n in (depth, layout.blocks * units))
+    parts = [slice(3 * block, None), slice(block, 3 * block), slice(0, block)]
+    got = _multiply_transposed(layout, a, b, 1, parts)
+    np.testing.assert_array_equal(got, _multiply_transposed(layout, a, b, 1))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -49,7 +49,7 @@ def _twice(out, x, crew):
 
 @kernel
 def _halt_if_negative(x, crew):
-    if crew.member == crew.size - 1 and x[0] < 0:
+    if x[0] < 0 and (x[0] < -1 or crew.member == crew.size - 1):
         halt(crew)
 
 
@@ -145,3 +145,18 @@ def test_words_and_kinds():
     assert kinds_of(args) == kinds_of((Tanh(), np.ones((1, 1), np.float32), 6, 0.5, False))
     assert kinds_of(args) != kinds_of((Relu(), *args[1:]))
     assert kinds_of((np.zeros(1, np.uint8),)).kinds == (numba.types.Array(numba.uint8, 1, "C"),)
+
+
+@needs_jit
+def test_halting_again_and_again_leaves_nobody_waiting():
+    """One member may be a kernel ahead of another that has not looked at the flag yet."""
+    set_num_threads(2)
+    flag, out, x = np.array([-1.0]), np.zeros(4), np.ones((4, 1))
+    program = Program()
+    program.add(_add, out, x, 1, 0.0, False, work=LAUNCH)
+    program.add(_halt_if_negative, flag)
+    program.add(_add, out, x, 1, 0.0, False)
+    for number in range(5000):
+        flag[0] = -1 - number % 2  # one member, or all of them at once
+        assert not program.run()
+    np.testing.assert_array_equal(out, 5000)

@@ -51,7 +51,10 @@ class FakeModel:
         self.metrics[0].values.extend(data.x[index])
         return float(np.mean(data.y[index])) + self.w
 
-    def train_step(self, data, index) -> float:
+    def check_bptt(self, bptt):
+        return bptt
+
+    def train_step(self, data, index, bptt) -> float:
         loss = self._step(data, index)
         self.trained.append(data.x[index].tolist())
         if self.losses is not None:

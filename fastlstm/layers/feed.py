@@ -1,0 +1,46 @@
+"""Where a program gets its data: samples of arrays that come and go."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlstm.kernels import layout
+from fastlstm.kernels.program import Program
+from fastlstm.layers.segment import WHOLE, Segment
+
+
+class Feed:
+    """Chosen samples of an array, brought into time-first order at the start of a program."""
+
+    def __init__(self, target: np.ndarray, timed: bool) -> None:
+        self._target = with_steps(target, timed)
+        self._address = 0
+        self.depth = self._target.shape[2]
+        self.calls: list[int] = []  # of the program, whose second argument is the source
+
+    def record(
+        self, program: Program, index: np.ndarray, start: np.ndarray, segment: Segment = WHOLE
+    ) -> None:
+        """Record the copying of the samples ``index``, from step ``start[0]`` on.
+
+        What they are copied from, ``point`` says.
+        """
+        target = segment.of(self._target)
+        source = np.empty((0, target.shape[0], target.shape[2]), target.dtype)
+        args = (target, source, index, start)
+        self.calls.append(program.add(layout.gather, *args, work=2.0 * target.size))
+
+    def point(self, program: Program, source: np.ndarray) -> None:
+        """Copy from this array from now on."""
+        address = source.__array_interface__["data"][0]
+        if address != self._address:
+            source = source.reshape(source.shape[0], -1, self._target.shape[2])
+            for number in self.calls:
+                program.point(number, 1, source)
+            self._address = address
+
+
+def with_steps(array: np.ndarray, timed: bool) -> np.ndarray:
+    """View of a batch as (T, B, D); one step where it has no time."""
+    steps, batch = array.shape[:2] if timed else (1, array.shape[0])
+    return array.reshape(steps, batch, -1)

@@ -1,0 +1,386 @@
+"""Many small models of one architecture, trained and run side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlstm import losses, optimizers
+from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.kernels.replicas import Replicas
+from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.dropout import DropoutOp
+from fastlstm.layers.input import Input
+from fastlstm.losses.base import prepare_weights
+from fastlstm.memory import Arena
+from fastlstm.metrics import get as get_metric
+from fastlstm.models import saving
+from fastlstm.models.sequential import Sequential
+from fastlstm.models.supervised import Supervised
+from fastlstm.models.targets import prepare_targets
+from fastlstm.training import loop
+from fastlstm.training.data import Data
+from fastlstm.training.history import History
+from fastlstm.utils import numeric_array, rng
+from fastlstm.validation import as_floats, whole_number
+
+
+class Ensemble:
+    """Independent models of the same layers, each with weights, data and optimizer of its own.
+
+    One model for each of a thousand series, say. A small model is too little work to be shared
+    between threads, and calling a thousand of them one by one costs more than it computes. Here
+    each thread takes models and does whole steps of them, in one launch. Every model ends up with
+    the bits that it would have on its own.
+
+    Parameters
+    ----------
+    model : Sequential
+        The architecture, built; if it is compiled, optimizer, loss and metrics as well. It stays
+        as it is.
+    count : int
+        Number of models. Each starts with weights drawn anew by the layers' initializers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlstm import Sequential
+    >>> from fastlstm.layers import LSTM, Dense
+    >>> model = Sequential([LSTM(8, input_shape=(12, 1)), Dense(1)])
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> ensemble = Ensemble(model, 100)
+    >>> x = np.random.default_rng(0).standard_normal((100, 32, 12, 1))
+    >>> history = ensemble.fit(x, x[:, :, -1], epochs=2, verbose=0)
+    >>> ensemble.predict(x, verbose=0).shape
+    (100, 32, 1)
+    """
+
+    def __init__(self, model: Sequential, count: int) -> None:
+        self.count = whole_number(count, "Ensemble count")
+        if not isinstance(model, Sequential):
+            raise TypeError(f"Ensemble expects a Sequential model, got {type(model).__name__}")
+        if model.stateful:
+            raise ValueError("Ensemble expects a model without stateful layers")
+        model.input_shape  # noqa: B018 - says so where the model is not built
+        self._model = copy_of(model)
+        self.stop_training = False
+        self.history: History | None = None
+        self.stateful = False
+        self._params = np.stack([self._drawn() for _ in range(self.count)])
+        self._moments: dict[str, np.ndarray] = {}
+        self._bounds: dict[Any, _Bound] = {}
+        if model.optimizer is not None:
+            self._start_training()
+
+    def _drawn(self) -> np.ndarray:
+        model = self._model
+        for layer in model.layers:
+            layer.initialize()
+        return model.flat_weights[0].copy()
+
+    # -- compiling ----------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None) -> None:
+        """Choose how the models are trained; see ``Sequential.compile``."""
+        self._model.compile(optimizer, loss, metrics)
+        self._start_training()
+
+    def _start_training(self) -> None:
+        self._bounds.clear()
+        state = self.optimizer.state() if self.optimizer is not None else {}
+        self._moments = {
+            name: np.zeros((self.count, moment.size), moment.dtype)
+            for name, moment in state.items()
+        }
+
+    @property
+    def optimizer(self) -> optimizers.Optimizer | None:
+        """The optimizer: one learning rate for all models, moments for each."""
+        return self._model.optimizer
+
+    @property
+    def loss(self) -> losses.Loss | None:
+        """The loss."""
+        return self._model.loss
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics: means over all models."""
+        return self._model.metrics
+
+    # -- what the training loop asks for ------------------------------------------------------
+
+    def prepare_inputs(self, x: Any) -> np.ndarray:
+        """Validated samples, (samples, models, ...)."""
+        array = numeric_array("x", x)
+        if array.ndim < 2 or array.shape[0] != self.count:
+            raise ValueError(
+                f"an Ensemble of {self.count} models expects x of shape (models, samples, ...) = "
+                f"({self.count}, samples, ...), got {array.shape}; for "
+                "the same x in every model: np.broadcast_to(x, (models, *x.shape))"
+            )
+        flat = array.reshape(-1, *array.shape[2:])
+        return self._of_models(self._model.prepare_inputs(flat), array.shape[1])
+
+    def _of_models(self, flat: np.ndarray, samples: int) -> np.ndarray:
+        """(models · samples, ...) seen as (samples, models, ...): the loop counts samples."""
+        return flat.reshape(self.count, samples, *flat.shape[1:]).swapaxes(0, 1)
+
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
+        """Validated samples, targets and weights, each (samples, models, ...)."""
+        samples = self.prepare_inputs(x)
+        if self.loss is None:
+            raise RuntimeError("training needs a loss: call compile(optimizer='adam', loss='mse')")
+        count = len(samples)
+        total = self.count * count
+        shape = (total, *samples.shape[2:])
+        output = tuple(int(size or 0) for size in self._model.output_shape_of(shape))
+        if y is None:
+            raise ValueError("targets are missing: expected y beside x")
+        targets = numeric_array("y", y)
+        if targets.shape[:2] != (self.count, count):
+            raise ValueError(
+                f"x has {count} samples for each of {self.count} models, got y of shape "
+                f"{targets.shape}; expected ({self.count}, {count}, ...)"
+            )
+        flat = targets.reshape(total, *targets.shape[2:])
+        fitted = prepare_targets(self.loss, flat, output, shape, self._model.layers)
+        weight = None
+        if sample_weight is not None:
+            weights = numeric_array("sample_weight", sample_weight)
+            if weights.shape[:2] != (self.count, count):
+                raise ValueError(
+                    f"sample_weight expects shape ({self.count}, {count}), got {weights.shape}"
+                )
+            flat = weights.reshape(total, *weights.shape[2:])
+            weight = self._of_models(prepare_weights(flat, output[:-1], self._params.dtype), count)
+        return Data(samples, self._of_models(fitted, count), weight)
+
+    def _bound(self, data: Data, index: np.ndarray, task: str) -> _Bound:
+        """The layers bound to a batch of each model, with the samples ``index`` to come."""
+        model, weighted = self._model, data.weight is not None
+        sample = data.x.shape[2:]
+        timed = has_time(data.x.ndim - 1, model.layers[0].takes_ids)
+        shape = (sample[0], index.size, *sample[1:]) if timed else (index.size, *sample)
+        key = (shape, task, weighted, get_num_threads())
+        if key not in self._bounds:
+            kind: Any = Chain
+            options: dict[str, Any] = {}
+            if task != "predict":
+                kind, options = Supervised, {"model": model, "weighted": weighted, "task": task}
+            arena = Arena()
+            chain = arena.lay_out(lambda plan: kind(model.layers, shape, plan, **options))
+            self._bounds[key] = _Bound(self, arena, chain)
+        bound = self._bounds[key]
+        bound.feed(data, index)
+        return bound
+
+    def check_bptt(self, bptt: Any) -> str:
+        """An error unless ``bptt`` is "full"."""
+        if bptt not in (None, "full"):
+            raise ValueError(f"an Ensemble trains with bptt='full', got {bptt!r}")
+        return "full"
+
+    def train_step(self, data: Data, index: np.ndarray, bptt: str | int = "full") -> float:
+        """One update of every model from its samples ``index``; their mean loss."""
+        return float(self._train(data, index).mean())
+
+    def _train(self, data: Data, index: np.ndarray) -> np.ndarray:
+        assert self.optimizer is not None
+        bound = self._bound(data, index, "train")
+        self.optimizer.prepare()
+        losses = bound.run()
+        self.optimizer.iterations += 1
+        return losses
+
+    def test_step(self, data: Data, index: np.ndarray) -> float:
+        """Mean loss of all models for their samples ``index``; updates the metrics."""
+        return float(self._bound(data, index, "test").run().mean())
+
+    def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Outputs (samples, models, ...) for the samples ``index``."""
+        return self._bound(Data(x, x), index, "predict").predict().swapaxes(0, 1)
+
+    # -- training and using -------------------------------------------------------------------
+
+    def fit(self, x: Any, y: Any = None, **options: Any) -> History:
+        """Train every model on its own data; arguments as for ``Sequential.fit``.
+
+        Parameters
+        ----------
+        x : array_like
+            (models, samples, ...).
+        y : array_like
+            (models, samples, ...).
+        **options
+            As for ``Sequential.fit``. All models take samples of the same numbers at a time.
+
+        Returns
+        -------
+        History
+            Losses and metrics, means over all models.
+        """
+        return loop.fit(self, x, y, **options)
+
+    def evaluate(self, x: Any, y: Any = None, **options: Any) -> Any:
+        """Mean loss and metrics of all models; arguments as for ``Sequential.evaluate``."""
+        return loop.evaluate(self, x, y, **options)
+
+    def predict(self, x: Any, **options: Any) -> np.ndarray:
+        """Outputs (models, samples, ...); arguments as for ``Sequential.predict``."""
+        return loop.predict(self, x, **options).swapaxes(0, 1)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Outputs (models, samples, ...), all samples at once."""
+        samples = self.prepare_inputs(x)
+        return self.predict_step(samples, np.arange(len(samples))).swapaxes(0, 1)
+
+    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
+        """One update of every model from one batch.
+
+        Returns
+        -------
+        ndarray
+            (models,) losses. Where one is not finite, that model was not updated.
+        """
+        data = self.prepare(x, y, sample_weight)
+        return self._train(data, np.arange(len(data.x)))
+
+    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
+        """Losses (models,) of one batch."""
+        data = self.prepare(x, y, sample_weight)
+        return self._bound(data, np.arange(len(data.x)), "test").run()
+
+    # -- weights ------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights in Keras' order, each (models, ...)."""
+        return [weight.copy() for weight in self._weights()]
+
+    def set_weights(self, weights: Any) -> None:
+        """Replace all weights; the shapes must be those of ``get_weights``."""
+        own = self._weights()
+        if len(weights) != len(own):
+            raise ValueError(f"the models have {len(own)} weights, got {len(weights)}")
+        checked = [as_floats(weight, self._params.dtype, "weight") for weight in weights]
+        for number, (target, value) in enumerate(zip(own, checked, strict=True)):
+            if target.shape != value.shape:
+                raise ValueError(
+                    f"weight {number} expects shape {target.shape}, models in front; "
+                    f"got {value.shape}"
+                )
+        for target, value in zip(own, checked, strict=True):
+            target[...] = value
+
+    def _weights(self) -> list[np.ndarray]:
+        views, at = [], 0
+        for layer in self._model.layers:
+            for weight in layer.weights:
+                part = self._params[:, at : at + weight.size]
+                views.append(part.reshape(self.count, *weight.shape))
+                at += weight.size
+        return views
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the weights, in the order of ``get_weights``."""
+        return self._model.weight_names
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights of all models to one file."""
+        saving.save_weights(self, filepath, overwrite=overwrite)
+
+    save = save_weights
+
+    def load_weights(self, filepath: Any) -> None:
+        """Read weights that ``save_weights`` wrote."""
+        saving.load_weights(self, filepath)
+
+    def reset_states(self) -> None:
+        """Nothing to do: no layer carries states."""
+
+    def __len__(self) -> int:
+        """Number of models."""
+        return self.count
+
+    def __getitem__(self, number: int) -> Sequential:
+        """A copy of one model."""
+        made = copy_of(self._model)
+        made.set_weights([weight[number] for weight in self._weights()])
+        return made
+
+    def __repr__(self) -> str:
+        return f"<Ensemble of {self.count} models>"
+
+
+class _Bound:
+    """One model's chain, and its replicas for all of them."""
+
+    def __init__(self, ensemble: Ensemble, arena: Arena, chain: Chain) -> None:
+        model, program = ensemble._model, chain.program
+        self.arena, self.chain, self.ensemble = arena, chain, ensemble
+        count = ensemble.count
+        stacks = [(model.flat_weights[0], ensemble._params)]
+        self.seeds = [np.zeros((count, 1), np.uint64) for _ in self._dropouts()]
+        stacks += zip((op.seed for op in self._dropouts()), self.seeds, strict=True)
+        own = chain.totals if isinstance(chain, Supervised) else []
+        self.totals = [np.zeros((count, 1)) for _ in own]
+        stacks += zip(own, self.totals, strict=True)
+        shared = [chain.index, chain.first_step]
+        if model.optimizer is not None:
+            state = model.optimizer.state()
+            stacks += [(state[name], stack) for name, stack in ensemble._moments.items()]
+            shared += model.optimizer.shared_arrays()
+        pointed = [(call, 1) for feed in chain.feeds.values() for call in feed.calls]
+        if not chain.saving and not isinstance(chain, Supervised):
+            pointed.append((chain.output_call, 0))
+        self.replicas = Replicas(program, 0, len(program), stacks, shared, pointed)
+
+    def _dropouts(self) -> list[DropoutOp]:
+        return [op for op in self.chain.ops if isinstance(op, DropoutOp)]
+
+    def feed(self, data: Data, index: np.ndarray) -> None:
+        """Take the samples ``index`` of every model; the data must live until the run is over."""
+        np.copyto(self.chain.index, index)
+        for name, source in (("x", data.x), ("y", data.y), ("weight", data.weight)):
+            feed = self.chain.feeds.get(name)
+            if feed is not None and source is not None:
+                stack = source.swapaxes(0, 1)
+                shaped = stack.reshape(*stack.shape[:2], -1, feed.depth)
+                assert np.shares_memory(shaped, source)
+                for call in feed.calls:
+                    self.replicas.point(call, 1, shaped)
+        for seeds in self.seeds:
+            seeds[:, 0] = rng().integers(0, 2**63, len(seeds))
+
+    def run(self) -> np.ndarray:
+        """Run every model; their losses, NaN where a gradient was not finite."""
+        finished = self.replicas.run()
+        losses = self.totals[0][:, 0].copy()
+        losses[(finished == 0) & np.isfinite(losses)] = np.nan
+        rows = int(np.prod(self.chain.y.shape[:-1]))
+        for metric, totals in zip(self.ensemble.metrics, self.totals[1:], strict=True):
+            whole = finished != 0
+            metric.add(float(totals[whole].sum()), rows, float(rows * whole.sum()))
+        return losses
+
+    def predict(self) -> np.ndarray:
+        """Outputs (models, samples, ...)."""
+        y = self.chain.y
+        steps, batch = y.shape[:2] if y.ndim == 3 else (1, y.shape[0])
+        out = np.empty((self.ensemble.count, batch, steps, y.shape[-1]), y.dtype)
+        self.replicas.point(self.chain.output_call, 0, out)
+        self.replicas.run()
+        return out if y.ndim == 3 else out[:, :, 0]
+
+
+def copy_of(model: Sequential) -> Sequential:
+    """A model of the same layers and settings, with weights of its own."""
+    layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
+    made = Sequential([Input(model.input_shape[1:]), *layers], name=model.name)
+    made.build()
+    if model.optimizer is not None:
+        optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        made.compile(optimizer, model.loss, [get_metric(metric.name) for metric in model.metrics])
+    return made

@@ -1,0 +1,153 @@
+"""What ``model.memory_report()`` tells: the bytes that a model takes, before it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm.layers.chain import Chain, has_time
+from fastlstm.memory import Plan, megabytes
+from fastlstm.models.bptt import chain_kind
+from fastlstm.validation import whole_number
+
+if TYPE_CHECKING:
+    from fastlstm.models.sequential import Sequential
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes that one task takes.
+
+    Attributes
+    ----------
+    weights, gradients, moments : int
+        The trainable numbers, their gradients, and what the optimizer keeps of each.
+    packed : int
+        Copies of the weights in the order in which kernels read them.
+    activations : int
+        Inputs and outputs of all layers for one batch; in training the tape and gradients too.
+    scratch : int
+        What one kernel after the other works in.
+    output : int
+        The copy of a batch's output that the caller gets.
+    """
+
+    weights: int
+    gradients: int
+    moments: int
+    packed: int
+    activations: int
+    scratch: int
+    output: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Bytes that a model takes for batches of one size; ``print`` it for a table.
+
+    The user's data and the interpreter with its compiled kernels come on top. Rows of an
+    embedding that no batch has used may take less.
+
+    Attributes
+    ----------
+    batch, time : int, int or None
+        Samples in a batch, and steps of each.
+    prediction : MemoryUse
+        What ``predict`` takes.
+    training : MemoryUse or None
+        What ``fit`` takes, where the model is compiled.
+    """
+
+    batch: int
+    time: int | None
+    prediction: MemoryUse
+    training: MemoryUse | None
+
+    @property
+    def total(self) -> int:
+        """Bytes of the larger task: both work in the same memory."""
+        return max(use.total for use in (self.prediction, self.training) if use is not None)
+
+    def __str__(self) -> str:
+        uses = {"training": self.training, "prediction": self.prediction}
+        shown = {title: use for title, use in uses.items() if use is not None}
+        steps = "" if self.time is None else f" of {self.time} steps"
+        lines = [f"Memory for batches of {self.batch} samples{steps}"]
+        lines.append(" " * 12 + "".join(f"{title:>16}" for title in shown))
+        for name in (*(field.name for field in fields(MemoryUse)), "total"):
+            counts = (megabytes(getattr(use, name)) for use in shown.values())
+            lines.append(f"{name:<12}" + "".join(f"{count:>16}" for count in counts))
+        return "\n".join(lines)
+
+
+def memory_report(model: Sequential, batch: int, time: int | None, bptt: Any) -> MemoryReport:
+    """Measure the plans of a model's tasks; see ``Sequential.memory_report``."""
+    batch = whole_number(batch, "memory_report batch")
+    model.build()
+    bptt = model.check_bptt(bptt)
+    steps, shape = _shape(model, batch, time)
+    kind = chain_kind(bptt, shape, timed=steps is not None)
+    window = (min(bptt, shape[0]), *shape[1:]) if isinstance(bptt, int) else shape
+    training = None
+    with model.lock:
+        prediction = _measured(model, lambda plan: Chain(model.layers, shape, plan), trains=False)
+        if model.optimizer is not None:
+            options: dict[str, Any] = {"model": model, "weighted": False, "task": "train"}
+            training = _measured(
+                model, lambda plan: kind(model.layers, window, plan, **options), trains=True
+            )
+    return MemoryReport(batch, steps, prediction, training)
+
+
+def _shape(model: Sequential, batch: int, time: int | None) -> tuple[int | None, tuple[int, ...]]:
+    """Steps, and the shape of the input as a chain wants it."""
+    sample = model.input_shape[1:]
+    if not has_time(1 + len(sample), model.layers[0].takes_ids):
+        if time is not None:
+            raise ValueError(
+                f"memory_report got time={time}, but the input {model.input_shape} has no steps"
+            )
+        return None, (batch, *(int(size or 0) for size in sample))
+    steps = sample[0] if time is None else whole_number(time, "memory_report time")
+    if steps is None:
+        raise ValueError(
+            f"memory_report needs the number of steps: the input {model.input_shape} may have "
+            "any; say memory_report(batch, time=100)"
+        )
+    return steps, (steps, batch, *(int(size or 0) for size in sample[1:]))
+
+
+def _measured(model: Sequential, lay_out: Callable[[Plan], Chain], *, trains: bool) -> MemoryUse:
+    plan = Plan()
+    chain = lay_out(plan)
+    weights, gradients = (array.nbytes for array in model.flat_weights)
+    moments = model.optimizer.state().values() if model.optimizer is not None else ()
+    return MemoryUse(
+        weights=weights,
+        gradients=gradients if trains else 0,
+        moments=sum(moment.nbytes for moment in moments) if trains else 0,
+        packed=_packed_bytes(chain),
+        activations=plan.kept_bytes,
+        scratch=plan.scratch_bytes,
+        output=0 if trains else chain.y.nbytes,
+    )
+
+
+def _packed_bytes(chain: Chain) -> int:
+    total = 0
+    for op in chain.ops:
+        forward, transposed = op.forward_weights, op.backward_weights if chain.saving else []
+        shapes = [packed.forward_shape for packed in forward]
+        shapes += [packed.transposed_shape for packed in transposed]
+        itemsize = np.dtype(op.y.dtype).itemsize
+        total += itemsize * sum(math.prod(shape) for shape in shapes)
+    return total

@@ -1,0 +1,192 @@
+"""Ensembles: every model has the bits that it would have on its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm import Sequential
+from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
+from fastlstm.models import Ensemble
+from fastlstm.optimizers import SGD, Adam
+
+N, B, T, D = 7, 5, 6, 3
+
+
+def _numbers():
+    model = Sequential([LSTM(9, return_sequences=True, input_shape=(T, D)), SimpleRNN(4), Dense(2)])
+    model.compile(Adam(0.01, global_clipnorm=0.5), "mse", ["mae"])
+    return model
+
+
+def _classes():
+    model = Sequential([Embedding(11, 6, input_shape=(T,)), LSTM(8), Dense(3, "softmax")])
+    model.compile(SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def _every_step():
+    model = Sequential([LSTM(6, return_sequences=True, input_shape=(None, D)), Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    return model
+
+
+def _data(make, rng, samples=B):
+    shape = (N, samples, T)
+    if make is _classes:
+        return rng.integers(0, 11, shape), rng.integers(0, 3, (N, samples))
+    x = rng.standard_normal((*shape, D)).astype(np.float32)
+    if make is _every_step:
+        return x, rng.integers(0, 2, (*shape, 1)).astype(np.float32)
+    return x, rng.standard_normal((N, samples, 2)).astype(np.float32)
+
+
+MODELS = pytest.mark.parametrize("make", [_numbers, _classes, _every_step])
+
+
+def _alone(ensemble):
+    """The models of an ensemble, each on its own."""
+    return [ensemble[number] for number in range(len(ensemble))]
+
+
+def _assert_same_weights(ensemble, models):
+    for stack, *singles in zip(
+        ensemble.get_weights(), *(model.get_weights() for model in models), strict=True
+    ):
+        np.testing.assert_array_equal(stack, np.stack(singles))
+
+
+@MODELS
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_training_gives_the_bits_of_each_model_alone(make, threads, rng):
+    fastlstm.set_num_threads(threads)
+    ensemble = Ensemble(make(), N)
+    x, y = _data(make, rng)
+    models = _alone(ensemble)
+    for _ in range(5):
+        losses = ensemble.train_on_batch(x, y)
+        expected = [
+            _loss(model.train_on_batch(*xy)) for model, *xy in zip(models, x, y, strict=True)
+        ]
+        np.testing.assert_array_equal(losses, expected)
+    _assert_same_weights(ensemble, models)
+    for predicted, model, part in zip(ensemble.predict(x, verbose=0), models, x, strict=True):
+        np.testing.assert_array_equal(predicted, model.predict(part, verbose=0))
+    np.testing.assert_array_equal(ensemble.predict_on_batch(x), ensemble.predict(x, verbose=0))
+    losses = [_loss(model.test_on_batch(*xy)) for model, *xy in zip(models, x, y, strict=True)]
+    np.testing.assert_array_equal(ensemble.test_on_batch(x, y), losses)
+
+
+def _loss(result):
+    return result[0] if isinstance(result, list) else result
+
+
+@MODELS
+def test_fit_takes_batches_of_every_model(make, rng):
+    x, y = _data(make, rng, samples=13)
+    ensemble = Ensemble(make(), N)
+    models = _alone(ensemble)
+    weight = rng.uniform(0.5, 2, (N, 13)).astype(np.float32)
+    history = ensemble.fit(
+        x, y, batch_size=4, epochs=3, shuffle=False, verbose=0, sample_weight=weight,
+        validation_data=(x, y),
+    )  # fmt: skip
+    alone = [
+        model.fit(*xyw[:2], batch_size=4, epochs=3, shuffle=False, verbose=0, sample_weight=xyw[2])
+        for model, *xyw in zip(models, x, y, weight, strict=True)
+    ]
+    _assert_same_weights(ensemble, models)
+    for key in alone[0].history:
+        mean = np.mean([one.history[key] for one in alone], axis=0)
+        np.testing.assert_allclose(history.history[key], mean, rtol=1e-6)
+    results = ensemble.evaluate(x, y, verbose=0, return_dict=True)
+    assert results["loss"] == pytest.approx(history.history["val_loss"][-1], rel=1e-6)
+
+
+def test_models_start_apart_and_learn_their_own_data(rng):
+    model = Sequential([LSTM(8, input_shape=(T, 1)), Dense(1)])
+    model.compile(Adam(0.02), "mse")
+    before = model.get_weights()
+    fastlstm.utils.set_random_seed(3)
+    ensemble = Ensemble(model, 4)
+    kernels = ensemble.get_weights()[0]
+    assert len({kernel.tobytes() for kernel in kernels}) == 4
+    x = rng.uniform(-1, 1, (4, 64, T, 1)).astype(np.float32)
+    y = x[:, :, -1] * np.array([1, -1, 0.5, 2], np.float32)[:, None, None]
+    ensemble.fit(x, y, epochs=60, batch_size=16, verbose=0)
+    errors = np.abs(ensemble.predict(x, verbose=0) - y).mean(axis=(1, 2))
+    assert (errors < 0.12).all()
+    for kept, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(now, kept)
+    fastlstm.utils.set_random_seed(3)
+    for first, second in zip(Ensemble(model, 4).get_weights(), [*kernels[None]], strict=False):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_dropout_differs_between_models_and_only_in_training(rng):
+    model = Sequential([LSTM(6, input_shape=(T, D)), Dropout(0.5), Dense(1)])
+    model.compile("sgd", "mse")
+    ensemble = Ensemble(model, N)
+    first = [np.broadcast_to(weight[:1], weight.shape) for weight in ensemble.get_weights()]
+    ensemble.set_weights(first)
+    x = np.broadcast_to(rng.standard_normal((1, B, T, D)), (N, B, T, D))
+    y = np.zeros((N, B, 1))
+    assert len(set(ensemble.test_on_batch(x, y))) == 1
+    assert len(set(ensemble.train_on_batch(x, y))) > 1
+
+
+def test_a_loss_that_is_not_finite_stops_its_model_alone(rng):
+    ensemble = Ensemble(_numbers(), N)
+    x, y = _data(_numbers, rng)
+    weights = ensemble.get_weights()
+    weights[0][2] = 1e30
+    weights[-1][2] = 3e38
+    ensemble.set_weights(weights)
+    before = ensemble.get_weights()
+    losses = ensemble.train_on_batch(x, y)
+    np.testing.assert_array_equal(np.isfinite(losses), np.arange(N) != 2)
+    for old, new in zip(before, ensemble.get_weights(), strict=True):
+        np.testing.assert_array_equal(old[2], new[2])
+        assert (old[3] != new[3]).any()
+    with pytest.raises(FloatingPointError, match="loss"):
+        ensemble.fit(x, y, verbose=0)
+
+
+def test_weights_in_a_file(tmp_path, rng):
+    ensemble = Ensemble(_numbers(), N)
+    ensemble.save_weights(tmp_path / "all.safetensors")
+    other = Ensemble(_numbers(), N)
+    other.load_weights(tmp_path / "all.safetensors")
+    for left, right in zip(ensemble.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_errors_say_what_was_expected(rng):
+    model = _numbers()
+    x, y = _data(_numbers, rng)
+    ensemble = Ensemble(model, N)
+    with pytest.raises(ValueError, match=r"\(models, samples, ...\) = \(7, samples, ...\), got"):
+        ensemble.fit(x[:3], y[:3])
+    with pytest.raises(ValueError, match=r"5 samples for each of 7 models, got y of shape"):
+        ensemble.fit(x, y[:, :3])
+    with pytest.raises(ValueError, match=r"sample_weight expects shape \(7, 5\)"):
+        ensemble.train_on_batch(x, y, np.ones(5))
+    with pytest.raises(ValueError, match="features"):
+        ensemble.predict(x[..., :2])
+    with pytest.raises(ValueError, match="stateful"):
+        Ensemble(Sequential([LSTM(2, stateful=True, input_shape=(T, D)), Dense(1)]), 3)
+    with pytest.raises(ValueError, match="not been built"):
+        Ensemble(Sequential([LSTM(2), Dense(1)]), 3)
+    with pytest.raises(TypeError, match="Sequential"):
+        Ensemble([model], 3)
+    with pytest.raises(ValueError, match="count"):
+        Ensemble(model, 0)
+    with pytest.raises(RuntimeError, match="compile"):
+        Ensemble(Sequential([LSTM(2, input_shape=(T, D)), Dense(2)]), N).fit(x, y)
+    with pytest.raises(ValueError, match="bptt"):
+        ensemble.fit(x, y, bptt="checkpoint")
+    with pytest.raises(ValueError, match="weights"):
+        ensemble.set_weights(ensemble.get_weights()[:-1])
+    with pytest.raises(ValueError, match="weight 0 expects shape"):
+        ensemble.set_weights([w[:3] for w in ensemble.get_weights()])
