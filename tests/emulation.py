@@ -108,9 +108,10 @@ def _store_blocks(values, array, at, second, stride):
         _store_pair(value, array, at + stride * g, second)
 
 
-def _clear_blocks(chosen, array, at, stride):
+def _clear_blocks(chosen, array, at, second, stride):
     for g in range(chosen.blocks):
         _store(0.0, array, at + stride * g)
+        _store(0.0, array, at + stride * g + second)
 
 
 def _load_h(h, at, second, count):

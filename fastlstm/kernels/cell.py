@@ -61,6 +61,11 @@ class Panels(Static):
 PLAIN = Panels(1)
 
 
+def tile_layout(blocks: int) -> Panels:
+    """What a tile must know of panels of ``blocks`` blocks: the same value for the same width."""
+    return PLAIN if panel_vectors(blocks) == PANEL_VECTORS else Panels(blocks)
+
+
 def panel_units(blocks: int, itemsize: int) -> int:
     """Units in one panel of a cell with ``blocks`` blocks."""
     return vectors_per_block(blocks) * HOST.lanes(8 * itemsize)
@@ -179,19 +184,21 @@ def store_blocks(typingctx, values, array, at, second, stride):
 
 
 @intrinsic
-def clear_blocks(typingctx, cell, array, at, stride):
-    """Zero one row of what ``load_blocks`` reads."""
+def clear_blocks(typingctx, cell, array, at, second, stride):
+    """Zero what ``load_blocks`` reads."""
     vector = Vector(array.dtype)
+    zeros = ir.Constant(Vector(array.dtype, 2).llvm, None)
 
     def codegen(context, builder, sig, args):
-        _, array_value, at, stride = args
+        _, array_value, at, second, stride = args
         pointer = data_pointer(context, builder, array, array_value)
         for index in range(cell.value.blocks):
             target = strided(builder, pointer, at, stride, index)
-            store_vector(builder, vector, ir.Constant(vector.llvm, None), target)
+            _store_rows(builder, vector, zeros, target, second)
         return context.get_dummy_value()
 
-    return types.void(cell, array, types.intp, types.intp), codegen
+    intp = types.intp
+    return types.void(cell, array, intp, intp, intp), codegen
 
 
 @intrinsic

@@ -42,29 +42,36 @@ def scatter(out, y, crew):
                 out[b, t, d] = y[t, b, d]
 
 
+def record_clear(program, array):
+    """Record: zero every element, of an array of any shape."""
+    program.add(clear, array.reshape(-1))
+
+
+def record_copy(program, out, x):
+    """Record: out = x, for arrays of one shape, whatever it is."""
+    program.add(copy, out.reshape(-1), x.reshape(-1))
+
+
 @kernel
-def clear(array, crew):
+def clear(flat, crew):
     """Zero every element."""
-    flat = array.reshape(array.size)
-    first, last = share(array.size, crew)
+    first, last = share(flat.size, crew)
     for i in range(first, last):  # a slice would take Numba seconds to compile
         flat[i] = 0
 
 
 @kernel
 def copy(out, x, crew):
-    """out = x, for arrays of one shape."""
-    target, source = out.reshape(out.size), x.reshape(x.size)
+    """out = x; both are flat."""
     first, last = share(x.size, crew)
     for i in range(first, last):
-        target[i] = source[i]
+        out[i] = x[i]
 
 
 @kernel
-def halt_unless_finite(x, crew):
+def halt_unless_finite(flat, crew):
     """Let nothing run after this where an element is NaN or infinite."""
-    flat = x.reshape(x.size)
-    first, last = share(x.size, crew)
+    first, last = share(flat.size, crew)
     for i in range(first, last):
         if not np.isfinite(flat[i]):
             halt(crew)
@@ -72,10 +79,9 @@ def halt_unless_finite(x, crew):
 
 
 @kernel
-def halt_unless_within(ids, limit, crew):
+def halt_unless_within(flat, limit, crew):
     """Let nothing run after this where an id is not one of 0 to ``limit`` - 1."""
-    flat = ids.reshape(ids.size)
-    first, last = share(ids.size, crew)
+    first, last = share(flat.size, crew)
     for i in range(first, last):
         if not 0 <= flat[i] < limit:
             halt(crew)

@@ -9,7 +9,7 @@ a panel then holds the same units of every block.
 from __future__ import annotations
 
 from fastlstm.kernels.activations import activate
-from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN, block_count
+from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
@@ -175,27 +175,30 @@ def _finish(activation, out, scratch, at, row, rows, column, columns):
 
 
 @kernel
-def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_packed, more, crew):
+def multiply_transposed(
+    layout, blocks, d, partial, packed_a, packed_b, a, b, b_rows, ones, more, crew
+):  # fmt: skip
     """d = [A, ones]ᵀ·B over all M rows: threads take (panel, row of d) pairs, and all M rows.
 
     Blocks of ``SUM_BLOCK`` rows are summed from the last to the first. So a product over parts of
     the rows, from the last part to the first, each from a whole number of blocks on, has the same
     bits: each part but the last goes on from d with ``more``.
 
-    layout : ``Panels(blocks)``, how B's columns are grouped; d is shaped by it
+    layout : ``tile_layout(blocks)``
+    blocks : how many groups B's columns form
     d : (K + ones, blocks·units)
     partial : (P, K + ones, panel columns), scratch for the sums
     packed_a : (threads, SUM_BLOCK · (K + ones + A_PADDING)), scratch
     packed_b : (threads, SUM_BLOCK · panel columns), scratch where b is not packed
     a : memory of A, (M, K)
-    b : memory of B: (P, M or more, panel columns) where ``b_packed``, else (M, units)
+    b : memory of B, flat: (P, ``b_rows``, panel columns), b_rows at least M; or, with b_rows 0,
+        (M, units)
     ones : 1 adds a column of ones to A, whose row of d is the sum of B's rows; or 0
     more : whether to add to d rather than replace it
     """
     panels, depth, columns = partial.shape
     rows = a.shape[0]
     first, last = share(panels * depth, crew)
-    blocks = block_count(layout)
     _start_sums(partial, d, blocks, first, last, more)
     a_row = depth + A_PADDING
     a_at = crew.member * packed_a.shape[1]
@@ -208,10 +211,10 @@ def multiply_transposed(layout, d, partial, packed_a, packed_b, a, b, ones, b_pa
             count = min(depth, last - p * depth) - k0
             at = (p * depth + k0) * columns
             # Row and k strides of A are exchanged: that is all there is to the transpose.
-            if b_packed:
+            if b_rows > 0:
                 multiply_panel(
                     layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
-                    b, (p * b.shape[1] + m0) * columns, count, 1, height,
+                    b, (p * b_rows + m0) * columns, count, 1, height,
                 )  # fmt: skip
             else:
                 _copy_panel(packed_b, b_at, b, m0, height, p * columns, columns, d.shape[1])

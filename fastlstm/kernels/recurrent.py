@@ -53,11 +53,9 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, by_units, start, stop, c
                 # A lone row goes through two panels at once, so that neither waits for itself.
                 two = last - first == 1 and p + 1 < p_last
                 _project_state(cell, gates, h, u, t, p, two, first, last)
-                if two and (p + 2) * (gates.shape[3] // block_count(cell)) <= h.shape[2]:
-                    _apply_cell_twice(cell, h, carry, gates, mask, t, p, first)
-                else:
-                    for q in range(p, p + 1 + two):
-                        _apply_cell(cell, h, carry, gates, mask, t, q, first, last)
+                full = two and (p + 2) * (gates.shape[3] // block_count(cell)) <= h.shape[2]
+                for q in range(p, p + 1 + (two and not full)):
+                    _apply_cell(cell, h, carry, gates, mask, t, q, full, first, last)
                 p += 1 + two
             if by_units:
                 meet(crew)
@@ -120,34 +118,12 @@ def _project_state(cell, gates, h, u, t, p, two, first, last):
 
 
 @inline
-def _apply_cell_twice(cell, h, carry, gates, mask, t, p, r):
-    """The cell's equations for one row in two neighbouring panels, both of them full."""
-    panels, slots, batch, columns = gates.shape
-    width = columns // block_count(cell)
-    units = h.shape[2]
-    carry_stride = carry.shape[1] * panels * batch * width
-    now = (t % h.shape[0] * batch + r) * units + p * width
-    after = ((t + 1) % h.shape[0] * batch + r) * units + p * width
-    carry_now = ((t % carry.shape[1] * panels + p) * batch + r) * width
-    carry_after = (((t + 1) % carry.shape[1] * panels + p) * batch + r) * width
-    at = ((p * slots + t % slots) * batch + r) * columns
-    second, apart = slots * batch * columns, batch * width
-    keep = mask.shape[0] == 0 or mask[t, r] != 0
-    step = lanes(h)
-    for v in range(0, width, step):
-        before = load_h(h, now + v, width, step)
-        states = join_states(cell, before, carry, carry_now + v, apart, carry_stride)
-        if keep:
-            blocks = load_blocks(cell, gates, at + v, second, width)
-            saved, states = cell_forward(cell, blocks, states)
-            store_blocks(saved, gates, at + v, second, width)
-        store_h(states[0], h, after + v, width, step)
-        store_carry(states, carry, carry_after + v, apart, carry_stride)
+def _apply_cell(cell, h, carry, gates, mask, t, p, two, first, last):
+    """The cell's equations for one step and panel, while its gates are in the cache.
 
-
-@inline
-def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
-    """The cell's equations for one step and panel, while its gates are in the cache."""
+    A cell takes pairs: two rows; or, with ``two``, a lone row in two neighbouring panels, both full.
+    Where a mask may part the rows, or one is left, a row is its own pair.
+    """
     panels, slots, batch, columns = gates.shape
     width = columns // block_count(cell)
     step = lanes(h)
@@ -158,8 +134,10 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
     carry_next = ((t + 1) % carry.shape[1] * panels + p) * batch
     r = first
     while r < last:
-        # Rows go in pairs; where a mask may part them, or one is left, a row is its own pair.
-        pair = 1 if mask.shape[0] == 0 and r + 1 < last else 0
+        rows = 1 if mask.shape[0] == 0 and r + 1 < last else 0
+        gates_apart = slots * batch * columns if two else rows * columns
+        h_apart = width if two else rows * units
+        carry_apart = batch * width if two else rows * width
         keep = mask.shape[0] == 0 or mask[t, r] != 0
         at = ((p * slots + t % slots) * batch + r) * columns
         for v in range(0, width, step):
@@ -168,16 +146,16 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, first, last):
             if count > 0:
                 states = join_states(
                     cell,
-                    load_h(h, (h_now + r) * units + unit, pair * units, count),
-                    carry, (carry_now + r) * width + v, pair * width, carry_stride,
+                    load_h(h, (h_now + r) * units + unit, h_apart, count),
+                    carry, (carry_now + r) * width + v, carry_apart, carry_stride,
                 )  # fmt: skip
                 if keep:
-                    blocks = load_blocks(cell, gates, at + v, pair * columns, width)
+                    blocks = load_blocks(cell, gates, at + v, gates_apart, width)
                     saved, states = cell_forward(cell, blocks, states)
-                    store_blocks(saved, gates, at + v, pair * columns, width)
-                store_h(states[0], h, (h_next + r) * units + unit, pair * units, count)
-                store_carry(states, carry, (carry_next + r) * width + v, pair * width, carry_stride)
-        r += 1 + pair
+                    store_blocks(saved, gates, at + v, gates_apart, width)
+                store_h(states[0], h, (h_next + r) * units + unit, h_apart, count)
+                store_carry(states, carry, (carry_next + r) * width + v, carry_apart, carry_stride)
+        r += 1 + rows
 
 
 @kernel
@@ -195,10 +173,14 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, by_units, star
     _, _, q_first, q_last = _part(h, u, by_units, crew)
     if first < last:
         for t in range(stop - 1, start - 1, -1):
-            for p in range(p_first, p_last):
+            p = p_first
+            while p < p_last:
+                two = last - first == 1 and p + 1 < p_last
+                two = two and (p + 2) * (gates.shape[3] // block_count(cell)) <= h.shape[2]
                 _differentiate_cell(
-                    cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last
+                    cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
                 )
+                p += 1 + two
             if by_units:
                 meet(crew)
             q = q_first
@@ -223,8 +205,11 @@ def _return_gradient(gates, d_h, u, t, q, two, first, last):
 
 
 @inline
-def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, first, last):
-    """Gradient of one step's and panel's pre-activations, and what passes to the step before."""
+def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last):
+    """Gradient of one step's and panel's pre-activations, and what passes to the step before.
+
+    Pairs are those of ``_apply_cell``.
+    """
     panels, slots, batch, columns = gates.shape
     width = columns // block_count(cell)
     step = lanes(h)
@@ -234,7 +219,10 @@ def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 
     d_stride = panels * batch * width
     r = first
     while r < last:
-        pair = 1 if mask.shape[0] == 0 and r + 1 < last else 0
+        rows = 1 if mask.shape[0] == 0 and r + 1 < last else 0
+        gates_apart = slots * batch * columns if two else rows * columns
+        h_apart = width if two else rows * units
+        carry_apart = batch * width if two else rows * width
         keep = mask.shape[0] == 0 or mask[t, r] != 0
         at = ((p * slots + t) * batch + r) * columns
         for v in range(0, width, step):
@@ -243,26 +231,35 @@ def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 
             if count > 0:
                 h_at = (t * batch + r) * units + unit
                 carry_at = ((t * panels + p) * batch + r) * width + v
-                d_h_at = (unit // d_columns * batch + r) * d_columns + unit % d_columns
+                d_h_at = _in_plain_panels(unit, r, batch, d_columns)
+                d_apart = rows * d_columns
+                if two:
+                    d_apart = _in_plain_panels(unit + width, r, batch, d_columns) - d_h_at
                 d_carry_at = (p * batch + r) * width + v
-                d_above = load_h(d_h, d_h_at, pair * d_columns, step)
+                d_above = load_h(d_h, d_h_at, d_apart, step)
                 if d_out.shape[0] > 0:
-                    d_above = d_above + load_h(d_out, h_at, pair * units, count)
-                d_states = join_states(cell, d_above, d_carry, d_carry_at, pair * width, d_stride)
+                    d_above = d_above + load_h(d_out, h_at, h_apart, count)
+                d_states = join_states(cell, d_above, d_carry, d_carry_at, carry_apart, d_stride)
                 if keep:
                     before = join_states(
-                        cell, load_h(h, h_at, pair * units, count),
-                        carry, carry_at, pair * width, carry_stride,
+                        cell, load_h(h, h_at, h_apart, count),
+                        carry, carry_at, carry_apart, carry_stride,
                     )  # fmt: skip
                     after = join_states(
-                        cell, load_h(h, h_at + batch * units, pair * units, count),
-                        carry, carry_at + d_stride, pair * width, carry_stride,
+                        cell, load_h(h, h_at + batch * units, h_apart, count),
+                        carry, carry_at + d_stride, carry_apart, carry_stride,
                     )  # fmt: skip
-                    saved = load_blocks(cell, gates, at + v, pair * columns, width)
+                    saved = load_blocks(cell, gates, at + v, gates_apart, width)
                     d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
-                    store_blocks(d_blocks, gates, at + v, pair * columns, width)
+                    store_blocks(d_blocks, gates, at + v, gates_apart, width)
                 else:
-                    clear_blocks(cell, gates, at + v, width)
-                store_h(d_states[0], d_h, d_h_at, pair * d_columns, step)
-                store_carry(d_states, d_carry, d_carry_at, pair * width, d_stride)
-        r += 1 + pair
+                    clear_blocks(cell, gates, at + v, gates_apart, width)
+                store_h(d_states[0], d_h, d_h_at, d_apart, step)
+                store_carry(d_states, d_carry, d_carry_at, carry_apart, d_stride)
+        r += 1 + rows
+
+
+@inline
+def _in_plain_panels(unit, r, batch, columns):
+    """Where a row's unit stands in (Q, B, columns)."""
+    return (unit // columns * batch + r) * columns + unit % columns

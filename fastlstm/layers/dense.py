@@ -173,8 +173,8 @@ class DenseOp(Op):
             self._record_activation_gradient(program, d_rows, rows)
         program.add(
             matmul.multiply_transposed,
-            PLAIN, self.d_weights, *self.product_scratch, _rows(self.x, segment), d_rows,
-            int(layer.use_bias), False, not segment.last, work=work,
+            PLAIN, 1, self.d_weights, *self.product_scratch, _rows(self.x, segment),
+            d_rows.reshape(-1), 0, int(layer.use_bias), not segment.last, work=work,
         )  # fmt: skip
         if self.d_x is not None:
             program.add(

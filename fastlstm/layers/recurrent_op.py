@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import layout, matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import Panels, panel_units
+from fastlstm.kernels.cell import panel_units, tile_layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
@@ -102,15 +102,15 @@ class RecurrentOp(Op):
         self._given = self.initial_state is not None or carried is not None
 
     def record_start(self, program: Program) -> None:
-        program.add(layout.copy, self.h[0], self.first_h)
+        layout.record_copy(program, self.h[0], self.first_h)
         for states, first in zip(self.carry, self.first_carry, strict=True):
-            program.add(layout.copy, states[0], first)
+            layout.record_copy(program, states[0], first)
 
     def record_advance(self, program: Program) -> None:
         last = self.carry.shape[1] - 1
-        program.add(layout.copy, self.h[0], self.h[-1])
+        layout.record_copy(program, self.h[0], self.h[-1])
         for states in self.carry:
-            program.add(layout.copy, states[0], states[last])
+            layout.record_copy(program, states[0], states[last])
 
     def _steps_per_launch(self, work: float) -> int:
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
@@ -193,9 +193,9 @@ class RecurrentOp(Op):
             self._record_input_gradient(program, segment.of(self.d_x))
 
     def _record_start(self, program: Program) -> None:
-        program.add(layout.clear, self.d_carry)
+        layout.record_clear(program, self.d_carry)
         if self.layer.return_sequences:
-            program.add(layout.clear, self.d_h)
+            layout.record_clear(program, self.d_h)
         else:
             program.add(layout.to_panels, self.d_h, self.d_y)
         if self.d_final:
@@ -214,7 +214,8 @@ class RecurrentOp(Op):
             rows = steps.reshape(-1, steps.shape[2])
             program.add(
                 matmul.multiply_transposed,
-                Panels(blocks), d, *scratch, rows, self.rows_gates, extra, True, not segment.last,
+                tile_layout(blocks), blocks, d, *scratch, rows, self.gates.reshape(-1),
+                self.rows_gates.shape[1], extra, not segment.last,
                 work=2.0 * rows.size * blocks * self.layer.units,
             )  # fmt: skip
 

@@ -98,7 +98,7 @@ class Checkpointed(Supervised):
             self._record_segment(program, number)
             _record_copies(program, self._kept[number], self._states(segment.steps or 0))
             if top.y.ndim == 3:
-                program.add(layout.copy, _steps_of(self.y, segment), segment.of(top.y))
+                layout.record_copy(program, _steps_of(self.y, segment), segment.of(top.y))
         for op in self.ops[self._timed :]:
             op.record_forward(program)
 
@@ -125,7 +125,7 @@ class Checkpointed(Supervised):
             if not segment.last:  # whose tape is still there
                 self._record_segment(program, number)
             if self.y.ndim == 3:
-                program.add(layout.copy, segment.of(self._d_top), _steps_of(self.d_y, segment))
+                layout.record_copy(program, segment.of(self._d_top), _steps_of(self.d_y, segment))
             for op in reversed(self.ops[self._first : self._timed]):
                 op.record_backward(program, segment)
 
@@ -138,7 +138,7 @@ class Checkpointed(Supervised):
 
 def _record_copies(program: Program, targets: list[np.ndarray], sources: list[np.ndarray]) -> None:
     for target, source in zip(targets, sources, strict=True):
-        program.add(layout.copy, target, source)
+        layout.record_copy(program, target, source)
 
 
 def _steps_of(array: np.ndarray, segment: Segment) -> np.ndarray:

@@ -141,9 +141,9 @@ class _Steps(Chain):
     def _record_check(self, program: Program) -> None:
         if self.layers[0].takes_ids:
             limit = getattr(self.layers[0], "input_dim", 0)
-            program.add(layout.halt_unless_within, self.x, limit)
+            program.add(layout.halt_unless_within, self.x.reshape(-1), limit)
         else:
-            program.add(layout.halt_unless_finite, self.x)
+            program.add(layout.halt_unless_finite, self.x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
         for op in self.ops:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import panel_units
+from fastlstm.kernels.cell import panel_units, tile_layout
 
 LAUNCH = 1e9  # work that is shared between the threads where there are several
 
@@ -116,7 +116,8 @@ class Driver:
         packed = self._empty(3, matmul.SUM_BLOCK * (depth + ones + matmul.A_PADDING))
         gates = self.gates.reshape(self.panels, rows, self.columns)
         matmul.multiply_transposed(
-            self.cell, d, partial, packed, self._empty(3, 0), a, gates, ones, True, False,
+            tile_layout(self.cell.blocks), self.cell.blocks, d, partial, packed,
+            self._empty(3, 0), a, gates.reshape(-1), rows, ones, False,
             work=LAUNCH,
         )  # fmt: skip
         return d

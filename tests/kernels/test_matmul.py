@@ -8,7 +8,7 @@ import pytest
 from fastlstm.cells.lstm import LSTMCell
 from fastlstm.kernels import matmul, team
 from fastlstm.kernels.activations import Linear, Tanh
-from fastlstm.kernels.cell import PLAIN, panel_units
+from fastlstm.kernels.cell import PLAIN, panel_units, tile_layout
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.parallel import set_num_threads
 from tests.marks import needs_jit
@@ -54,8 +54,9 @@ def _multiply_transposed(layout, a, b, ones, parts=(slice(None),)):
         if packed:  # panels of more rows than there are, as those of a longer part would be
             given = np.concatenate([given, np.full((panels, 3, columns), np.nan, a.dtype)], axis=1)
         matmul.multiply_transposed(
-            layout, d, partial, packed_a, packed_b, a[part], given, ones, packed,
-            part is not parts[0], work=LAUNCH,
+            tile_layout(layout.blocks), layout.blocks, d, partial, packed_a, packed_b, a[part],
+            given.reshape(-1), given.shape[1] if packed else 0, ones, part is not parts[0],
+            work=LAUNCH,
         )  # fmt: skip
     return d
 
