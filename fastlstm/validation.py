@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,9 @@ def as_ids(values: Any, limit: int, what: str) -> np.ndarray:
 
 def all_finite(array: np.ndarray) -> bool:
     """Whether no element is NaN or infinite, without an array of answers as large as the data."""
+    # A sum is quickly taken, and finite only if all of it is; where it is not, it may have overflown.
+    if array.dtype.kind == "f" and math.isfinite(np.add.reduce(array, axis=None)):
+        return True
     flat = array.reshape(-1)
     return all(
         bool(np.isfinite(flat[start : start + 65536]).all()) for start in range(0, flat.size, 65536)

@@ -43,7 +43,7 @@ def words_of(args: tuple[Any, ...]) -> np.ndarray:
     """The arguments as words; the arrays among them must be kept alive by whoever runs."""
     words: list[int] = []
     for value in args:
-        words.extend(_words(value))
+        words.extend(words_of_one(value))
     return np.array(words, np.int64)
 
 
@@ -58,7 +58,19 @@ def _kind(value: Any) -> types.Type:
     return types.intp if isinstance(value, (int, np.integer)) else types.float64
 
 
-def _words(value: Any) -> tuple[int, ...]:
+def width_of(args: tuple[Any, ...]) -> int:
+    """Number of words of the arguments."""
+    width = 0
+    for value in args:
+        if isinstance(value, np.ndarray):
+            width += 1 + value.ndim
+        elif not hasattr(value, "_numba_type_"):
+            width += 1
+    return width
+
+
+def words_of_one(value: Any) -> tuple[int, ...]:
+    """The words of one argument."""
     if hasattr(value, "_numba_type_"):
         return ()
     if isinstance(value, np.ndarray):

@@ -10,6 +10,7 @@ microsecond.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
@@ -18,7 +19,14 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
-from fastlstm.kernels.arguments import Arguments, kinds_of, unpack, words_of
+from fastlstm.kernels.arguments import (
+    Arguments,
+    kinds_of,
+    unpack,
+    width_of,
+    words_of,
+    words_of_one,
+)
 from fastlstm.kernels.jit import body, cached, inline
 from fastlstm.kernels.parallel import SERIAL_WORK, claim_threads, release_threads, workers
 from fastlstm.kernels.simd import flush_denormals, restore_denormals
@@ -113,12 +121,19 @@ class Program:
     def point(self, number: int, position: int, array: np.ndarray) -> None:
         """Let a recorded call work on another array; it must live until the call has run."""
         kernel, args = self._calls[number]
-        assert kinds_of((args[position],)) == kinds_of((array,))
-        words = words_of((array,))
-        start = len(words_of(args[:position]))
-        self._words[number][start : start + len(words)] = words
+        old = args[position]
+        assert (array.dtype, array.ndim) == (old.dtype, old.ndim)
+        start = width_of(args[:position])
+        self._words[number][start : start + 1 + array.ndim] = words_of_one(array)
         if numba.config.DISABLE_JIT:
             self._calls[number] = kernel, (*args[:position], array, *args[position + 1 :])
+
+    def call_of(self, start: int, stop: int) -> Callable[[], bool]:
+        """``run`` of these calls, bound as closely as their work allows."""
+        launches = self._prepare(start, stop)
+        if len(launches) == 1 and launches[0][0] == self._alone:
+            return partial(_launch_alone, self._table_at, self._team_at, start, stop, 1)
+        return partial(self.run, start, stop)
 
     def calls(self, start: int, stop: int) -> list[tuple[Kernel, tuple[Any, ...], float]]:
         """Kernel, arguments and work of some calls."""

@@ -44,7 +44,9 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, by_units, start, stop, c
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``."""
     first, last, p_first, p_last = _part(h, gates, by_units, crew)
     if first < last:
+        width = gates.shape[3] // block_count(cell)
         for t in range(start, stop):
+            slots = _slots(h, carry, gates, t)
             if t == start or t % chunk == 0:
                 s1 = min(stop, (t // chunk + 1) * chunk)
                 _project_inputs(cell, gates, x, w, bias, t, s1, first, last, p_first, p_last)
@@ -52,10 +54,10 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, by_units, start, stop, c
             while p < p_last:
                 # A lone row goes through two panels at once, so that neither waits for itself.
                 two = last - first == 1 and p + 1 < p_last
-                _project_state(cell, gates, h, u, t, p, two, first, last)
-                full = two and (p + 2) * (gates.shape[3] // block_count(cell)) <= h.shape[2]
+                _project_state(cell, gates, h, u, slots, p, two, first, last)
+                full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
-                    _apply_cell(cell, h, carry, gates, mask, t, q, full, first, last)
+                    _apply_cell(cell, h, carry, gates, mask, slots, t, q, full, first, last)
                 p += 1 + two
             if by_units:
                 meet(crew)
@@ -97,12 +99,22 @@ def _project_inputs(cell, gates, x, w, bias, s0, s1, first, last, p_first, p_las
 
 
 @inline
-def _project_state(cell, gates, h, u, t, p, two, first, last):
+def _slots(h, carry, gates, t):
+    """Where step t finds h, the other states and the gates, and where it leaves the states.
+
+    Taken once a step: a division takes as long as dozens of multiplications.
+    """
+    states, others = h.shape[0], carry.shape[1]
+    return t % states, (t + 1) % states, t % others, (t + 1) % others, t % gates.shape[1]
+
+
+@inline
+def _project_state(cell, gates, h, u, slot_of, p, two, first, last):
     """gates += h·U for one step and panel, or for two panels of a lone row."""
     _, slots, batch, columns = gates.shape
     units = h.shape[2]
-    at = ((p * slots + t % slots) * batch + first) * columns
-    h_at = (t % h.shape[0] * batch + first) * units
+    at = ((p * slots + slot_of[4]) * batch + first) * columns
+    h_at = (slot_of[0] * batch + first) * units
     for k in range(0, units, K_BLOCK):
         depth = min(K_BLOCK, units - k)
         if two:
@@ -118,7 +130,7 @@ def _project_state(cell, gates, h, u, t, p, two, first, last):
 
 
 @inline
-def _apply_cell(cell, h, carry, gates, mask, t, p, two, first, last):
+def _apply_cell(cell, h, carry, gates, mask, slot_of, t, p, two, first, last):
     """The cell's equations for one step and panel, while its gates are in the cache.
 
     A cell takes pairs: two rows; or, with ``two``, a lone row in two neighbouring panels, both full.
@@ -129,9 +141,9 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, two, first, last):
     step = lanes(h)
     units = h.shape[2]
     carry_stride = carry.shape[1] * panels * batch * width
-    h_now, h_next = t % h.shape[0] * batch, (t + 1) % h.shape[0] * batch
-    carry_now = (t % carry.shape[1] * panels + p) * batch
-    carry_next = ((t + 1) % carry.shape[1] * panels + p) * batch
+    h_now, h_next = slot_of[0] * batch, slot_of[1] * batch
+    carry_now = (slot_of[2] * panels + p) * batch
+    carry_next = (slot_of[3] * panels + p) * batch
     r = first
     while r < last:
         rows = 1 if mask.shape[0] == 0 and r + 1 < last else 0
@@ -139,7 +151,7 @@ def _apply_cell(cell, h, carry, gates, mask, t, p, two, first, last):
         h_apart = width if two else rows * units
         carry_apart = batch * width if two else rows * width
         keep = mask.shape[0] == 0 or mask[t, r] != 0
-        at = ((p * slots + t % slots) * batch + r) * columns
+        at = ((p * slots + slot_of[4]) * batch + r) * columns
         for v in range(0, width, step):
             unit = p * width + v
             count = min(step, units - unit)

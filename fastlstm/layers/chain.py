@@ -254,6 +254,10 @@ class Chain:
                 layer.packed_version = layer.version
         return finished
 
+    def bound_forward(self) -> Callable[[], bool]:
+        """The program's part "forward" alone, for weights that are packed."""
+        return self.program.call_of(self._parts["pack"][1], self._parts["forward"][1])
+
     def _start(self) -> None:
         for op in self.ops:
             op.start(self.resumes)

@@ -14,7 +14,7 @@ class Feed:
 
     def __init__(self, target: np.ndarray, timed: bool) -> None:
         self._target = with_steps(target, timed)
-        self._address = 0
+        self._place: tuple[int, tuple[int, ...]] = 0, ()  # address and shape of the source
         self.depth = self._target.shape[2]
         self.calls: list[int] = []  # of the program, whose second argument is the source
 
@@ -32,12 +32,12 @@ class Feed:
 
     def point(self, program: Program, source: np.ndarray) -> None:
         """Copy from this array from now on."""
-        address = source.__array_interface__["data"][0]
-        if address != self._address:
+        place = source.__array_interface__["data"][0], source.shape
+        if place != self._place:
             source = source.reshape(source.shape[0], -1, self._target.shape[2])
             for number in self.calls:
                 program.point(number, 1, source)
-            self._address = address
+            self._place = place
 
 
 def with_steps(array: np.ndarray, timed: bool) -> np.ndarray:

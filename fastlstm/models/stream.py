@@ -64,6 +64,7 @@ class Stream:
         self._y = self._chain.y[0] if self._chain.y.ndim == 3 else self._chain.y
         self._takes_ids = first.takes_ids
         self._shape, self._dtype = self._x.shape, self._x.dtype
+        self._step = self._chain.bound_forward()
         self.reset()
 
     def step(self, x: Any) -> np.ndarray:
@@ -91,8 +92,14 @@ class Stream:
             x = self._checked(x)
         with self._lock:
             self._x[...] = x
-            if not self._chain.forward():
-                self._checked(x)
+            for layer in self._layers:
+                if layer.packed_version != layer.version:
+                    finished = self._chain.forward()
+                    break
+            else:
+                finished = self._step()
+        if not finished:
+            self._checked(x)
         return self._y
 
     def _checked(self, x: Any) -> np.ndarray:
