@@ -55,9 +55,10 @@ def as_ids(values: Any, limit: int, what: str) -> np.ndarray:
 
 def all_finite(array: np.ndarray) -> bool:
     """Whether no element is NaN or infinite, without an array of answers as large as the data."""
-    # A sum is quickly taken, and finite only if all of it is; where it is not, it may have overflown.
-    if array.dtype.kind == "f" and math.isfinite(np.add.reduce(array, axis=None)):
-        return True
+    # A sum is quickly taken, and finite only if all of it is. It may overflow where all of it is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if array.dtype.kind == "f" and math.isfinite(np.add.reduce(array, axis=None)):
+            return True
     flat = array.reshape(-1)
     return all(
         bool(np.isfinite(flat[start : start + 65536]).all()) for start in range(0, flat.size, 65536)

@@ -133,7 +133,7 @@ def _project_state(cell, gates, h, u, slot_of, p, two, first, last):
 def _apply_cell(cell, h, carry, gates, mask, slot_of, t, p, two, first, last):
     """The cell's equations for one step and panel, while its gates are in the cache.
 
-    A cell takes pairs: two rows; or, with ``two``, a lone row in two neighbouring panels, both full.
+    A cell takes pairs: two rows; or, with ``two``, a lone row in two full panels side by side.
     Where a mask may part the rows, or one is left, a row is its own pair.
     """
     panels, slots, batch, columns = gates.shape

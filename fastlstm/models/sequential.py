@@ -404,6 +404,11 @@ class Sequential:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
         return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
 
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Output for one batch, (batch, ...), all of it at once."""
+        samples = self.prepare_inputs(x)
+        return self.predict_step(samples, np.arange(len(samples)))
+
     def stream(self, batch: int = 1) -> Stream:
         """Run sequences step by step, as values arrive.
 
