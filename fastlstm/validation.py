@@ -13,8 +13,11 @@ from fastlstm.utils import numeric_array
 def as_floats(values: Any, dtype: np.dtype, what: str) -> np.ndarray:
     """A C-contiguous array of finite ``dtype`` numbers."""
     array = numeric_array(what, values)
-    with np.errstate(over="ignore"):  # reported below
-        converted = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype == dtype and array.flags.c_contiguous:
+        converted = array
+    else:
+        with np.errstate(over="ignore"):  # reported below
+            converted = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and not all_finite(converted):
         place = first_not_finite(converted)
         index = [int(i) for i in place]

@@ -25,6 +25,7 @@ from fastlstm.models.targets import prepare_targets
 from fastlstm.training import loop
 from fastlstm.training.data import Data
 from fastlstm.training.history import History
+from fastlstm.validation import as_floats
 
 
 class Sequential:
@@ -60,6 +61,7 @@ class Sequential:
         self._params = np.empty(0, np.float32)
         self._grads = self._params
         self._adopted = 0
+        self._familiar: tuple[Any, ...] = ()  # samples' shape and dtype that need no more checks
         for layer in layers or []:
             self.add(layer)
 
@@ -151,6 +153,7 @@ class Sequential:
             at += size
         self._params, self._grads = params, grads
         self._adopted = len(self.layers)
+        self._familiar = ()
         self._runner.forget()
         if self.optimizer is not None:
             self._build_optimizer()
@@ -256,9 +259,13 @@ class Sequential:
 
     def prepare_inputs(self, x: Any) -> np.ndarray:
         """Validated, contiguous samples; builds the model where that was not done."""
+        if type(x) is np.ndarray and (x.shape[1:], x.dtype) == self._familiar and x.size:
+            return as_floats(x, self.layers[0].dtype, "x")
         samples = self._runner.prepare_inputs(x)
         self.output_shape_of(samples.shape)  # every layer has its say before anything is built
         self._ensure_built(samples.shape[1:])
+        if not self.layers[0].takes_ids:
+            self._familiar = samples.shape[1:], samples.dtype
         return samples
 
     def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
