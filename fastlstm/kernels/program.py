@@ -105,6 +105,7 @@ class Program:
         self._table = np.empty((0, _COLUMNS), np.int64)
         self._team = np.zeros(TEAM_WORDS, np.int64)
         self._team_at = self._team.ctypes.data
+        self._jobs: list[np.ndarray] = []
         self._launches: dict[tuple[int, int | None], list[Any]] = {}
 
     def __len__(self) -> int:
@@ -132,7 +133,7 @@ class Program:
         """``run`` of these calls, bound as closely as their work allows."""
         launches = self._prepare(start, stop)
         if len(launches) == 1 and launches[0][0] == self._alone:
-            return partial(_launch_alone, self._table_at, self._team_at, start, stop, 1)
+            return partial(_launch_alone, launches[0][1], 1)
         return partial(self.run, start, stop)
 
     def calls(self, start: int, stop: int) -> list[tuple[Kernel, tuple[Any, ...], float]]:
@@ -149,40 +150,46 @@ class Program:
         launches = self._launches.get((start, stop))
         if launches is None:
             launches = self._prepare(start, stop)
-        return all(launch(first, last, work) for launch, first, last, work in launches)
+        return all(launch(job, work) for launch, job, work in launches)
 
     def _prepare(self, start: int, stop: int | None) -> list[Any]:
         """Launches of neighbouring calls, none much longer than Ctrl-C may wait."""
         end = len(self._calls) if stop is None else stop
         launches: list[Any] = []
-        for first, last, work in self._divide(start, end):
-            launch = self._alone if work < SERIAL_WORK else self._together
-            launches.append((launch, first, last, work))
         if numba.config.DISABLE_JIT:
-            launches = [(self._interpret, start, end, 0.0)]
+            launches = [(self._interpret, (start, end), 0.0)]
         else:
             self._compile()
+            for first, last, work in self._divide(start, end):
+                launch = self._alone if work < SERIAL_WORK else self._together
+                launches.append((launch, self._job(first, last), work))
         self._launches[start, stop] = launches
         return launches
 
-    def _alone(self, first: int, last: int, work: float) -> bool:
-        return _launch_alone(self._table_at, self._team_at, first, last, 1)
+    def _job(self, first: int, last: int) -> int:
+        """Address of what a launch is told: each argument of its own would cost some time."""
+        words = np.array([self._table.ctypes.data, self._team_at, first, last], np.int64)
+        self._jobs.append(words)
+        return words.ctypes.data
 
-    def _together(self, first: int, last: int, work: float) -> bool:
+    def _alone(self, job: int, work: float) -> bool:
+        return _launch_alone(job, 1)
+
+    def _together(self, job: int, work: float) -> bool:
         threads = 1
         try:
             threads = claim_threads(work, self._most)
             launch = _launch_alone if threads == 1 else _launch_together
-            return launch(self._table_at, self._team_at, first, last, threads)
+            return launch(job, threads)
         finally:
             if threads > 1:
                 release_threads()
 
-    def _interpret(self, start: int, stop: int, work: float) -> bool:
+    def _interpret(self, calls: tuple[int, int], work: float) -> bool:
         """The same without the JIT: the kernels are the Python that they are written in."""
         self._team[:] = 0
         crew = Crew(0, 1, self._team_at)
-        for kernel, args in self._calls[start:stop]:
+        for kernel, args in self._calls[slice(*calls)]:
             kernel.function(*args, crew)
             if self._team[HALTED]:
                 return False
@@ -205,22 +212,23 @@ class Program:
                 for (kernel, args), words in zip(self._calls, self._words, strict=True)
             ]
             self._table = np.array(rows, np.int64)
-            self._table_at = self._table.ctypes.data
 
 
-# Tables and teams go in as addresses: an array costs Numba's runtime an allocation at every call.
-def _launch(table, team, first, last, threads):
+# The job goes in as an address: an array costs Numba's runtime an allocation at every call.
+def _launch(job, threads):
+    team = atomic_load(job, 1)
     open_door(team)
     for _ in prange(threads):
-        _run(table, team, first, last, threads)
+        _run(job, threads)
     return atomic_load(team, HALTED) == 0
 
 
 @body
-def _run(table, team, first, last, threads):
+def _run(job, threads):
     """What each thread does: all calls, in step with the others."""
     mode = flush_denormals()
-    crew = join(team, threads)
+    table, first, last = atomic_load(job, 0), atomic_load(job, 2), atomic_load(job, 3)
+    crew = join(atomic_load(job, 1), threads)
     if crew.size > 0:
         for number in range(first, last):
             call(table, number, crew)

@@ -44,6 +44,8 @@ class Layer(ABC):
     # Names of constructor arguments that rebuild the layer; subclasses add theirs.
     config_names: ClassVar[tuple[str, ...]] = ()
     takes_ids: ClassVar[bool] = False
+    # Changes of any layer's weights: where it has not moved on, nobody's have changed.
+    changes: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -63,6 +65,11 @@ class Layer(ABC):
         self._grads = np.empty(0, self.dtype)
         self._owner: object | None = None
         self._runner: Runner | None = None
+
+    def changed(self) -> None:
+        """Note that the weights have changed: whoever holds panels of them packs them anew."""
+        self.version += 1
+        Layer.changes += 1
 
     # -- what a subclass says -----------------------------------------------------------------
 
@@ -107,7 +114,7 @@ class Layer(ABC):
         """Draw all weights anew from their initializers."""
         for spec, value in zip(self._specs, self._values(self._params), strict=True):
             value[...] = spec.initializer(spec.shape, self.dtype)
-        self.version += 1
+        self.changed()
 
     def _place(self) -> None:  # noqa: B027 - layers without packed weights have nothing to do
         """Follow the weights to where they are now."""
@@ -139,7 +146,7 @@ class Layer(ABC):
         checked = self.check_weights(weights)
         for target, value in zip(self._values(self._params), checked, strict=True):
             target[...] = value
-        self.version += 1
+        self.changed()
 
     def check_weights(self, weights: list[np.ndarray]) -> list[np.ndarray]:
         """The weights as arrays, if they fit this layer; an error otherwise."""
@@ -171,7 +178,7 @@ class Layer(ABC):
         self._owner = owner
         params[:] = self._params
         self._params, self._grads = params, grads
-        self.version += 1
+        self.changed()
         self._runner = None  # its layouts hold views of the old buffers
         self._place()
 

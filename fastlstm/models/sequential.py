@@ -430,6 +430,7 @@ class Sequential:
             Its ``step(x)`` takes the next input of each row; see ``fastlstm.models.stream``.
         """
         self._need_weights()
+        self._ensure_built(self.input_shape[1:])
         return Stream(self, batch)
 
     def train_on_batch(

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Arena
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastlstm.models.sequential import Sequential
+
+_Array = np.ndarray
 
 
 class Stream:
@@ -55,7 +58,7 @@ class Stream:
                 f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
                 f"this one takes {shape}"
             )
-        self._lock = model.lock
+        self._lock, self._model, self._weights = model.lock, model, model.flat_weights[0]
         self._layers = model.layers
         steps = (1, self.batch, *(int(size or 0) for size in shape[2:]))
         self._arena = Arena()
@@ -65,6 +68,7 @@ class Stream:
         self._takes_ids = first.takes_ids
         self._shape, self._dtype = self._x.shape, self._x.dtype
         self._step = self._chain.bound_forward()
+        self._seen = -1  # of ``Layer.changes``
         self.reset()
 
     def step(self, x: Any) -> np.ndarray:
@@ -88,19 +92,25 @@ class Stream:
             If x does not fit or is not finite; the states are those before.
         """
         # Anything but the very array that fits takes the long way.
-        if type(x) is not np.ndarray or x.shape != self._shape or x.dtype != self._dtype:
+        if type(x) is not _Array or x.shape != self._shape or x.dtype != self._dtype:
             x = self._checked(x)
         with self._lock:
             self._x[...] = x
-            for layer in self._layers:
-                if layer.packed_version != layer.version:
-                    finished = self._chain.forward()
-                    break
-            else:
+            if Layer.changes == self._seen:
                 finished = self._step()
+            else:  # perhaps these layers' weights
+                self._check_place()
+                self._seen = Layer.changes
+                finished = self._chain.forward()
         if not finished:
             self._checked(x)
         return self._y
+
+    def _check_place(self) -> None:
+        if self._model.flat_weights[0] is not self._weights:
+            raise RuntimeError(
+                "the model has other layers than when this stream was made; make one"
+            )
 
     def _checked(self, x: Any) -> np.ndarray:
         """The input in the right form, or an error that says what is wrong with it."""

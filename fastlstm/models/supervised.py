@@ -151,7 +151,7 @@ class Supervised(Chain):
             return float("nan") if np.isfinite(loss) else loss
         optimizer.iterations += 1
         for layer in self.layers:
-            layer.version += 1
+            layer.changed()
         self._update_metrics()
         return float(self.totals[0][0])
 

@@ -105,6 +105,18 @@ def test_streams_are_independent_and_follow_the_weights(rng):
     np.testing.assert_array_equal(second.step(x[:, 0]), _predict(model, x[:, :1]))
 
 
+def test_a_stream_of_a_model_that_has_grown_since(rng):
+    model = _every_step()
+    x = _sequences(model, 1, rng)
+    stream = model.stream()
+    expected = stream.step(x[:, 0]).copy()
+    np.testing.assert_array_equal(expected, _predict(model, x[:, :1]))
+    model.add(Dense(2))
+    model.predict(x, verbose=0)
+    with pytest.raises(RuntimeError, match="other layers than when this stream was made"):
+        stream.step(x[:, 1])
+
+
 def test_what_else_may_be_given(rng):
     model, ids = _every_step(), _ids()
     x = _sequences(model, 1, rng)
