@@ -27,7 +27,6 @@ class Packed:
         self.panels = -(-(matrix.shape[1] // blocks) // self.width)
         self._forward: np.ndarray | None = None
         self._transposed: np.ndarray | None = None
-        self.versions = {"forward": -1, "transposed": -1}
 
     @property
     def columns(self) -> int:
