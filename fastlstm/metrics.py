@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm import losses
 from fastlstm.kernels import metrics as kernels
-from fastlstm.losses.base import Call, prepare_predictions, prepare_weights
+from fastlstm.losses.base import Call, LossArrays, prepare_predictions, prepare_weights
 from fastlstm.losses.crossentropy import class_ids
 from fastlstm.registry import named, resolve, snake_case
 from fastlstm.utils import numeric_array
@@ -34,6 +34,30 @@ Array = npt.NDArray[Any]
 
 # Floating-point operations an element.
 _WORK = 2.0
+
+
+class MetricArrays(NamedTuple):
+    """What a metric works on, in the order of its kernel's arguments.
+
+    Attributes
+    ----------
+    total : numpy.ndarray
+        (1,) float64, receives what ``Metric.add`` takes.
+    row : numpy.ndarray
+        (M,), scratch.
+    y_true : numpy.ndarray
+        (M, C), or (M,) int32 class ids.
+    y_pred : numpy.ndarray
+        (M, C).
+    weights : numpy.ndarray
+        (M,), or (0,) for ones.
+    """
+
+    total: Array
+    row: Array
+    y_true: Array
+    y_pred: Array
+    weights: Array
 
 
 class _Average:
@@ -124,7 +148,8 @@ class Metric(_Average, ABC):
         """
         rows, total = len(y_pred), np.zeros(1)
         scratch = np.empty(rows, y_pred.dtype)
-        kernel, args, work = self.call(total, scratch, y_true, y_pred, weights, from_logits)
+        arrays = MetricArrays(total, scratch, y_true, y_pred, weights)
+        kernel, args, work = self.call(arrays, from_logits)
         kernel(*args, work=work)
         weight = np.full(1, float(rows))
         if len(weights):
@@ -174,26 +199,8 @@ class Metric(_Average, ABC):
         )
 
     @abstractmethod
-    def call(
-        self,
-        total: Array,
-        row: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
-        """Kernel, its arguments and its work for checked arrays.
-
-        Parameters
-        ----------
-        total : numpy.ndarray
-            (1,) float64, receives what ``add`` takes.
-        row : numpy.ndarray
-            (M,), scratch.
-        y_true, y_pred, weights, from_logits
-            As for ``update``.
-        """
+    def call(self, arrays: MetricArrays, from_logits: bool) -> Call:
+        """Kernel, its arguments and its work; ``from_logits`` as in ``update``."""
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         return _same_shape(self.name, true, tuple(shape), dtype)
@@ -222,20 +229,12 @@ class BinaryAccuracy(Metric):
         """Return the constructor's arguments."""
         return {**super().get_config(), "threshold": self.threshold}
 
-    def call(
-        self,
-        total: Array,
-        row: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: MetricArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Metric.call``."""
-        _need_columns(self.name, y_true, y_pred)
+        _need_columns(self.name, arrays.y_true, arrays.y_pred)
         threshold = _logit(self.threshold) if from_logits else self.threshold
-        args = (total, row, y_true, y_pred, weights, threshold)
-        return kernels.binary_accuracy, args, _WORK * y_pred.size
+        args = (*arrays, threshold)
+        return kernels.binary_accuracy, args, _WORK * arrays.y_pred.size
 
 
 class CategoricalAccuracy(Metric):
@@ -243,19 +242,10 @@ class CategoricalAccuracy(Metric):
 
     accepts_logits = True
 
-    def call(
-        self,
-        total: Array,
-        row: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: MetricArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Metric.call``."""
-        _need_columns(self.name, y_true, y_pred)
-        args = (total, row, y_true, y_pred, weights)
-        return kernels.categorical_accuracy, args, _WORK * y_pred.size
+        _need_columns(self.name, arrays.y_true, arrays.y_pred)
+        return kernels.categorical_accuracy, arrays, _WORK * arrays.y_pred.size
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -263,24 +253,16 @@ class SparseCategoricalAccuracy(Metric):
 
     accepts_logits = True
 
-    def call(
-        self,
-        total: Array,
-        row: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: MetricArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Metric.call``."""
+        y_true, y_pred = arrays.y_true, arrays.y_pred
         if y_true.ndim != 1:
             raise ValueError(
                 f"{self.name} expects targets that are class ids, one a row of predictions; got "
                 f"targets of shape {y_true.shape} for predictions of shape {y_pred.shape}. "
                 f"Use categorical_accuracy for one-hot targets"
             )
-        args = (total, row, y_true, y_pred, weights)
-        return kernels.sparse_accuracy, args, _WORK * y_pred.size
+        return kernels.sparse_accuracy, arrays, _WORK * arrays.y_pred.size
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         return class_ids(true, tuple(shape[:-1]), shape[-1], self.name)
@@ -301,21 +283,13 @@ class Accuracy(Metric):
         self._categorical = CategoricalAccuracy(name)
         self._sparse = SparseCategoricalAccuracy(name)
 
-    def call(
-        self,
-        total: Array,
-        row: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: MetricArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Metric.call``."""
-        if y_true.ndim == 1:
+        if arrays.y_true.ndim == 1:
             fitting: Metric = self._sparse
         else:
-            fitting = self._binary if y_pred.shape[1] == 1 else self._categorical
-        return fitting.call(total, row, y_true, y_pred, weights, from_logits)
+            fitting = self._binary if arrays.y_pred.shape[1] == 1 else self._categorical
+        return fitting.call(arrays, from_logits)
 
     def _prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         ids = true.ndim < len(shape) or true.shape[-1] == 1
@@ -329,19 +303,11 @@ class _MeanLoss(Metric):
     direction = "min"
     loss: ClassVar[losses.Loss]
 
-    def call(
-        self,
-        total: Array,
-        row: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: MetricArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Metric.call``."""
-        _need_columns(self.name, y_true, y_pred)
-        value_only = y_pred[:0]
-        return self.loss.call(total, value_only, row, y_true, y_pred, weights, False)
+        _need_columns(self.name, arrays.y_true, arrays.y_pred)
+        value_only = arrays.y_pred[:0]
+        return self.loss.call(LossArrays(arrays.total, value_only, *arrays[1:]), False)
 
     def add(self, total: float, rows: int, weight: float) -> None:
         """Add what the kernel of ``call`` found: a mean over the rows."""

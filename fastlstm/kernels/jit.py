@@ -26,8 +26,6 @@ _PRANGE_ONLY = {
 }
 
 _OPTIONS = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
-# What disappears in Numba's own representation is compiled once, with what calls it; LLVM's way
-# alone would compile each piece on its own first, which takes half as long again.
 INLINE = {"forceinline": True, "fastmath": FASTMATH, "error_model": "numpy"}
 
 
@@ -38,6 +36,8 @@ def body(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a piece that disappears into its caller."""
+    # In Numba's own representation, so that it is compiled once, with its caller. LLVM's way alone
+    # would compile each piece by itself first.
     return numba.njit(nogil=True, inline="always", **INLINE)(function)
 
 

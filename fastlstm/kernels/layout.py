@@ -47,6 +47,12 @@ def record_clear(program, array):
     program.add(clear, array.reshape(-1))
 
 
+def record_copies(program, targets, sources):
+    """Record: each target becomes its source."""
+    for target, source in zip(targets, sources, strict=True):
+        record_copy(program, target, source)
+
+
 def record_copy(program, out, x):
     """Record: out = x, for arrays of one shape, whatever it is."""
     program.add(copy, out.reshape(-1), x.reshape(-1))

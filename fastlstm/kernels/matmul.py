@@ -101,7 +101,7 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
 
     out : (M, N)
     scratch : (threads, ROW_BLOCK · 4 vectors)
-    a : memory of A; element (r, s·seg_k + k) stands at r·a_row + s·a_seg + k
+    a : memory of A, flat; element (r, s·seg_k + k) stands at r·a_row + s·a_seg + k
     packed : (Q, K, 4 vectors)
     bias : (N,) or (0,)
     """

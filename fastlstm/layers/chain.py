@@ -185,11 +185,10 @@ class Chain:
             "pack": self._record_packing,
             "feed": self._record_feeds,
             "forward": self._record_forward,
+            "output": self._record_output,
         }
         if self.saving:
             parts["backward"] = self._record_backward
-        else:
-            parts["output"] = self._record_output
         return parts
 
     @cached_property
@@ -273,13 +272,9 @@ class Chain:
 
     def predict(self) -> np.ndarray:
         """The output for what was fed, batch first, in an array of its own."""
-        if self.saving:
-            self.forward()
-            return time_first(self.y, ids=False).copy()
         y = with_steps(self.y, self.y.ndim == 3)
         out = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
-        program = self.program
-        program.point(self.output_call, 0, out)
+        self.program.point(self.output_call, 0, out)
         self.forward(last="output")
         return out if self.y.ndim == 3 else out[:, 0]
 

@@ -131,7 +131,7 @@ class DenseOp(Op):
         program.add(
             matmul.multiply,
             Linear() if plain else ACTIVATIONS[layer.activation],
-            rows, self.scratch, _rows(self.x, segment), self.depth, 0, 1, self.depth,
+            rows, self.scratch, _rows(self.x, segment).reshape(-1), self.depth, 0, 1, self.depth,
             layer.packed_kernel.forward, layer.bias, work=2.0 * rows.size * self.depth,
         )  # fmt: skip
         if softmax and not self.logits:
@@ -179,7 +179,7 @@ class DenseOp(Op):
         if self.d_x is not None:
             program.add(
                 matmul.multiply,
-                Linear(), _rows(self.d_x, segment), self.scratch, d_rows,
+                Linear(), _rows(self.d_x, segment), self.scratch, d_rows.reshape(-1),
                 layer.units, 0, 1, layer.units,
                 layer.packed_kernel.transposed, self.no_bias, work=work,
             )  # fmt: skip

@@ -102,15 +102,10 @@ class RecurrentOp(Op):
         self._given = self.initial_state is not None or carried is not None
 
     def record_start(self, program: Program) -> None:
-        layout.record_copy(program, self.h[0], self.first_h)
-        for states, first in zip(self.carry, self.first_carry, strict=True):
-            layout.record_copy(program, states[0], first)
+        layout.record_copies(program, self.states(0), [self.first_h, *self.first_carry])
 
     def record_advance(self, program: Program) -> None:
-        last = self.carry.shape[1] - 1
-        layout.record_copy(program, self.h[0], self.h[-1])
-        for states in self.carry:
-            layout.record_copy(program, states[0], states[last])
+        layout.record_copies(program, self.states(0), self.states(self.steps))
 
     def _steps_per_launch(self, work: float) -> int:
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
@@ -144,7 +139,7 @@ class RecurrentOp(Op):
         self.d_out = d_y if layer.return_sequences else nothing
         ones = int(layer.use_bias)
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
-        self.rows_gates = self.gates.reshape(self.panels, -1, self.columns)
+        self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         grads = layer.flat_grads
         kernel_size = self.depth * self.cell.blocks * units
         self.d_kernel = grads[:kernel_size].reshape(self.depth, -1)
@@ -215,7 +210,7 @@ class RecurrentOp(Op):
             program.add(
                 matmul.multiply_transposed,
                 tile_layout(blocks), blocks, d, *scratch, rows, self.gates.reshape(-1),
-                self.rows_gates.shape[1], extra, not segment.last,
+                self.gate_rows, extra, not segment.last,
                 work=2.0 * rows.size * blocks * self.layer.units,
             )  # fmt: skip
 
@@ -224,7 +219,7 @@ class RecurrentOp(Op):
         program.add(
             matmul.multiply,
             Linear(), d_x.reshape(-1, self.depth), self.scratch_rows,
-            self.gates, columns, self.rows_gates.shape[1] * columns, self.panels, columns,
+            self.gates.reshape(-1), columns, self.gate_rows * columns, self.panels, columns,
             layer.packed_kernel.transposed, self.no_bias,
             work=2.0 * d_x.size * self.cell.blocks * layer.units,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,34 @@ from fastlstm.utils import numeric_array
 
 Array = npt.NDArray[Any]
 Call = tuple[Kernel, tuple[Any, ...], float]
+
+
+class LossArrays(NamedTuple):
+    """What a loss works on, in the order of its kernels' arguments; all of one dtype.
+
+    Attributes
+    ----------
+    total : numpy.ndarray
+        (1,) float64, receives the sum over rows of weight · row loss / M.
+    d_pred : numpy.ndarray
+        (M, C), receives the gradient with respect to ``y_pred``; or (0, C): value only.
+    row_loss : numpy.ndarray
+        (M,), receives each row's loss without its weight.
+    y_true : numpy.ndarray
+        (M, C), or (M,) int32 where the loss is ``sparse``.
+    y_pred : numpy.ndarray
+        (M, C): logits where that is said, else values or probabilities.
+    weights : numpy.ndarray
+        (M,), or (0,) for ones.
+    """
+
+    total: Array
+    d_pred: Array
+    row_loss: Array
+    y_true: Array
+    y_pred: Array
+    weights: Array
+
 
 # Floating-point operations an element, exponentials and logarithms counted by their time.
 ERROR_WORK = 8.0
@@ -46,32 +74,13 @@ class Loss(ABC):
         return snake_case(type(self).__name__)
 
     @abstractmethod
-    def call(
-        self,
-        total: Array,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
-        """Kernel, its arguments and its work for checked arrays, all of one dtype.
+    def call(self, arrays: LossArrays, from_logits: bool) -> Call:
+        """Kernel, its arguments and its work for checked arrays.
 
         Parameters
         ----------
-        total : numpy.ndarray
-            (1,) float64, receives the sum over rows of weight · row loss / M.
-        d_pred : numpy.ndarray
-            (M, C), receives the gradient with respect to ``y_pred``; or (0, C): value only.
-        row_loss : numpy.ndarray
-            (M,), receives each row's loss without its weight.
-        y_true : numpy.ndarray
-            (M, C), or (M,) int32 where ``sparse``.
-        y_pred : numpy.ndarray
-            (M, C): logits where ``from_logits``, else values or probabilities.
-        weights : numpy.ndarray
-            (M,), or (0,) for ones.
+        arrays : LossArrays
+            What the kernel reads and writes.
         from_logits : bool
             Whether ``y_pred`` has not been through the activation in ``fuses``.
         """
@@ -85,13 +94,11 @@ class Loss(ABC):
         weights: Array,
         from_logits: bool,
     ) -> float:
-        """Value and gradient, now; the arguments are those of ``call``."""
-        total = np.zeros(1)
-        kernel, args, work = self.call(
-            total, d_pred, row_loss, y_true, y_pred, weights, from_logits
-        )
+        """Value and gradient, now, for what ``LossArrays`` describes."""
+        arrays = LossArrays(np.zeros(1), d_pred, row_loss, y_true, y_pred, weights)
+        kernel, args, work = self.call(arrays, from_logits)
         kernel(*args, work=work)
-        return float(total[0])
+        return float(arrays.total[0])
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastlstm.kernels import crossentropy
 from fastlstm.kernels import losses as kernels
-from fastlstm.losses.base import ENTROPY_WORK, Array, Call, Loss
+from fastlstm.losses.base import ENTROPY_WORK, Array, Call, Loss, LossArrays
 from fastlstm.utils import numeric_array
 
 _BINARY = kernels.BinaryLogits()
@@ -47,19 +47,10 @@ class BinaryCrossentropy(_Smoothed):
 
     fuses = "sigmoid"
 
-    def call(
-        self,
-        total: Array,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
-        args = (total, d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing)
-        work = ENTROPY_WORK * y_pred.size
+        args = (*arrays, self.label_smoothing)
+        work = ENTROPY_WORK * arrays.y_pred.size
         if from_logits:
             return kernels.elementwise, (_BINARY, *args), work
         return kernels.binary_probabilities, args, work
@@ -81,20 +72,11 @@ class CategoricalCrossentropy(_Smoothed):
 
     fuses = "softmax"
 
-    def call(
-        self,
-        total: Array,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
         kernel = crossentropy.logits if from_logits else crossentropy.probabilities
-        args = (total, d_pred, row_loss, y_true, y_pred, weights, self.label_smoothing)
-        return kernel, args, ENTROPY_WORK * y_pred.size
+        args = (*arrays, self.label_smoothing)
+        return kernel, args, ENTROPY_WORK * arrays.y_pred.size
 
     def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
         if given in (shape[:-1], (*shape[:-1], 1)):
@@ -120,20 +102,10 @@ class SparseCategoricalCrossentropy(Loss):
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = bool(from_logits)
 
-    def call(
-        self,
-        total: Array,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
         kernel = crossentropy.sparse_logits if from_logits else crossentropy.sparse_probabilities
-        args = (total, d_pred, row_loss, y_true, y_pred, weights)
-        return kernel, args, ENTROPY_WORK * y_pred.size
+        return kernel, arrays, ENTROPY_WORK * arrays.y_pred.size
 
     def prepare_targets(
         self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike

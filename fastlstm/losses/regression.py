@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm.kernels import losses as kernels
-from fastlstm.losses.base import ERROR_WORK, Array, Call, Loss
+from fastlstm.losses.base import ERROR_WORK, Call, Loss, LossArrays
 
 
 class _Error(Loss):
@@ -16,19 +16,10 @@ class _Error(Loss):
     equation: ClassVar[Any]
     option: float = 0.0
 
-    def call(
-        self,
-        total: Array,
-        d_pred: Array,
-        row_loss: Array,
-        y_true: Array,
-        y_pred: Array,
-        weights: Array,
-        from_logits: bool,
-    ) -> Call:
+    def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
-        args = (total, d_pred, row_loss, y_true, y_pred, weights, self.option)
-        return kernels.elementwise, (self.equation, *args), ERROR_WORK * y_pred.size
+        args = (self.equation, *arrays, self.option)
+        return kernels.elementwise, args, ERROR_WORK * arrays.y_pred.size
 
 
 class MeanSquaredError(_Error):

@@ -96,7 +96,7 @@ class Checkpointed(Supervised):
         top = self.ops[self._timed - 1]
         for number, segment in enumerate(self._segments):
             self._record_segment(program, number)
-            _record_copies(program, self._kept[number], self._states(segment.steps or 0))
+            layout.record_copies(program, self._kept[number], self._states(segment.steps or 0))
             if top.y.ndim == 3:
                 layout.record_copy(program, _steps_of(self.y, segment), segment.of(top.y))
         for op in self.ops[self._timed :]:
@@ -108,7 +108,7 @@ class Checkpointed(Supervised):
         start = np.array([segment.start], np.intp)
         self.feeds["x"].record(program, self.index, start, segment)
         if number > 0:
-            _record_copies(program, self._states(0), self._kept[number - 1])
+            layout.record_copies(program, self._states(0), self._kept[number - 1])
         for op in self.ops[: self._timed]:
             if number == 0:
                 op.record_start(program)
@@ -134,11 +134,6 @@ class Checkpointed(Supervised):
         for state, kept in zip(self._states(self.x.shape[0]), self._kept[-1], strict=True):
             np.copyto(state, kept)
         super().commit(resume)
-
-
-def _record_copies(program: Program, targets: list[np.ndarray], sources: list[np.ndarray]) -> None:
-    for target, source in zip(targets, sources, strict=True):
-        layout.record_copy(program, target, source)
 
 
 def _steps_of(array: np.ndarray, segment: Segment) -> np.ndarray:

@@ -9,16 +9,15 @@ import numpy as np
 from fastlstm import losses, optimizers
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.replicas import Replicas
-from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.chain import Chain
 from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.input import Input
-from fastlstm.losses.base import prepare_weights
 from fastlstm.memory import Arena
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
 from fastlstm.models.sequential import Sequential
 from fastlstm.models.supervised import Supervised
-from fastlstm.models.targets import prepare_targets
+from fastlstm.registry import serialize
 from fastlstm.training import loop
 from fastlstm.training.data import Data
 from fastlstm.training.history import History
@@ -62,7 +61,6 @@ class Ensemble:
             raise TypeError(f"Ensemble expects a Sequential model, got {type(model).__name__}")
         if model.stateful:
             raise ValueError("Ensemble expects a model without stateful layers")
-        model.input_shape  # noqa: B018 - says so where the model is not built
         self._model = copy_of(model)
         self.stop_training = False
         self.history: History | None = None
@@ -113,56 +111,41 @@ class Ensemble:
 
     def prepare_inputs(self, x: Any) -> np.ndarray:
         """Validated samples, (samples, models, ...)."""
-        array = numeric_array("x", x)
-        if array.ndim < 2 or array.shape[0] != self.count:
-            raise ValueError(
-                f"an Ensemble of {self.count} models expects x of shape (models, samples, ...) = "
-                f"({self.count}, samples, ...), got {array.shape}; for "
-                "the same x in every model: np.broadcast_to(x, (models, *x.shape))"
-            )
-        flat = array.reshape(-1, *array.shape[2:])
-        return self._of_models(self._model.prepare_inputs(flat), array.shape[1])
-
-    def _of_models(self, flat: np.ndarray, samples: int) -> np.ndarray:
-        """(models · samples, ...) seen as (samples, models, ...): the loop counts samples."""
-        return flat.reshape(self.count, samples, *flat.shape[1:]).swapaxes(0, 1)
+        return self._apart(self._model.prepare_inputs(self._together("x", x)))
 
     def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
         """Validated samples, targets and weights, each (samples, models, ...)."""
-        samples = self.prepare_inputs(x)
-        if self.loss is None:
-            raise RuntimeError("training needs a loss: call compile(optimizer='adam', loss='mse')")
-        count = len(samples)
-        total = self.count * count
-        shape = (total, *samples.shape[2:])
-        output = tuple(int(size or 0) for size in self._model.output_shape_of(shape))
-        if y is None:
-            raise ValueError("targets are missing: expected y beside x")
-        targets = numeric_array("y", y)
-        if targets.shape[:2] != (self.count, count):
+        flat_x = self._together("x", x)
+        samples = len(flat_x) // self.count
+        flat_y = None if y is None else self._together("y", y, samples)
+        weight = sample_weight
+        if weight is not None:
+            weight = self._together("sample_weight", weight, samples)
+        data = self._model.prepare(flat_x, flat_y, weight)
+        weight = None if data.weight is None else self._apart(data.weight)
+        return Data(self._apart(data.x), self._apart(data.y), weight)
+
+    def _together(self, name: str, values: Any, samples: int | None = None) -> np.ndarray:
+        """(models, samples, ...) seen as (models · samples, ...), as one model takes them."""
+        array = numeric_array(name, values)
+        fits = array.ndim >= 2 and array.shape[0] == self.count
+        if not fits or (samples is not None and array.shape[1] != samples):
+            known = "samples" if samples is None else samples
             raise ValueError(
-                f"x has {count} samples for each of {self.count} models, got y of shape "
-                f"{targets.shape}; expected ({self.count}, {count}, ...)"
+                f"an Ensemble of {self.count} models expects {name} of shape "
+                f"(models, samples, ...) = ({self.count}, {known}, ...), got {array.shape}; for "
+                f"the same {name} in every model: np.broadcast_to({name}, (models, *{name}.shape))"
             )
-        flat = targets.reshape(total, *targets.shape[2:])
-        fitted = prepare_targets(self.loss, flat, output, shape, self._model.layers)
-        weight = None
-        if sample_weight is not None:
-            weights = numeric_array("sample_weight", sample_weight)
-            if weights.shape[:2] != (self.count, count):
-                raise ValueError(
-                    f"sample_weight expects shape ({self.count}, {count}), got {weights.shape}"
-                )
-            flat = weights.reshape(total, *weights.shape[2:])
-            weight = self._of_models(prepare_weights(flat, output[:-1], self._params.dtype), count)
-        return Data(samples, self._of_models(fitted, count), weight)
+        return array.reshape(-1, *array.shape[2:])
+
+    def _apart(self, flat: np.ndarray) -> np.ndarray:
+        """(models · samples, ...) seen as (samples, models, ...): the loop counts samples."""
+        return flat.reshape(self.count, -1, *flat.shape[1:]).swapaxes(0, 1)
 
     def _bound(self, data: Data, index: np.ndarray, task: str) -> _Bound:
         """The layers bound to a batch of each model, with the samples ``index`` to come."""
         model, weighted = self._model, data.weight is not None
-        sample = data.x.shape[2:]
-        timed = has_time(data.x.ndim - 1, model.layers[0].takes_ids)
-        shape = (sample[0], index.size, *sample[1:]) if timed else (index.size, *sample)
+        shape = model.batch_shape(data.x[:, 0], index.size)
         key = (shape, task, weighted, get_num_threads())
         if key not in self._bounds:
             kind: Any = Chain
@@ -188,19 +171,25 @@ class Ensemble:
 
     def _train(self, data: Data, index: np.ndarray) -> np.ndarray:
         assert self.optimizer is not None
-        bound = self._bound(data, index, "train")
-        self.optimizer.prepare()
-        losses = bound.run()
-        self.optimizer.iterations += 1
-        return losses
+        with self._model.lock:
+            bound = self._bound(data, index, "train")
+            self.optimizer.prepare()
+            losses = bound.run()
+            self.optimizer.iterations += 1
+            return losses
 
     def test_step(self, data: Data, index: np.ndarray) -> float:
         """Mean loss of all models for their samples ``index``; updates the metrics."""
-        return float(self._bound(data, index, "test").run().mean())
+        return float(self._test(data, index).mean())
+
+    def _test(self, data: Data, index: np.ndarray) -> np.ndarray:
+        with self._model.lock:
+            return self._bound(data, index, "test").run()
 
     def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Outputs (samples, models, ...) for the samples ``index``."""
-        return self._bound(Data(x, x), index, "predict").predict().swapaxes(0, 1)
+        with self._model.lock:
+            return self._bound(Data(x, x), index, "predict").predict().swapaxes(0, 1)
 
     # -- training and using -------------------------------------------------------------------
 
@@ -250,7 +239,7 @@ class Ensemble:
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
         """Losses (models,) of one batch."""
         data = self.prepare(x, y, sample_weight)
-        return self._bound(data, np.arange(len(data.x)), "test").run()
+        return self._test(data, np.arange(len(data.x)))
 
     # -- weights ------------------------------------------------------------------------------
 
@@ -333,12 +322,12 @@ class _Bound:
             stacks += [(state[name], stack) for name, stack in ensemble._moments.items()]
             shared += model.optimizer.shared_arrays()
         pointed = [(call, 1) for feed in chain.feeds.values() for call in feed.calls]
-        if not chain.saving and not isinstance(chain, Supervised):
+        if not isinstance(chain, Supervised):
             pointed.append((chain.output_call, 0))
         self.replicas = Replicas(program, 0, len(program), stacks, shared, pointed)
 
     def _dropouts(self) -> list[DropoutOp]:
-        return [op for op in self.chain.ops if isinstance(op, DropoutOp)]
+        return [op for op in self.chain.ops if isinstance(op, DropoutOp) and op.active]
 
     def feed(self, data: Data, index: np.ndarray) -> None:
         """Take the samples ``index`` of every model; the data must live until the run is over."""
@@ -348,7 +337,7 @@ class _Bound:
             if feed is not None and source is not None:
                 stack = source.swapaxes(0, 1)
                 shaped = stack.reshape(*stack.shape[:2], -1, feed.depth)
-                assert np.shares_memory(shaped, source)
+                assert np.may_share_memory(shaped, source)
                 for call in feed.calls:
                     self.replicas.point(call, 1, shaped)
         for seeds in self.seeds:
@@ -382,5 +371,6 @@ def copy_of(model: Sequential) -> Sequential:
     made.build()
     if model.optimizer is not None:
         optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
-        made.compile(optimizer, model.loss, [get_metric(metric.name) for metric in model.metrics])
+        metrics = [get_metric(serialize(metric)) for metric in model.metrics]
+        made.compile(optimizer, model.loss, metrics)
     return made

@@ -284,7 +284,7 @@ class Sequential:
         """The argument ``bptt`` of ``fit``, if this model can be trained so; an error otherwise."""
         return check_bptt(bptt, self)
 
-    def _shape(self, x: np.ndarray, batch: int) -> tuple[int, ...]:
+    def batch_shape(self, x: np.ndarray, batch: int) -> tuple[int, ...]:
         """Shape of so many samples of x, time first."""
         sample = x.shape[1:]
         timed = has_time(x.ndim, self.layers[0].takes_ids)
@@ -299,7 +299,7 @@ class Sequential:
         window: tuple[int, int] | None = None,
     ) -> Supervised:
         """What computes a batch, or a window of its steps: the first one, and how many."""
-        shape = self._shape(data.x, index.size)
+        shape = self.batch_shape(data.x, index.size)
         start, steps = window or (0, shape[0])
         kind = chain_kind(bptt, shape, has_time(data.x.ndim, self.layers[0].takes_ids))
         chain = self._runner.chain(
@@ -337,7 +337,7 @@ class Sequential:
     def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Output for the samples ``index`` of x, which ``prepare_inputs`` returned."""
         with self._runner.lock:
-            chain = self._runner.chain(self._shape(x, index.size), Chain)
+            chain = self._runner.chain(self.batch_shape(x, index.size), Chain)
             chain.feed(index, x=x)
             output = chain.predict()
             chain.commit()

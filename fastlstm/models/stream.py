@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from fastlstm.models.sequential import Sequential
 
-_Array = np.ndarray
-
 
 class Stream:
     """States of running sequences; made by ``Sequential.stream``.
@@ -92,7 +90,7 @@ class Stream:
             If x does not fit or is not finite; the states are those before.
         """
         # Anything but the very array that fits takes the long way.
-        if type(x) is not _Array or x.shape != self._shape or x.dtype != self._dtype:
+        if type(x) is not np.ndarray or x.shape != self._shape or x.dtype != self._dtype:
             x = self._checked(x)
         with self._lock:
             self._x[...] = x

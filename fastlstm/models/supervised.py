@@ -13,8 +13,9 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.feed import Feed
+from fastlstm.losses.base import LossArrays
 from fastlstm.memory import Plan
-from fastlstm.metrics import Metric
+from fastlstm.metrics import Metric, MetricArrays
 from fastlstm.training.data import Data
 
 
@@ -81,26 +82,28 @@ class Supervised(Chain):
 
     def parts(self) -> dict[str, Callable[[Program], None]]:
         """What the program does, in order; see ``Chain.parts``."""
-        parts = super().parts()
-        parts.pop("output", None)
-        backward = parts.pop("backward", None)
-        parts["loss"] = self._record_loss
-        if backward is not None:
-            parts["backward"] = backward
+        parts: dict[str, Callable[[Program], None]] = {
+            "pack": self._record_packing,
+            "feed": self._record_feeds,
+            "forward": self._record_forward,
+            "loss": self._record_loss,
+        }
+        if self.saving:
+            parts["backward"] = self._record_backward
         if self.trains:
             parts["update"] = self._record_update
         return {**parts, "metrics": self._record_metrics}
 
     def _record_loss(self, program: Program) -> None:
-        kernel, args, work = self.loss.call(
+        arrays = LossArrays(
             self.totals[0],
             self.rows_d_y,
             self.row_loss,
             self.rows_true,
             self.rows_y,
             self.rows_weights,
-            self.fused or self.loss.from_logits,
         )
+        kernel, args, work = self.loss.call(arrays, self.fused or self.loss.from_logits)
         program.add(kernel, *args, work=work)
         if self.trains:
             program.add(halt_unless_finite, self.totals[0])
@@ -117,8 +120,10 @@ class Supervised(Chain):
         from_logits = logits or self.loss.from_logits
         for metric, total in zip(self.model.metrics, self.totals[1:], strict=True):
             # The loss is done with its rows.
-            args = (total, self.row_loss, self.rows_true, self.rows_y, self._no_weights)
-            kernel, args, work = metric.call(*args, from_logits)
+            arrays = MetricArrays(
+                total, self.row_loss, self.rows_true, self.rows_y, self._no_weights
+            )
+            kernel, args, work = metric.call(arrays, from_logits)
             program.add(kernel, *args, work=work)
 
     def load(self, data: Data, index: np.ndarray, start: int = 0) -> None:

@@ -126,7 +126,7 @@ class Driver:
         rows = self.steps * self.batch
         d_x = self._empty(rows, self.depth)
         matmul.multiply(
-            Linear(), d_x, self._empty(3, matmul.ROW_BLOCK * self.plain), self.gates,
+            Linear(), d_x, self._empty(3, matmul.ROW_BLOCK * self.plain), self.gates.reshape(-1),
             self.columns, rows * self.columns, self.panels, self.columns,
             self.w_turned, np.zeros(0, self.dtype), work=LAUNCH,
         )  # fmt: skip

@@ -147,7 +147,6 @@ def test_words_and_kinds():
     assert kinds_of((np.zeros(1, np.uint8),)).kinds == (numba.types.Array(numba.uint8, 1, "C"),)
 
 
-@needs_jit
 def test_halting_again_and_again_leaves_nobody_waiting():
     """One member may be a kernel ahead of another that has not looked at the flag yet."""
     set_num_threads(2)

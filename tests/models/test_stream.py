@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import tracemalloc
 
-import numba
 import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
@@ -163,7 +162,6 @@ def test_errors_say_what_was_expected():
 
 
 @needs_jit
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python allocates")
 def test_steps_allocate_nothing(rng):
     model = _vectors()
     x = np.ascontiguousarray(_sequences(model, 1, rng)[:, 0])
