@@ -37,8 +37,8 @@ class Row:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """What is worth timing: a stream is not trained."""
-        return ("forward", "step") if self.carried else ("forward", "train")
+        """What is worth timing: only a stream goes step by step."""
+        return ("forward", "train", "step") if self.carried else ("forward", "train")
 
     def flops(self, mode: str) -> float:
         """Floating-point operations of the matrix products; a training step has three times."""

@@ -9,6 +9,9 @@ import numpy as np
 
 from fastlstm.utils import numeric_array
 
+# Elements for which an array of answers costs less than to avoid it.
+_FEW = 4096
+
 
 def as_floats(values: Any, dtype: np.dtype, what: str) -> np.ndarray:
     """A C-contiguous array of finite ``dtype`` numbers."""
@@ -58,6 +61,8 @@ def as_ids(values: Any, limit: int, what: str) -> np.ndarray:
 
 def all_finite(array: np.ndarray) -> bool:
     """Whether no element is NaN or infinite, without an array of answers as large as the data."""
+    if array.size <= _FEW:
+        return bool(np.isfinite(array).all())
     # A sum is quickly taken, and finite only if all of it is. It may overflow where all of it is.
     with np.errstate(over="ignore", invalid="ignore"):
         if array.dtype.kind == "f" and math.isfinite(np.add.reduce(array, axis=None)):

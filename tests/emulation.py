@@ -166,6 +166,30 @@ def _multiply_two_panels(
         )  # fmt: skip
 
 
+def _project_panel(
+    layout, c, c_at, c_row, bias, bias_at, fresh, a, a_at, a_row, w, w_at, depth,
+    h, h_at, h_row, u, u_at, units, count,
+):  # fmt: skip
+    columns = panel_vectors(layout.blocks) * lanes(c)
+    if fresh:
+        for r in range(count):
+            _part(c, c_at + r * c_row, columns)[:] = _part(bias, bias_at, columns)
+    _multiply_panel(layout, c, c_at, c_row, a, a_at, a_row, 0, 1, w, w_at, count, 1, depth)
+    _multiply_panel(layout, c, c_at, c_row, h, h_at, h_row, 0, 1, u, u_at, count, 1, units)
+
+
+def _project_two_panels(
+    layout, c, c_at, c_second, bias, bias_at, bias_second, fresh,
+    a, a_at, w, w_at, w_second, depth, h, h_at, u, u_at, u_second, units,
+):  # fmt: skip
+    for second in (0, 1):
+        _project_panel(
+            layout, c, c_at + second * c_second, 0, bias, bias_at + second * bias_second, fresh,
+            a, a_at, 0, w, w_at + second * w_second, depth,
+            h, h_at, 0, u, u_at + second * u_second, units, 1,
+        )  # fmt: skip
+
+
 # -- a team's words --------------------------------------------------------------------------------
 
 
@@ -182,6 +206,8 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "load_first": _load_first,
         "store_first": _store_first,
         "fill": _fill,
+        "eight": lambda scalar: np.full(8, scalar),
+        "load_eight": lambda array, at: _part(array, at, 8).astype(np.float64),
         "select": _select,
         "sum_lanes": _sum_lanes,
         "zero_like": np.zeros_like,
@@ -210,6 +236,11 @@ EMULATED: dict[Any, dict[str, Any]] = {
         ),
         "atomic_load": lambda team, word: _atomic_add(team, word, 0),
     },
-    tile: {"multiply_panel": _multiply_panel, "multiply_two_panels": _multiply_two_panels},
+    tile: {
+        "multiply_panel": _multiply_panel,
+        "multiply_two_panels": _multiply_two_panels,
+        "project_panel": _project_panel,
+        "project_two_panels": _project_two_panels,
+    },
     transpose: {"transpose_square": _transpose_square},
 }

@@ -116,8 +116,8 @@ def test_the_number_of_threads_may_change_while_a_tape_is_kept(rng):
 @pytest.mark.parametrize(("units", "batch"), [(300, 20), (90, 3)])
 def test_a_layer_whose_threads_take_units(units, batch, rng):
     """Many weights, or few rows: ``fastlstm.layers.split`` decides."""
-    assert split.by_units(batch, units, 4, 4, 2)
-    assert not split.by_units(batch, units, 4, 4, 1)
+    assert split.rows_at_a_time(batch, units, 4, 4, 2) == 0
+    assert split.rows_at_a_time(batch, units, 4, 4, 1) == batch
     layer = LSTM(units, return_sequences=True)
     x = rng.standard_normal((batch, 40, D)).astype(np.float32)
     d_y = rng.standard_normal((batch, 40, units)).astype(np.float32)

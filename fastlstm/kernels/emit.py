@@ -63,18 +63,22 @@ def store_vector(builder, vector, value, pointer):
 
 def load_part(builder, vector, pointer, count):
     """LLVM load of the first ``count`` lanes, zero in the others, reading no further."""
-    slot = cgutils.alloca_once(builder, vector.llvm)
     full = builder.icmp_signed(">=", count, ir.Constant(count.type, vector.lanes))
     with builder.if_else(full) as (then, otherwise):
         with then:
-            builder.store(load_vector(builder, vector, pointer), slot)
+            whole, whole_block = load_vector(builder, vector, pointer), builder.block
         with otherwise:
+            slot = cgutils.alloca_once(builder, vector.llvm)
             builder.store(ir.Constant(vector.llvm, None), slot)
             lanes = builder.bitcast(slot, pointer.type)
             with cgutils.for_range(builder, count) as loop:
                 value = builder.load(builder.gep(pointer, [loop.index]))
                 builder.store(value, builder.gep(lanes, [loop.index]))
-    return builder.load(slot)
+            part, part_block = builder.load(slot), builder.block
+    either = builder.phi(vector.llvm)  # a whole vector never goes through memory
+    either.add_incoming(whole, whole_block)
+    either.add_incoming(part, part_block)
+    return either
 
 
 def store_part(builder, vector, value, pointer, count):

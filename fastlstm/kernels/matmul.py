@@ -13,25 +13,31 @@ from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
-from fastlstm.kernels.team import share
+from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store, store_first
+from fastlstm.kernels.team import share, take
 from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
 from fastlstm.kernels.transpose import transpose_square
 
-# Rows a thread must get before the rows are shared rather than the panels.
-MIN_ROWS = 4
-# Bytes of A that are used on all panels before the next ones.
-GROUP_BYTES = 1 << 20
 # Steps of k at a time: a panel's slice and the rows that meet it stay in the first-level cache.
 K_BLOCK = 16384 // (PANEL_VECTORS * HOST.vector_bytes)
-# Rows at a time, for the same reason; ``scratch`` has this many.
+# Rows at a time, for the same reason.
 ROW_BLOCK = 48
+# Rows that meet a few panels before a thread takes others, and the blocks of k that they do it for
+# at a time: as much of A as the second-level cache holds.
+ROW_GROUP = 2 * ROW_BLOCK
+BLOCKS_TOGETHER = 6
+# Parts that a product should fall into for each thread, so that a slow one does fewer of them.
+ITEMS_EACH = 8
 # Rows of A between which Aᵀ·B keeps its partial sums apart: part of the result's definition.
 SUM_BLOCK = K_BLOCK
-# Panels that are packed at once.
+# Rows that are packed, or of an outer product written, side by side: one place serves them all.
+ROWS_TOGETHER = 4
+# Panels that are packed at once; and copied, or written to the result, at once.
 PANELS_PACKED = 16
-# Elements between packed rows of A, so that they do not collide in the caches.
-A_PADDING = 16
+PANELS_AHEAD = 4
+# Columns of A that Aᵀ·B packs side by side: whole vectors and whole tiles; a tile that strode over
+# wider rows would miss the caches of addresses as well.
+A_GROUP = 48
 
 
 @kernel
@@ -51,14 +57,17 @@ def _pack(packed, matrix, blocks, width, first, last):
     _, depth, columns = packed.shape
     step = lanes(packed)
     units = matrix.shape[1] // blocks
-    for k in range(depth):
+    for k0 in range(0, depth, ROWS_TOGETHER):
+        k1 = min(k0 + ROWS_TOGETHER, depth)
         for p in range(first, last):
             for g in range(blocks):
                 for v in range(0, width, step):
                     unit = p * width + v
                     count = max(0, min(step, units - unit))
-                    value = load_first(matrix, (k * blocks + g) * units + unit, count)
-                    store(value, packed, (p * depth + k) * columns + g * width + v)
+                    at, packed_at = g * units + unit, p * depth * columns + g * width + v
+                    for k in range(k0, k1):
+                        value = load_first(matrix, k * blocks * units + at, count)
+                        store(value, packed, packed_at + k * columns)
 
 
 @kernel
@@ -100,57 +109,82 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
     """out = activation(A·B + bias), row by row.
 
     out : (M, N)
-    scratch : (threads, ROW_BLOCK · 4 vectors)
+    scratch : (threads, ``scratch_size``)
     a : memory of A, flat; element (r, s·seg_k + k) stands at r·a_row + s·a_seg + k
     packed : (Q, K, 4 vectors)
     bias : (N,) or (0,)
     """
-    columns = packed.shape[2]
+    panels, _, columns = packed.shape
     rows, n = out.shape
-    # A thread reads all of what is not shared: share the larger of the two matrices.
-    by_rows = rows >= n and rows >= MIN_ROWS * crew.size
-    first, last = share(rows, crew) if by_rows else (0, rows)
-    q_first, q_last = (0, packed.shape[0]) if by_rows else share(packed.shape[0], crew)
-    # Rows whose part of A stays in the caches meet every panel in turn.
-    depth = segs * seg_k
-    group = max(ROW_BLOCK, GROUP_BYTES // (depth * out.itemsize) // ROW_BLOCK * ROW_BLOCK)
-    at = crew.member * scratch.shape[1]
-    for g0 in range(first, last, group):
-        for q in range(q_first, q_last):
-            for r0 in range(g0, min(g0 + group, last), ROW_BLOCK):
-                height = min(ROW_BLOCK, min(g0 + group, last) - r0)
-                _start(scratch, at, height, columns, bias, q * columns, n)
-                accumulate(
-                    scratch, at, columns, 0, False, a, r0 * a_row, a_row, a_seg, segs, seg_k,
-                    packed, q * packed.shape[1] * columns, height,
-                )  # fmt: skip
-                _finish(activation, out, scratch, at, r0, height, q * columns, columns)
+    blocks = count_blocks(segs, seg_k)
+    panel_groups = (panels + PANELS_AHEAD - 1) // PANELS_AHEAD
+    # Fewer rows at a time, where there would be too little to choose from.
+    plenty = rows * panel_groups >= ROW_GROUP * ITEMS_EACH * crew.size
+    height = ROW_GROUP if plenty else ROW_BLOCK
+    row_groups = (rows + height - 1) // height
+    sums = crew.member * scratch.shape[1]
+    item = take(crew, -1)
+    while item < row_groups * panel_groups:
+        # The larger of the two matrices is read once; the other one, again and again.
+        group, ahead = item // panel_groups, item % panel_groups
+        if rows < n:
+            ahead, group = item // row_groups, item % row_groups
+        first, last = group * height, min((group + 1) * height, rows)
+        q_first, q_last = ahead * PANELS_AHEAD, min((ahead + 1) * PANELS_AHEAD, panels)
+        for block in range(0, blocks, BLOCKS_TOGETHER):
+            stop = min(block + BLOCKS_TOGETHER, blocks)
+            for q in range(q_first, q_last):
+                for r in range(first, last, ROW_BLOCK):
+                    count = min(ROW_BLOCK, last - r)
+                    at = sums + ((q - q_first) * ROW_GROUP + r - first) * columns
+                    if block == 0:
+                        _start(scratch, at, count, columns, bias, q * columns, n)
+                    accumulate(
+                        scratch, at, columns, 0, False, a, r * a_row, a_row, a_seg, segs, seg_k,
+                        packed, q * packed.shape[1] * columns, count, block, stop,
+                    )  # fmt: skip
+        _finish(activation, out, scratch, sums, first, last, q_first, q_last, columns)
+        item = take(crew, item)
+
+
+def scratch_size(itemsize: int) -> int:
+    """Elements of scratch that ``multiply`` needs for each thread."""
+    return ROW_GROUP * PANELS_AHEAD * PANEL_VECTORS * HOST.lanes(8 * itemsize)
+
+
+@inline
+def count_blocks(segs, seg_k):
+    """How many blocks of k a sum is taken in: whole segments, or parts of one.
+
+    They depend on (segs, seg_k) alone: they are part of the result's definition.
+    """
+    together = max(1, K_BLOCK // seg_k)
+    return (segs + together - 1) // together * ((seg_k + K_BLOCK - 1) // K_BLOCK)
 
 
 @inline
 def accumulate(
-    c, c_at, c_row, c_second, two, a, a_at, a_row, a_seg, segs, seg_k, packed, packed_at, rows
+    c, c_at, c_row, c_second, two, a, a_at, a_row, a_seg, segs, seg_k, packed, packed_at, rows,
+    start, stop,
 ):  # fmt: skip
-    """C += A·P for one panel of four vectors, k block by k block; or for ``two`` of a lone row.
-
-    The blocks depend on (segs, seg_k) alone: they are part of the result's definition.
-    """
+    """C += A·P for one panel of four vectors, by some blocks of k; or for ``two`` of a lone row."""
     columns = PANEL_VECTORS * lanes(c)
-    seg_block = max(1, K_BLOCK // seg_k)
-    for s in range(0, segs, seg_block):
-        for k in range(0, seg_k, K_BLOCK):
-            at = packed_at + (s * seg_k + k) * columns
-            count, depth = min(seg_block, segs - s), min(K_BLOCK, seg_k - k)
-            if two:
-                multiply_two_panels(
-                    PLAIN, c, c_at, c_second, a, a_at + s * a_seg + k, a_seg,
-                    packed, at, segs * seg_k * columns, count, depth,
-                )  # fmt: skip
-            else:
-                multiply_panel(
-                    PLAIN, c, c_at, c_row, a, a_at + s * a_seg + k, a_row, a_seg, 1,
-                    packed, at, rows, count, depth,
-                )  # fmt: skip
+    together = max(1, K_BLOCK // seg_k)
+    pieces = (seg_k + K_BLOCK - 1) // K_BLOCK
+    for block in range(start, stop):
+        s, k = block // pieces * together, block % pieces * K_BLOCK
+        at = packed_at + (s * seg_k + k) * columns
+        count, depth = min(together, segs - s), min(K_BLOCK, seg_k - k)
+        if two:
+            multiply_two_panels(
+                PLAIN, c, c_at, c_second, a, a_at + s * a_seg + k, a_seg,
+                packed, at, segs * seg_k * columns, count, depth,
+            )  # fmt: skip
+        else:
+            multiply_panel(
+                PLAIN, c, c_at, c_row, a, a_at + s * a_seg + k, a_row, a_seg, 1,
+                packed, at, rows, count, depth,
+            )  # fmt: skip
 
 
 @inline
@@ -165,13 +199,44 @@ def _start(scratch, at, rows, columns, bias, column, n):
 
 
 @inline
-def _finish(activation, out, scratch, at, row, rows, column, columns):
+def _finish(activation, out, scratch, at, first, last, p_first, p_last, columns):
+    """Some rows of a few panels: writing a row of one panel alone would wait for the memory."""
     step = lanes(out)
     n = out.shape[1]
-    for r in range(rows):
-        for v in range(0, min(columns, n - column), step):
-            value = activate(activation, load(scratch, at + r * columns + v))
-            store_first(value, out, (row + r) * n + column + v, min(step, n - column - v))
+    for r in range(first, last):
+        for p in range(p_first, p_last):
+            sums = at + ((p - p_first) * ROW_GROUP + r - first) * columns
+            column = p * columns
+            for v in range(0, min(columns, n - column), step):
+                value = activate(activation, load(scratch, sums + v))
+                store_first(value, out, r * n + column + v, min(step, n - column - v))
+
+
+@kernel
+def outer_product(d, a, b, width, blocks, ones, more, crew):
+    """``multiply_transposed`` of one row, with the same bits: d is written once.
+
+    b : the row: (P, panel columns) of ``blocks`` groups, flat, each ``width`` columns of a panel
+    """
+    n = d.shape[1]
+    depth = a.shape[1]
+    units = n // blocks
+    step = lanes(d)
+    zero = fill(d, 0.0)
+    first, last = share(depth + ones, crew)
+    for k0 in range(first, last, ROWS_TOGETHER):
+        k1 = min(k0 + ROWS_TOGETHER, last)
+        for g in range(blocks):
+            for u in range(0, units, step):
+                p = u // width
+                count = min(step, units - u)
+                line = load_first(b, (p * blocks + g) * width + u - p * width, count)
+                for k in range(k0, k1):
+                    total = fma(line, a[0, k] if k < depth else 1.0, zero)
+                    d_at = k * n + g * units + u
+                    if more:
+                        total = load_first(d, d_at, count) + total
+                    store_first(total, d, d_at, count)
 
 
 @kernel
@@ -188,8 +253,8 @@ def multiply_transposed(
     blocks : how many groups B's columns form
     d : (K + ones, blocks·units)
     partial : (P, K + ones, panel columns), scratch for the sums
-    packed_a : (threads, SUM_BLOCK · (K + ones + A_PADDING)), scratch
-    packed_b : (threads, SUM_BLOCK · panel columns), scratch where b is not packed
+    packed_a : (threads, ``packed_size(K + ones)``), scratch
+    packed_b : (threads · PANELS_AHEAD · SUM_BLOCK · panel columns,), scratch where b is not packed
     a : memory of A, (M, K)
     b : memory of B, flat: (P, ``b_rows``, panel columns), b_rows at least M; or, with b_rows 0,
         (M, units)
@@ -199,73 +264,108 @@ def multiply_transposed(
     panels, depth, columns = partial.shape
     rows = a.shape[0]
     first, last = share(panels * depth, crew)
-    _start_sums(partial, d, blocks, first, last, more)
-    a_row = depth + A_PADDING
     a_at = crew.member * packed_a.shape[1]
-    b_at = crew.member * packed_b.shape[1]
-    for m0 in range((rows - 1) // SUM_BLOCK * SUM_BLOCK, -1, -SUM_BLOCK):
-        height = min(SUM_BLOCK, rows - m0)
-        _copy_rows(packed_a, a_at, a_row, a, m0, height, depth - ones, ones)
-        for p in range(first // depth, (last + depth - 1) // depth):
-            k0 = max(0, first - p * depth)
-            count = min(depth, last - p * depth) - k0
-            at = (p * depth + k0) * columns
-            # Row and k strides of A are exchanged: that is all there is to the transpose.
-            if b_rows > 0:
-                multiply_panel(
-                    layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
-                    b, (p * b_rows + m0) * columns, count, 1, height,
-                )  # fmt: skip
-            else:
-                _copy_panel(packed_b, b_at, b, m0, height, p * columns, columns, d.shape[1])
-                multiply_panel(
-                    layout, partial, at, columns, packed_a, a_at + k0, 1, 0, a_row,
-                    packed_b, b_at, count, 1, height,
-                )  # fmt: skip
-    width = columns // blocks
-    units = d.shape[1] // blocks
-    for item in range(first, last):
-        p, k = item // depth, item % depth
-        for g in range(blocks):
-            for u in range(min(width, units - p * width)):
-                d[k, g * units + p * width + u] = partial[p, k, g * width + u]
+    b_at = crew.member * PANELS_AHEAD * SUM_BLOCK * columns
+    # Of few rows one panel is done after the other, so that its sums stay in the caches.
+    group = depth if rows <= SUM_BLOCK else last - first
+    for g0 in range(first, last, group):
+        g1 = min(g0 + group, last)
+        _start_sums(partial, d, blocks, g0, g1, more)
+        for m0 in range((rows - 1) // SUM_BLOCK * SUM_BLOCK, -1, -SUM_BLOCK):
+            height = min(SUM_BLOCK, rows - m0)
+            if g0 == first:
+                _pack_rows(packed_a, a_at, a, m0, height, ones)
+            p_first, p_last = g0 // depth, (g1 + depth - 1) // depth
+            for p in range(p_first, p_last):
+                k0, k1 = max(0, g0 - p * depth), min(depth, g1 - p * depth)
+                source, at = b, (p * b_rows + m0) * columns
+                if b_rows == 0:
+                    ahead = (p - p_first) % PANELS_AHEAD
+                    if ahead == 0:
+                        count = min(PANELS_AHEAD, p_last - p)
+                        _copy_panels(packed_b, b_at, b, m0, height, p, count, columns, d.shape[1])
+                    source, at = packed_b, b_at + ahead * SUM_BLOCK * columns
+                _add_product(layout, partial, packed_a, a_at, source, at, p, k0, k1, height)
+        _finish_sums(d, partial, blocks, g0, g1)
+
+
+@inline
+def _add_product(layout, partial, packed_a, a_at, b, b_at, p, k0, k1, rows):
+    """Rows k0 to k1 of a panel of sums, from some packed rows of A and of a panel of B."""
+    _, depth, columns = partial.shape
+    k = k0
+    while k < k1:
+        stop = min(k1, k // A_GROUP * A_GROUP + A_GROUP)
+        k_at = a_at + k // A_GROUP * A_GROUP * SUM_BLOCK + k % A_GROUP
+        # Row and k strides of A are exchanged: that is all there is to the transpose.
+        multiply_panel(
+            layout, partial, (p * depth + k) * columns, columns, packed_a, k_at, 1, 0, A_GROUP,
+            b, b_at, stop - k, 1, rows,
+        )  # fmt: skip
+        k = stop
 
 
 @inline
 def _start_sums(partial, d, blocks, first, last, more):
     """Begin with zero, or with the sums so far."""
     _, depth, columns = partial.shape
-    zero = fill(partial, 0.0)
-    for at in range(first * columns, last * columns, lanes(partial)):
-        store(zero, partial, at)
-    if more:
-        width = columns // blocks
-        units = d.shape[1] // blocks
-        for item in range(first, last):
-            p, k = item // depth, item % depth
-            for g in range(blocks):
-                for u in range(min(width, units - p * width)):
-                    partial[p, k, g * width + u] = d[k, g * units + p * width + u]
+    width, units = columns // blocks, d.shape[1] // blocks
+    step = lanes(partial)
+    for item in range(first, last):
+        p, k = item // depth, item % depth
+        for g in range(blocks):
+            for v in range(0, width, step):
+                count = max(0, min(step, units - p * width - v)) if more else 0
+                value = load_first(d, (k * blocks + g) * units + p * width + v, count)
+                store(value, partial, item * columns + g * width + v)
 
 
 @inline
-def _copy_rows(packed, at, stride, a, row, rows, depth, ones):
-    """Rows of A, ``stride`` apart: a power of two apart they would collide in the caches."""
+def _finish_sums(d, partial, blocks, first, last):
+    _, depth, columns = partial.shape
+    width, units = columns // blocks, d.shape[1] // blocks
+    step = lanes(partial)
+    for item in range(first, last):
+        p, k = item // depth, item % depth
+        for g in range(blocks):
+            for v in range(0, min(width, units - p * width), step):
+                value = load(partial, item * columns + g * width + v)
+                count = min(step, units - p * width - v)
+                store_first(value, d, (k * blocks + g) * units + p * width + v, count)
+
+
+def packed_size(depth: int) -> int:
+    """Elements of scratch that each thread needs for ``depth`` packed columns of A."""
+    return -(-depth // A_GROUP) * A_GROUP * SUM_BLOCK
+
+
+@inline
+def _pack_rows(packed, at, a, row, rows, ones):
+    """Some rows of [A, ones], group of columns by group: (groups, SUM_BLOCK, A_GROUP)."""
     step = lanes(packed)
     one = fill(packed, 1.0)
-    for m in range(rows):
-        start = at + m * stride
-        for k in range(0, depth, step):
-            count = min(step, depth - k)
-            store_first(load_first(a, (row + m) * depth + k, count), packed, start + k, count)
-        store_first(one, packed, start + depth, ones)
+    depth = a.shape[1]
+    for first in range(0, depth, A_GROUP):
+        last = min(first + A_GROUP, depth)
+        for m in range(rows):
+            start = at + first * SUM_BLOCK + m * A_GROUP - first
+            for k in range(first, last, step):
+                count = min(step, last - k)
+                store_first(load_first(a, (row + m) * depth + k, count), packed, start + k, count)
+    if ones > 0:
+        start = at + depth // A_GROUP * A_GROUP * SUM_BLOCK + depth % A_GROUP
+        for m in range(rows):
+            store_first(one, packed, start + m * A_GROUP, 1)
 
 
 @inline
-def _copy_panel(packed, at, b, row, rows, column, columns, n):
+def _copy_panels(packed, at, b, row, rows, panel, count, columns, n):
+    """Some rows of a few panels of B: (count, SUM_BLOCK, columns)."""
     step = lanes(packed)
     for r in range(rows):
-        for v in range(0, columns, step):
-            count = max(0, min(step, n - column - v))
-            value = load_first(b, (row + r) * n + column + v, count)
-            store(value, packed, at + r * columns + v)
+        for p in range(count):
+            column = (panel + p) * columns
+            for v in range(0, columns, step):
+                whole = max(0, min(step, n - column - v))
+                value = load_first(b, (row + r) * n + column + v, whole)
+                store(value, packed, at + (p * SUM_BLOCK + r) * columns + v)

@@ -11,13 +11,16 @@ import numpy as np
 from fastlstm.kernels.jit import body, inline
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import (
+    eight,
     lanes,
     load,
+    load_eight,
     load_first,
     select,
     square_root,
     store,
     store_first,
+    sum_lanes,
 )
 from fastlstm.kernels.team import share
 
@@ -133,24 +136,18 @@ def sum_squares(partial, grads, chunks, crew):
         partial[n] = _sum_squares(grads, chunks[n, 0], chunks[n, 1])
 
 
-@body
+@inline
 def _sum_squares(grads, first, last):
-    # In float64, where the square of a float32 neither overflows nor vanishes. Eight sums that
-    # do not wait for one another.
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    # In float64, where the square of a float32 neither overflows nor vanishes.
+    sums = eight(0.0)
     whole = first + (last - first) // 8 * 8
     for at in range(first, whole, 8):
-        s0 += np.float64(grads[at]) * np.float64(grads[at])
-        s1 += np.float64(grads[at + 1]) * np.float64(grads[at + 1])
-        s2 += np.float64(grads[at + 2]) * np.float64(grads[at + 2])
-        s3 += np.float64(grads[at + 3]) * np.float64(grads[at + 3])
-        s4 += np.float64(grads[at + 4]) * np.float64(grads[at + 4])
-        s5 += np.float64(grads[at + 5]) * np.float64(grads[at + 5])
-        s6 += np.float64(grads[at + 6]) * np.float64(grads[at + 6])
-        s7 += np.float64(grads[at + 7]) * np.float64(grads[at + 7])
+        g = load_eight(grads, at)
+        sums = sums + g * g
+    total = sum_lanes(sums)
     for at in range(whole, last):
-        s0 += np.float64(grads[at]) * np.float64(grads[at])
-    return ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+        total += np.float64(grads[at]) * np.float64(grads[at])
+    return total
 
 
 @kernel

@@ -1,9 +1,9 @@
 """The driver of every recurrent layer: sequence forward, one step, back-propagation through time.
 
 A cell says what happens between a unit's pre-activations and its next states; everything else is
-here, once. The threads of a crew take rows of the batch and run all steps without a barrier; or,
-``by_units``, parts of the weights, with a barrier a step. The bits are the same, and the choice is
-in ``fastlstm.layers.split``.
+here, once. The threads of a crew take pieces of the batch, some rows each, and run all steps
+without a barrier; or all rows and parts of the units, with a barrier a step. The bits are the
+same, and the choice is in ``fastlstm.layers.split``.
 
 Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P panels, S states;
 ``columns`` = G · units of a panel):
@@ -32,69 +32,65 @@ from fastlstm.kernels.cell import (
     store_h,
 )
 from fastlstm.kernels.jit import inline
-from fastlstm.kernels.matmul import K_BLOCK, accumulate
+from fastlstm.kernels.matmul import K_BLOCK, accumulate, count_blocks
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import lanes, load, store
-from fastlstm.kernels.team import meet, share
-from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
+from fastlstm.kernels.simd import lanes
+from fastlstm.kernels.team import meet, share, take
+from fastlstm.kernels.tile import project_panel, project_two_panels
 
 
 @kernel
-def forward(cell, h, carry, gates, x, mask, w, u, bias, by_units, start, stop, chunk, crew):
-    """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``."""
-    first, last, p_first, p_last = _part(h, gates, by_units, crew)
-    if first < last:
-        width = gates.shape[3] // block_count(cell)
+def forward(cell, h, carry, gates, x, mask, w, u, bias, rows, start, stop, chunk, crew):
+    """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``.
+
+    rows : how many a thread takes at a time, where there are several; 0 for all of them and a part
+        of the units
+    chunk : for how many steps x·W is taken ahead; 1 for not at all
+    """
+    batch, by_units = h.shape[1], rows == 0
+    if by_units or crew.size == 1:
+        rows = batch
+    p_first, p_last = share(gates.shape[0], crew) if by_units else (0, gates.shape[0])
+    width = gates.shape[3] // block_count(cell)
+    first = 0 if by_units else rows * take(crew, -1)
+    while first < batch:
+        last = min(first + rows, batch)
         for t in range(start, stop):
             slots = _slots(h, carry, gates, t)
-            if t == start or t % chunk == 0:
+            if chunk > 1 and (t == start or t % chunk == 0):
                 s1 = min(stop, (t // chunk + 1) * chunk)
-                _project_inputs(cell, gates, x, w, bias, t, s1, first, last, p_first, p_last)
+                _project_inputs(cell, gates, x, h, w, u, bias, t, s1, first, last, p_first, p_last)
             p = p_first
             while p < p_last:
                 # A lone row goes through two panels at once, so that neither waits for itself.
                 two = last - first == 1 and p + 1 < p_last
-                _project_state(cell, gates, h, u, slots, p, two, first, last)
+                _project(cell, gates, x, h, w, u, bias, slots, t, p, two, chunk > 1, first, last)
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(cell, h, carry, gates, mask, slots, t, q, full, first, last)
                 p += 1 + two
             if by_units:
                 meet(crew)
+        first = batch if by_units else rows * take(crew, first // rows)
 
 
 @inline
-def _part(h, panels, by_units, crew):
-    """Rows and panels, first and past last, of this member."""
-    if by_units:
-        first, last = share(panels.shape[0], crew)
-        return 0, h.shape[1], first, last
-    first, last = share(h.shape[1], crew)
-    return first, last, 0, panels.shape[0]
-
-
-@inline
-def _project_inputs(cell, gates, x, w, bias, s0, s1, first, last, p_first, p_last):
+def _project_inputs(cell, gates, x, h, w, u, bias, s0, s1, first, last, p_first, p_last):
     """gates = bias + x·W for some steps at once, so that each panel of W is read once."""
     _, slots, batch, columns = gates.shape
     depth = x.shape[2]
-    step = lanes(gates)
     # Rows of neighbouring steps lie side by side when this thread has the whole batch.
     whole = last - first == batch
     height = batch * (s1 - s0) if whole else last - first
     for p in range(p_first, p_last):
-        for t in range(s0, s0 + 1 if whole else s1):
-            at = ((p * slots + t % slots) * batch + first) * columns
-            for v in range(0, columns, step):
-                value = load(bias, p * columns + v)
-                for r in range(height):
-                    store(value, gates, at + r * columns + v)
         for k in range(0, depth, K_BLOCK):
             for t in range(s0, s0 + 1 if whole else s1):
-                multiply_panel(
+                project_panel(
                     cell, gates, ((p * slots + t % slots) * batch + first) * columns, columns,
-                    x, (t * batch + first) * depth + k, depth, 0, 1,
-                    w, (p * depth + k) * columns, height, 1, min(K_BLOCK, depth - k),
+                    bias, p * columns, k == 0,
+                    x, (t * batch + first) * depth + k, depth,
+                    w, (p * depth + k) * columns, min(K_BLOCK, depth - k),
+                    h, 0, 0, u, 0, 0, height,
                 )  # fmt: skip
 
 
@@ -109,24 +105,37 @@ def _slots(h, carry, gates, t):
 
 
 @inline
-def _project_state(cell, gates, h, u, slot_of, p, two, first, last):
-    """gates += h·U for one step and panel, or for two panels of a lone row."""
+def _project(cell, gates, x, h, w, u, bias, slot_of, t, p, two, ahead, first, last):
+    """gates = bias + x·W + h·U for one step and panel, or for two panels of a lone row.
+
+    Where x·W was taken ``ahead``, it is in the gates already.
+    """
     _, slots, batch, columns = gates.shape
-    units = h.shape[2]
+    depth, units = x.shape[2], h.shape[2]
     at = ((p * slots + slot_of[4]) * batch + first) * columns
+    x_at = (t * batch + first) * depth
     h_at = (slot_of[0] * batch + first) * units
-    for k in range(0, units, K_BLOCK):
-        depth = min(K_BLOCK, units - k)
+    k, j = depth if ahead else 0, 0
+    # Blocks of x, then of h; the last of x and the first of h together.
+    while j < units:
+        x_count = min(K_BLOCK, depth - k)
+        h_count = min(K_BLOCK, units - j) if k + x_count == depth else 0
+        fresh = k == 0 and not ahead
+        w_at, u_at = (p * depth + k) * columns, (p * units + j) * columns
         if two:
-            multiply_two_panels(
-                cell, gates, at, slots * batch * columns, h, h_at + k, 0,
-                u, (p * units + k) * columns, units * columns, 1, depth,
+            project_two_panels(
+                cell, gates, at, slots * batch * columns, bias, p * columns, columns, fresh,
+                x, x_at + k, w, w_at, depth * columns, x_count,
+                h, h_at + j, u, u_at, units * columns, h_count,
             )  # fmt: skip
         else:
-            multiply_panel(
-                cell, gates, at, columns, h, h_at + k, units, 0, 1,
-                u, (p * units + k) * columns, last - first, 1, depth,
+            project_panel(
+                cell, gates, at, columns, bias, p * columns, fresh,
+                x, x_at + k, depth, w, w_at, x_count,
+                h, h_at + j, units, u, u_at, h_count, last - first,
             )  # fmt: skip
+        k += x_count
+        j += h_count
 
 
 @inline
@@ -171,7 +180,7 @@ def _apply_cell(cell, h, carry, gates, mask, slot_of, t, p, two, first, last):
 
 
 @kernel
-def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, by_units, start, stop, crew):
+def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, rows, start, stop, whole, crew):
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
     gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
@@ -180,10 +189,17 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, by_units, star
     d_carry : (S-1, 1, P, B, units of a panel), the same for the other states
     d_out : (T, B, H), what the layers above add to the gradient of each step's h; or (0, B, H)
     u : packed Uᵀ panels (Q, P · columns, 4 vectors)
+    rows : as for ``forward``
+    whole : whether the gradient of h before ``start`` is wanted; if not, d_h leaves without it
     """
-    first, last, p_first, p_last = _part(h, gates, by_units, crew)
-    _, _, q_first, q_last = _part(h, u, by_units, crew)
-    if first < last:
+    batch, by_units = h.shape[1], rows == 0
+    if by_units or crew.size == 1:
+        rows = batch
+    p_first, p_last = share(gates.shape[0], crew) if by_units else (0, gates.shape[0])
+    q_first, q_last = share(u.shape[0], crew) if by_units else (0, u.shape[0])
+    first = 0 if by_units else rows * take(crew, -1)
+    while first < batch:
+        last = min(first + rows, batch)
         for t in range(stop - 1, start - 1, -1):
             p = p_first
             while p < p_last:
@@ -193,15 +209,17 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, by_units, star
                     cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
                 )
                 p += 1 + two
-            if by_units:
-                meet(crew)
-            q = q_first
-            while q < q_last:
-                two = last - first == 1 and q + 1 < q_last
-                _return_gradient(gates, d_h, u, t, q, two, first, last)
-                q += 1 + two
-            if by_units:
-                meet(crew)
+            if t > start or whole:
+                if by_units:
+                    meet(crew)
+                q = q_first
+                while q < q_last:
+                    two = last - first == 1 and q + 1 < q_last
+                    _return_gradient(gates, d_h, u, t, q, two, first, last)
+                    q += 1 + two
+                if by_units:
+                    meet(crew)
+        first = batch if by_units else rows * take(crew, first // rows)
 
 
 @inline
@@ -212,7 +230,7 @@ def _return_gradient(gates, d_h, u, t, q, two, first, last):
     accumulate(
         d_h, (q * batch + first) * d_columns, d_columns, batch * d_columns, two,
         gates, (t * batch + first) * columns, columns, slots * batch * columns, panels, columns,
-        u, q * u.shape[1] * d_columns, last - first,
+        u, q * u.shape[1] * d_columns, last - first, 0, count_blocks(panels, columns),
     )  # fmt: skip
 
 

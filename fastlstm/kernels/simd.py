@@ -203,20 +203,20 @@ def copy_sign(typingctx, magnitude, sign):
     return magnitude(magnitude, sign), codegen
 
 
-# Adding 1.5 * 2**mantissa_bits to a small whole number leaves it in the low bits of the sum.
-SHIFT32 = 1.5 * 2.0**23
-SHIFT64 = 1.5 * 2.0**52
+# Adding 1.5 * 2**mantissa_bits to a small whole number leaves it in the low bits of the sum; with
+# the format's bias, what is there is the exponent of 2**n.
+SHIFT32 = 1.5 * 2.0**23 + 127
+SHIFT64 = 1.5 * 2.0**52 + 1023
 
 
 @intrinsic
 def two_to(typingctx, shifted):
-    """2**n from n + SHIFT, for n in the exponent range of normal numbers."""
+    """2**n from n + SHIFT, for n in the exponent range of normal numbers and of infinity."""
 
     def codegen(context, builder, sig, args):
         bits = _Bits(shifted)
         n = builder.bitcast(args[0], bits.type)
-        exponent = builder.add(builder.shl(n, bits.mantissa), bits.one)
-        return builder.bitcast(exponent, shifted.llvm)
+        return builder.bitcast(builder.shl(n, bits.mantissa), shifted.llvm)
 
     return shifted(shifted), codegen
 
@@ -243,9 +243,9 @@ class _Bits:
 
     def __init__(self, vector):
         size, mantissa, bias, shift = (
-            (32, 23, 127, 0x4B400000)
+            (32, 23, 127, 0x4B400000 + 127)
             if vector.dtype == types.float32
-            else (64, 52, 1023, 0x4338000000000000)
+            else (64, 52, 1023, 0x4338000000000000 + 1023)
         )
         self.type = ir.VectorType(ir.IntType(size), vector.lanes)
         self.mantissa = self.constant(mantissa)
@@ -339,6 +339,34 @@ def sum_lanes(typingctx, x):
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return x.dtype(x), codegen
+
+
+# Eight float64 lanes, in as many registers as that takes.
+_EIGHT = Vector(types.float64, 8 // HOST.lanes(64))
+
+
+@intrinsic
+def eight(typingctx, scalar):
+    """Eight float64 lanes of one value, on any machine."""
+
+    def codegen(context, builder, sig, args):
+        return splat(builder, context.cast(builder, args[0], scalar, types.float64), 8)
+
+    return _EIGHT(scalar), codegen
+
+
+@intrinsic
+def load_eight(typingctx, array, offset):
+    """Eight neighbouring elements of the array's memory, as float64."""
+
+    def codegen(context, builder, sig, args):
+        pointer = builder.gep(data_pointer(context, builder, array, args[0]), [args[1]])
+        narrow = ir.VectorType(pointer.type.pointee, 8)
+        typed = builder.bitcast(pointer, narrow.as_pointer())
+        value = builder.load(typed, align=array.dtype.bitwidth // 8)
+        return value if array.dtype == types.float64 else builder.fpext(value, _EIGHT.llvm)
+
+    return _EIGHT(array, types.intp), codegen
 
 
 # -- sizes -----------------------------------------------------------------------------------

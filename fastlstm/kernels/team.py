@@ -20,11 +20,11 @@ from numba.extending import intrinsic
 
 from fastlstm.kernels.emit import call
 from fastlstm.kernels.host import HOST
-from fastlstm.kernels.jit import inline
+from fastlstm.kernels.jit import body, inline
 
 # Words that different threads write stand on different cache lines.
-_DOOR, _SIZE, _MET, HALTED = 0, 16, 32, 48
-TEAM_WORDS = 64
+_DOOR, _SIZE, _MET, HALTED, _TAKEN, _TAKEN_NEXT = 0, 16, 32, 48, 64, 80
+TEAM_WORDS = 96
 _CLOSED = 1 << 32
 # In pauses, of 20 to 50 nanoseconds on x86: a sleeping thread usually comes within 3,000.
 _PATIENCE = 50_000 if HOST.x86 else 5_000
@@ -43,10 +43,28 @@ class Crew(NamedTuple):
 CREW_TYPE = types.NamedUniTuple(types.intp, len(Crew._fields), Crew)
 
 
-@inline
+@body
 def share(total, crew):
     """First and past-last index of this member's part of ``total`` things."""
     return total * crew.member // crew.size, total * (crew.member + 1) // crew.size
+
+
+@body
+def take(crew, last):
+    """The next of 0, 1, 2 ... that no member has taken since all met; ``last`` was, or -1.
+
+    For things of unlike size, or processors of unlike speed. Every kernel that takes at all does
+    so at one place, between two barriers.
+    """
+    if crew.size == 1:
+        return last + 1
+    return atomic_add(crew.team, _taken(_barrier(crew)), 1)
+
+
+@inline
+def _taken(barrier):
+    """The word that counts what was taken: one is in use while the other is cleared."""
+    return _TAKEN if barrier % 2 == 0 else _TAKEN_NEXT
 
 
 @intrinsic
@@ -89,13 +107,15 @@ def _wait_for_others(team, threads):
                 step_aside()
 
 
-@inline
+@body
 def meet(crew):
     """Wait until every member has come here.
 
     What members wrote before, all of them see afterwards.
     """
     if crew.size > 1:
+        if crew.member == 0:
+            atomic_store(crew.team, _taken(_barrier(crew) + 1), 0)
         came = atomic_add(crew.team, _MET, 1)
         _wait(crew.team, _MET, (came // crew.size + 1) * crew.size)
 

@@ -1,11 +1,14 @@
 """The register tile: rows x vectors of accumulators that stay in registers over the whole sum.
 
-``multiply_panel`` adds A·P to C for one packed panel P. Each element of C is one fused
-multiply-add chain over k in order, whichever rows it was computed with, so its bits depend on
-its own row of A alone.
+Each element of C is one fused multiply-add chain over k in order, whichever rows it was computed
+with, so its bits depend on its own row of A alone. ``multiply_panel`` adds such a sum to C, which
+keeps long sums exact, taken block by block. ``project_panel`` goes on from what is there, over two
+products, so that a cell's pre-activations pass through memory once.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -26,6 +29,22 @@ from fastlstm.kernels.simd import Vector
 _I64 = ir.IntType(64)
 
 
+class _Product(NamedTuple):
+    """A·P for one panel P: pointers and LLVM integers, as ``multiply_panel`` describes them."""
+
+    a: Any
+    a_row: Any
+    a_seg: Any
+    a_k: Any
+    panel: Any
+    segs: Any
+    seg_k: Any
+
+    @staticmethod
+    def types(element):
+        return [element, _I64, _I64, _I64, element, _I64, _I64]
+
+
 @intrinsic
 def multiply_panel(
     typingctx, layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at,
@@ -38,27 +57,14 @@ def multiply_panel(
     in panel order is one segment a panel, a transposed matrix swaps ``a_row`` and ``a_k``.
     P is packed, (segs·seg_k, columns) from ``panel_at``.
     """
-    vectors = panel_vectors(layout.value.blocks)
-    vector = Vector(c.dtype)
-    integers = types.intp
-    sig = types.void(
-        layout, c, integers, integers, a, integers, integers, integers, integers,
-        panel, integers, integers, integers, integers,
-    )  # fmt: skip
+    i = types.intp
+    sig = types.void(layout, c, i, i, a, i, i, i, i, panel, i, i, i, i)
 
     def codegen(context, builder, sig, args):
-        def pointer(array_type, array, offset):
-            return builder.gep(data_pointer(context, builder, array_type, array), [offset])
-
-        function = _tile_function(builder.module, vector, vectors)
-        builder.call(
-            function,
-            [
-                pointer(c, args[1], args[2]), args[3],
-                pointer(a, args[4], args[5]), args[6], args[7], args[8],
-                pointer(panel, args[9], args[10]), args[11], args[12], args[13],
-            ],
-        )  # fmt: skip
+        at = _Pointers(context, builder, sig, args)
+        product = _Product(at(4), args[6], args[7], args[8], at(9), args[12], args[13])
+        tile = _Tile(builder.module, layout, c, 1, adding=True)
+        builder.call(tile.function(), [args[11], at(1), args[3], at(1), args[3], *product])
         return context.get_dummy_value()
 
     return sig, codegen
@@ -75,97 +81,187 @@ def multiply_two_panels(
     are those of ``multiply_panel``; the second panel, and its part of C, stand ``panel_second``
     and ``c_second`` further.
     """
-    vectors = panel_vectors(layout.value.blocks)
-    vector = Vector(c.dtype)
-    intp = types.intp
-    sig = types.void(layout, c, intp, intp, a, intp, intp, panel, intp, intp, intp, intp)
+    i = types.intp
+    sig = types.void(layout, c, i, i, a, i, i, panel, i, i, i, i)
 
     def codegen(context, builder, sig, args):
-        def pointer(array_type, array, offset):
-            return builder.gep(data_pointer(context, builder, array_type, array), [offset])
-
-        outs = [pointer(c, args[1], args[2])]
-        outs.append(builder.gep(outs[0], [args[3]]))
-        panels = [pointer(panel, args[7], args[8])]
-        panels.append(builder.gep(panels[0], [args[9]]))
-        row = pointer(a, args[4], args[5])
-        _two_panels(builder, vector, vectors, outs, row, args[6], panels, *args[10:])
+        at = _Pointers(context, builder, sig, args)
+        product = _Product(at(4), None, args[6], _int(1), at(7), args[10], args[11])
+        row = _LoneRow(builder, layout, c)
+        row.run([at(1), at(1, args[3])], None, [product], [args[9]])
         return context.get_dummy_value()
 
     return sig, codegen
 
 
-def _two_panels(builder, vector, vectors, outs, row, a_seg, panels, segs, seg_k):
-    lanes = vector.lanes
-    places = [(out, panel, v * lanes) for out, panel in zip(outs, panels, strict=True)
-              for v in range(vectors)]  # fmt: skip
-    sums = [cgutils.alloca_once_value(builder, ir.Constant(vector.llvm, None)) for _ in places]
-    for slot in sums:  # once more: this code may stand in a loop
-        builder.store(ir.Constant(vector.llvm, None), slot)
-    with _Loop(builder, segs) as seg, _Loop(builder, seg_k) as k:
-        a_at = builder.add(builder.mul(seg, a_seg), k)
-        value = splat(builder, builder.load(builder.gep(row, [a_at])), lanes)
-        line = builder.mul(builder.add(builder.mul(seg, seg_k), k), _int(vectors * lanes))
-        for slot, (_, panel, shift) in zip(sums, places, strict=True):
-            pointer = builder.gep(panel, [builder.add(line, _int(shift))])
-            weights = load_vector(builder, vector, pointer)
-            builder.store(fused_multiply_add(builder, value, weights, builder.load(slot)), slot)
-    for slot, (out, _, shift) in zip(sums, places, strict=True):
-        target = builder.gep(out, [_int(shift)])
-        before = load_vector(builder, vector, target)
-        store_vector(builder, vector, builder.fadd(before, builder.load(slot)), target)
+@intrinsic
+def project_panel(
+    typingctx, layout, c, c_at, c_row, bias, bias_at, fresh, a, a_at, a_row, w, w_at, depth,
+    h, h_at, h_row, u, u_at, units, rows,
+):  # fmt: skip
+    """C = S + A·W + H·U for one panel of each; S is the bias if ``fresh``, or else C.
+
+    A and H are row-major, ``depth`` and ``units`` long, either may be 0; the rest is as for
+    ``multiply_panel``.
+    """
+    i = types.intp
+    sig = types.void(
+        layout, c, i, i, bias, i, types.boolean, a, i, i, w, i, i, h, i, i, u, i, i, i
+    )  # fmt: skip
+
+    def codegen(context, builder, sig, args):
+        at = _Pointers(context, builder, sig, args)
+        start = builder.select(args[6], at(4), at(1))
+        start_row = builder.select(args[6], _int(0), args[3])
+        one = _int(1)
+        first = _Product(at(7), args[9], _int(0), one, at(10), one, args[12])
+        second = _Product(at(13), args[15], _int(0), one, at(16), one, args[18])
+        tile = _Tile(builder.module, layout, c, 2, adding=False)
+        arguments = [args[19], at(1), args[3], start, start_row, *first, *second]
+        builder.call(tile.function(), arguments)
+        return context.get_dummy_value()
+
+    return sig, codegen
 
 
-def _tile_function(module, vector, vectors):
-    """The product for any number of rows, emitted once per LLVM module."""
-    name = f"fastlstm_tile_{vector.dtype}_{vectors}"
-    if name in module.globals:
-        return module.globals[name]
-    element = vector.llvm.element.as_pointer()
-    kind = ir.FunctionType(
-        ir.VoidType(), [element, _I64, element, _I64, _I64, _I64, element, _I64, _I64, _I64]
-    )
-    function = ir.Function(module, kind, name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    function.attributes.add("nounwind")
-    _TileEmitter(function, vector, vectors).emit()
-    return function
+@intrinsic
+def project_two_panels(
+    typingctx, layout, c, c_at, c_second, bias, bias_at, bias_second, fresh,
+    a, a_at, w, w_at, w_second, depth, h, h_at, u, u_at, u_second, units,
+):  # fmt: skip
+    """``project_panel`` for a lone row and two panels at once; see ``multiply_two_panels``."""
+    i = types.intp
+    sig = types.void(
+        layout, c, i, i, bias, i, i, types.boolean, a, i, w, i, i, i, h, i, u, i, i, i
+    )  # fmt: skip
+
+    def codegen(context, builder, sig, args):
+        at = _Pointers(context, builder, sig, args)
+        outs = [at(1), at(1, args[3])]
+        starts = [
+            builder.select(args[7], bias, out)
+            for bias, out in zip([at(4), at(4, args[6])], outs, strict=True)
+        ]
+        one = _int(1)
+        first = _Product(at(8), None, _int(0), one, at(10), one, args[13])
+        second = _Product(at(14), None, _int(0), one, at(16), one, args[19])
+        row = _LoneRow(builder, layout, c)
+        row.run(outs, starts, [first, second], [args[12], args[18]])
+        return context.get_dummy_value()
+
+    return sig, codegen
 
 
-class _TileEmitter:
-    """Writes the LLVM function: a loop over row tiles, a variant for each tile height."""
+class _Pointers:
+    """Where an array's element is: the array is argument n, the element's number the next."""
 
-    def __init__(self, function, vector, vectors):
-        (self.c, self.c_row, self.a, self.a_row, self.a_seg, self.a_k,
-         self.panel, self.rows, self.segs, self.seg_k) = function.args  # fmt: skip
-        self.function = function
-        self.vector = vector
-        self.vectors = vectors
-        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+    def __init__(self, context, builder, sig, args):
+        self._context, self._builder, self._sig, self._args = context, builder, sig, args
 
-    def emit(self):
-        builder = self.builder
+    def __call__(self, n, further=None):
+        data = data_pointer(self._context, self._builder, self._sig.args[n], self._args[n])
+        pointer = self._builder.gep(data, [self._args[n + 1]])
+        return pointer if further is None else self._builder.gep(pointer, [further])
+
+
+class _LoneRow:
+    """Writes the product of one row with two panels, in the place where it is called."""
+
+    def __init__(self, builder, layout, c):
+        self.builder = builder
+        self.vector = Vector(c.dtype)
+        self.vectors = panel_vectors(layout.value.blocks)
+
+    def run(self, outs, starts, products, seconds):
+        """From zero and added to ``outs``; or from ``starts``, and written there."""
+        builder, vector = self.builder, self.vector
+        places = [(n, v * vector.lanes) for n in range(2) for v in range(self.vectors)]
+        zero = ir.Constant(vector.llvm, None)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in places]
+        for slot, (n, shift) in zip(sums, places, strict=True):
+            value = zero if starts is None else self._load(starts[n], shift)
+            builder.store(value, slot)  # each time: this code may stand in a loop
+        with _Loop(builder, _int(len(products))) as n:
+            product = _nth(builder, products, n)
+            second = seconds[0] if len(seconds) == 1 else _choose(builder, n, *seconds)
+            panels = [product.panel, builder.gep(product.panel, [second])]
+            self._multiply(product, panels, places, sums)
+        for slot, (n, shift) in zip(sums, places, strict=True):
+            total = builder.load(slot)
+            if starts is None:
+                total = builder.fadd(self._load(outs[n], shift), total)
+            store_vector(builder, vector, total, builder.gep(outs[n], [_int(shift)]))
+
+    def _load(self, pointer, shift):
+        return load_vector(self.builder, self.vector, self.builder.gep(pointer, [_int(shift)]))
+
+    def _multiply(self, product, panels, places, sums):
+        builder, lanes = self.builder, self.vector.lanes
+        with _Loop(builder, product.segs) as seg, _Loop(builder, product.seg_k) as k:
+            a_at = builder.add(builder.mul(seg, product.a_seg), k)
+            value = splat(builder, builder.load(builder.gep(product.a, [a_at])), lanes)
+            line = builder.add(builder.mul(seg, product.seg_k), k)
+            line = builder.mul(line, _int(self.vectors * lanes))
+            for slot, (n, shift) in zip(sums, places, strict=True):
+                pointer = builder.gep(panels[n], [builder.add(line, _int(shift))])
+                weights = load_vector(builder, self.vector, pointer)
+                builder.store(fused_multiply_add(builder, value, weights, builder.load(slot)), slot)
+
+
+class _Tile:
+    """An LLVM function for any number of rows: a loop over tiles, a variant for each height.
+
+    Its sums begin at zero, to be added to C at the end; or, unless ``adding``, at what stands at
+    ``start``, to be written to C.
+    """
+
+    def __init__(self, module, layout, c, products, adding):
+        self.module = module
+        self.vector = Vector(c.dtype)
+        self.vectors = panel_vectors(layout.value.blocks)
+        self.products = products
+        self.adding = adding
+
+    def function(self):
+        """The function, emitted once for a module."""
+        kind = "add" if self.adding else "go_on"
+        name = f"fastlstm_tile_{self.vector.dtype}_{self.vectors}_{self.products}_{kind}"
+        if name in self.module.globals:
+            return self.module.globals[name]
+        element = self.vector.llvm.element.as_pointer()
+        parameters = [_I64, element, _I64, element, _I64]
+        parameters += _Product.types(element) * self.products
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), parameters), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        self._emit(function)
+        return function
+
+    def _emit(self, function):
+        self.builder = builder = ir.IRBuilder(function.append_basic_block("entry"))
+        rows, self.c, self.c_row, self.start, self.start_row, *rest = function.args
+        size = len(_Product._fields)
+        products = [_Product(*rest[n : n + size]) for n in range(0, len(rest), size)]
         tallest = HOST.tile_rows(self.vectors)
         row_slot = builder.alloca(_I64)
         sums = [
             [builder.alloca(self.vector.llvm) for _ in range(self.vectors)] for _ in range(tallest)
         ]
         builder.store(_int(0), row_slot)
-        head = self.function.append_basic_block("tiles")
-        done = self.function.append_basic_block("done")
+        head = function.append_basic_block("tiles")
+        done = function.append_basic_block("done")
         builder.branch(head)
 
         builder.position_at_end(head)
         row = builder.load(row_slot)
-        left = builder.sub(self.rows, row)
-        height = self._height(left, tallest)
+        height = self._height(builder.sub(rows, row), tallest)
         switch = builder.switch(height, done)
         for count in range(1, tallest + 1):
-            block = self.function.append_basic_block(f"rows{count}")
+            block = function.append_basic_block(f"rows{count}")
             switch.add_case(_int(count), block)
             builder.position_at_end(block)
-            self._tile(row, sums[:count])
+            self._tile(row, sums[:count], products)
             builder.store(builder.add(row, _int(count)), row_slot)
             builder.branch(head)
 
@@ -180,38 +276,68 @@ class _TileEmitter:
         plenty = builder.icmp_signed(">=", left, _int(2 * tallest))
         return builder.select(plenty, _int(tallest), split)
 
-    def _tile(self, row, sums):
-        builder, lanes = self.builder, self.vector.lanes
+    def _tile(self, row, sums, products):
+        builder = self.builder
         zero = ir.Constant(self.vector.llvm, None)
-        for line in sums:
-            for slot in line:
-                builder.store(zero, slot)
-        first = builder.gep(self.a, [builder.mul(row, self.a_row)])
-        a_rows = [builder.gep(first, [builder.mul(_int(r), self.a_row)]) for r in range(len(sums))]
-        with _Loop(builder, self.segs) as seg:
-            shift = builder.mul(seg, self.a_seg)
-            starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
-            k0 = builder.mul(seg, self.seg_k)
-            with _Loop(builder, self.seg_k) as k:
-                self._step(k, builder.add(k0, k), starts, sums)
         for r, line in enumerate(sums):
-            start = builder.mul(builder.add(row, _int(r)), self.c_row)
             for v, slot in enumerate(line):
-                target = builder.gep(self.c, [builder.add(start, _int(v * lanes))])
-                before = load_vector(builder, self.vector, target)
-                store_vector(builder, self.vector, builder.fadd(before, builder.load(slot)), target)
+                value = zero if self.adding else self._load(self.start, self.start_row, row, r, v)
+                builder.store(value, slot)
+        with _Loop(builder, _int(len(products))) as n:
+            self._multiply(_nth(builder, products, n), row, sums)
+        for r, line in enumerate(sums):
+            for v, slot in enumerate(line):
+                total = builder.load(slot)
+                if self.adding:
+                    total = builder.fadd(self._load(self.c, self.c_row, row, r, v), total)
+                target = self._place(self.c, self.c_row, row, r, v)
+                store_vector(builder, self.vector, total, target)
 
-    def _step(self, k, panel_k, starts, sums):
+    def _place(self, pointer, stride, row, r, v):
+        builder = self.builder
+        start = builder.mul(builder.add(row, _int(r)), stride)
+        return builder.gep(pointer, [builder.add(start, _int(v * self.vector.lanes))])
+
+    def _load(self, *place):
+        return load_vector(self.builder, self.vector, self._place(*place))
+
+    def _multiply(self, product, row, sums):
+        builder = self.builder
+        first = builder.gep(product.a, [builder.mul(row, product.a_row)])
+        a_rows = [
+            builder.gep(first, [builder.mul(_int(r), product.a_row)]) for r in range(len(sums))
+        ]
+        with _Loop(builder, product.segs) as seg:
+            shift = builder.mul(seg, product.a_seg)
+            starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
+            k0 = builder.mul(seg, product.seg_k)
+            with _Loop(builder, product.seg_k) as k:
+                self._step(product, k, builder.add(k0, k), starts, sums)
+
+    def _step(self, product, k, panel_k, starts, sums):
         builder, lanes = self.builder, self.vector.lanes
-        at = builder.mul(k, self.a_k)
+        at = builder.mul(k, product.a_k)
         values = [splat(builder, builder.load(builder.gep(start, [at])), lanes) for start in starts]
         line_start = builder.mul(panel_k, _int(self.vectors * lanes))
         for v in range(self.vectors):
-            pointer = builder.gep(self.panel, [builder.add(line_start, _int(v * lanes))])
+            pointer = builder.gep(product.panel, [builder.add(line_start, _int(v * lanes))])
             weights = load_vector(builder, self.vector, pointer)
             for value, line in zip(values, sums, strict=True):
                 total = fused_multiply_add(builder, value, weights, builder.load(line[v]))
                 builder.store(total, line[v])
+
+
+def _nth(builder, products, n):
+    """One of two products, in a loop over both: code for each would take long to compile."""
+    if len(products) == 1:
+        return products[0]
+    return _Product(*(_choose(builder, n, *pair) for pair in zip(*products, strict=True)))
+
+
+def _choose(builder, n, first, second):
+    if first is None or first is second:
+        return first
+    return builder.select(builder.icmp_signed("==", n, _int(0)), first, second)
 
 
 class _Loop:

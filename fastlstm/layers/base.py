@@ -11,7 +11,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastlstm import config
-from fastlstm.layers.chain import Op, Runner
+from fastlstm.kernels import layout
+from fastlstm.kernels.program import Program
+from fastlstm.layers.op import Op
+from fastlstm.layers.runner import Runner
 from fastlstm.memory import Plan, check_room
 from fastlstm.registry import serialize, snake_case
 from fastlstm.validation import as_floats
@@ -93,6 +96,10 @@ class Layer(ABC):
 
         ``saving`` keeps what backward needs; ``training`` turns dropout on.
         """
+
+    def record_check(self, program: Program, flat: np.ndarray) -> None:
+        """Record what halts the program where an input, all of it flat, is not right."""
+        program.add(layout.halt_unless_finite, flat)
 
     # -- weights ------------------------------------------------------------------------------
 

@@ -9,12 +9,12 @@ import numpy as np
 from fastlstm import initializers
 from fastlstm.kernels import dense, matmul
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import PLAIN, panel_units
+from fastlstm.kernels.cell import PLAIN
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import Layer, WeightSpec
-from fastlstm.layers.chain import Op
+from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
@@ -112,12 +112,8 @@ class DenseOp(Op):
         self.y = plan.array((*x.shape[:-1], layer.units), layer.dtype)
         self.threads = get_num_threads()
         self.logits = False
-        self.scratch = self._row_scratch(plan)
-
-    def _row_scratch(self, plan: Plan) -> np.ndarray:
-        dtype = self.layer.dtype
-        shape = (self.threads, matmul.ROW_BLOCK * panel_units(1, dtype.itemsize))
-        return plan.scratch((shape, dtype))[0]
+        size = matmul.scratch_size(layer.dtype.itemsize)
+        (self.scratch,) = plan.scratch(((self.threads, size), layer.dtype))
 
     @property
     def forward_weights(self) -> list[Packed]:
@@ -152,8 +148,8 @@ class DenseOp(Op):
         columns = layer.packed_kernel.columns
         self.product_scratch = plan.scratch(
             ((layer.packed_kernel.panels, depth, columns), dtype),
-            ((self.threads, matmul.SUM_BLOCK * (depth + matmul.A_PADDING)), dtype),
-            ((self.threads, matmul.SUM_BLOCK * columns), dtype),
+            ((self.threads, matmul.packed_size(depth)), dtype),
+            ((self.threads * matmul.PANELS_AHEAD * matmul.SUM_BLOCK * columns,), dtype),
         )
         self.d_weights = layer.flat_grads.reshape(depth, layer.units)
         self.d_x = None

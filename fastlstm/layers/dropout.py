@@ -11,7 +11,7 @@ from fastlstm import utils
 from fastlstm.kernels import dropout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
-from fastlstm.layers.chain import Op
+from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 

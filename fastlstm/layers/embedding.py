@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import initializers
-from fastlstm.kernels import embedding
+from fastlstm.kernels import embedding, layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
-from fastlstm.layers.chain import Op
+from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 from fastlstm.validation import whole_number
@@ -66,6 +66,9 @@ class Embedding(Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape, self.output_dim)
+
+    def record_check(self, program: Program, flat: np.ndarray) -> None:
+        program.add(layout.halt_unless_within, flat, self.input_dim)
 
     def _place(self) -> None:
         # Rows of the gradient that are not zero: those of the ids of the last backward.

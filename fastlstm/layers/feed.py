@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from fastlstm.kernels import layout
@@ -14,7 +16,7 @@ class Feed:
 
     def __init__(self, target: np.ndarray, timed: bool) -> None:
         self._target = with_steps(target, timed)
-        self._place: tuple[int, tuple[int, ...]] = 0, ()  # address and shape of the source
+        self._source: weakref.ref[np.ndarray] | None = None
         self.depth = self._target.shape[2]
         self.calls: list[int] = []  # of the program, whose second argument is the source
 
@@ -32,12 +34,13 @@ class Feed:
 
     def point(self, program: Program, source: np.ndarray) -> None:
         """Copy from this array from now on."""
-        place = source.__array_interface__["data"][0], source.shape
-        if place != self._place:
-            source = source.reshape(source.shape[0], -1, self._target.shape[2])
-            for number in self.calls:
-                program.point(number, 1, source)
-            self._place = place
+        # Held weakly: the data may be large, and is the caller's to let go.
+        if self._source is not None and self._source() is source:
+            return
+        steps = source.reshape(source.shape[0], -1, self.depth)
+        for number in self.calls:
+            program.point(number, 1, steps)
+        self._source = weakref.ref(source)
 
 
 def with_steps(array: np.ndarray, timed: bool) -> np.ndarray:

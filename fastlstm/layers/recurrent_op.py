@@ -12,16 +12,13 @@ from fastlstm.kernels.cell import panel_units, tile_layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
-from fastlstm.layers.chain import Op
+from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.recurrent import Recurrent
-
-# Rows that a panel of W should meet at once; steps are taken together to reach it.
-_ROWS_TOGETHER = 128
 
 
 class RecurrentOp(Op):
@@ -39,11 +36,10 @@ class RecurrentOp(Op):
         packed = layer.packed_kernel
         self.panels, self.width, self.columns = packed.panels, packed.width, packed.columns
         self.threads = get_num_threads()
-        self.by_units = split.by_units(
+        self.rows = split.rows_at_a_time(
             self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
         )
-        together = -(-_ROWS_TOGETHER * self.threads // self.batch)
-        self.chunk = max(1, min(self.steps, together))
+        self.chunk = split.steps_ahead(self.steps, self.batch, self.depth, self.rows)
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
         others = self.cell.states - 1
@@ -57,6 +53,7 @@ class RecurrentOp(Op):
         # Not in the arena, where the zeros would not last.
         self.first_h = np.zeros(self.h.shape[1:], dtype)
         self.first_carry = np.zeros((others, *self.carry.shape[2:]), dtype)
+        self._returns = True  # the gradient of the states before the first step
         self._given = False  # whether they are other than zero
         self.initial_state: list[np.ndarray] | None = None
         self.d_final: list[np.ndarray] = []
@@ -83,7 +80,7 @@ class RecurrentOp(Op):
             program.add(
                 recurrent.forward,
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask, w, u, bias,
-                self.by_units, start, stop, self.chunk,
+                self.rows, start, stop, self.chunk,
                 work=work * (stop - start),
             )  # fmt: skip
 
@@ -110,6 +107,10 @@ class RecurrentOp(Op):
     def _steps_per_launch(self, work: float) -> int:
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
         return max(1, round(WORK_PER_LAUNCH / work / self.chunk)) * self.chunk
+
+    @property
+    def carries_states(self) -> bool:
+        return self.layer.stateful or self.layer.return_state
 
     def commit(self, resume: bool = False) -> None:
         if self.layer.stateful or resume:
@@ -147,15 +148,16 @@ class RecurrentOp(Op):
         self.d_recurrent = grads[kernel_size:].reshape(units + ones, -1)
         self.scratch_kernel = self._product_scratch(plan, self.depth)
         self.scratch_recurrent = self._product_scratch(plan, units + ones)
-        (self.scratch_rows,) = plan.scratch(((self.threads, matmul.ROW_BLOCK * plain), dtype))
+        size = matmul.scratch_size(dtype.itemsize)
+        (self.scratch_rows,) = plan.scratch(((self.threads, size if need_d_x else 0), dtype))
         self.no_bias = np.empty(0, dtype)
 
     def _product_scratch(self, plan: Plan, depth: int) -> list[np.ndarray]:
         dtype = self.layer.dtype
         return plan.scratch(
             ((self.panels, depth, self.columns), dtype),
-            ((self.threads, matmul.SUM_BLOCK * (depth + matmul.A_PADDING)), dtype),
-            ((self.threads, 0), dtype),
+            ((self.threads, matmul.packed_size(depth)), dtype),
+            ((0,), dtype),
         )
 
     def take_final_gradients(self, plan: Plan) -> None:
@@ -166,8 +168,15 @@ class RecurrentOp(Op):
 
     @property
     def backward_weights(self) -> list[Packed]:
-        kernel = [] if self.d_x is None else [self.layer.packed_kernel]
-        return [*kernel, self.layer.packed_recurrent]
+        weights: list[Packed] = []
+        if self.d_x is not None:
+            weights.append(self.layer.packed_kernel)
+        if self._returns or self.steps > 1:
+            weights.append(self.layer.packed_recurrent)
+        return weights
+
+    def omit_initial_gradients(self) -> None:
+        self._returns = False
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         if segment.last:
@@ -180,7 +189,8 @@ class RecurrentOp(Op):
             program.add(
                 recurrent.backward,
                 self.cell, self.gates, self.d_h, self.d_carry, self.d_out, self.h, self.carry,
-                self.mask, layer.packed_recurrent.transposed, self.by_units, start, stop,
+                self.mask, layer.packed_recurrent.transposed, self.rows, start, stop,
+                self._returns or segment.start + start > 0,
                 work=work * (stop - start),
             )  # fmt: skip
         self._record_weight_gradients(program, segment)
@@ -207,12 +217,18 @@ class RecurrentOp(Op):
             (self.d_recurrent, self.scratch_recurrent, segment.of(self.h[:-1]), ones),
         ):
             rows = steps.reshape(-1, steps.shape[2])
-            program.add(
-                matmul.multiply_transposed,
-                tile_layout(blocks), blocks, d, *scratch, rows, self.gates.reshape(-1),
-                self.gate_rows, extra, not segment.last,
-                work=2.0 * rows.size * blocks * self.layer.units,
-            )  # fmt: skip
+            gates, more = self.gates.reshape(-1), not segment.last
+            work = 2.0 * rows.size * blocks * self.layer.units
+            if len(rows) == 1 and self.gate_rows == 1:
+                program.add(
+                    matmul.outer_product, d, rows, gates, self.width, blocks, extra, more, work=work
+                )
+            else:
+                program.add(
+                    matmul.multiply_transposed,
+                    tile_layout(blocks), blocks, d, *scratch, rows, gates, self.gate_rows, extra,
+                    more, work=work,
+                )  # fmt: skip
 
     def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
         layer, columns = self.layer, self.columns

@@ -21,7 +21,7 @@ from fastlstm.kernels import layout
 from fastlstm.kernels.matmul import SUM_BLOCK
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Op
+from fastlstm.layers.op import Op
 from fastlstm.layers.segment import Segment
 from fastlstm.memory import Plan
 from fastlstm.models.supervised import Supervised

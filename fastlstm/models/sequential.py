@@ -9,8 +9,9 @@ import numpy as np
 
 from fastlstm import losses, optimizers
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, Runner, has_time
+from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.input import Input
+from fastlstm.layers.runner import Runner
 from fastlstm.losses.base import prepare_weights
 from fastlstm.memory import check_room
 from fastlstm.metrics import Metric
@@ -62,6 +63,7 @@ class Sequential:
         self._grads = self._params
         self._adopted = 0
         self._familiar: tuple[Any, ...] = ()  # samples' shape and dtype that need no more checks
+        self._familiar_output: tuple[int, ...] = ()
         for layer in layers or []:
             self.add(layer)
 
@@ -86,6 +88,8 @@ class Sequential:
             shape = self.output_shape[1:] if self.layers else self._sample_shape
             self._build_layer(layer, shape)
         self.layers.append(layer)
+        self._familiar = ()
+        self._runner.forget()
 
     def _check_new(self, layer: Layer) -> None:
         layer.check_owner(self)
@@ -259,26 +263,37 @@ class Sequential:
 
     def prepare_inputs(self, x: Any) -> np.ndarray:
         """Validated, contiguous samples; builds the model where that was not done."""
-        if type(x) is np.ndarray and (x.shape[1:], x.dtype) == self._familiar and x.size:
-            return as_floats(x, self.layers[0].dtype, "x")
-        samples = self._runner.prepare_inputs(x)
-        self.output_shape_of(samples.shape)  # every layer has its say before anything is built
-        self._ensure_built(samples.shape[1:])
-        if not self.layers[0].takes_ids:
-            self._familiar = samples.shape[1:], samples.dtype
+        samples, output_sample = self._check_inputs(x)
+        self._make_familiar(samples, output_sample)
         return samples
 
     def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
         """Validated samples, targets and weights."""
         _, loss = self._compiled("fit, evaluate and train_on_batch")
-        samples = self._runner.prepare_inputs(x)
-        shape = tuple(int(size or 0) for size in self.output_shape_of(samples.shape))
+        samples, output_sample = self._check_inputs(x)
+        shape = (len(samples), *output_sample)
         targets = prepare_targets(loss, y, shape, samples.shape, self.layers)
         weight = None
         if sample_weight is not None:
             weight = prepare_weights(sample_weight, shape[:-1], self.layers[0].dtype)
-        self._ensure_built(samples.shape[1:])
+        self._make_familiar(samples, output_sample)
         return Data(samples, targets, weight)
+
+    def _check_inputs(self, x: Any) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Validated, contiguous samples, and the shape of the output for one; builds nothing."""
+        if type(x) is np.ndarray and (x.shape[1:], x.dtype) == self._familiar and x.size:
+            return as_floats(x, self.layers[0].dtype, "x"), self._familiar_output
+        samples = self._runner.prepare_inputs(x)
+        # Every layer has its say before anything is built.
+        output = self.output_shape_of(samples.shape)
+        return samples, tuple(int(size or 0) for size in output[1:])
+
+    def _make_familiar(self, samples: np.ndarray, output_sample: tuple[int, ...]) -> None:
+        """Build for samples like these; their like needs fewer checks from now on."""
+        self._ensure_built(samples.shape[1:])
+        if not self.layers[0].takes_ids:
+            self._familiar = samples.shape[1:], samples.dtype
+            self._familiar_output = output_sample
 
     def check_bptt(self, bptt: Any) -> str | int:
         """The argument ``bptt`` of ``fit``, if this model can be trained so; an error otherwise."""
@@ -413,8 +428,7 @@ class Sequential:
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Output for one batch, (batch, ...), all of it at once."""
-        samples = self.prepare_inputs(x)
-        return self.predict_step(samples, np.arange(len(samples)))
+        return self(x)
 
     def stream(self, batch: int = 1) -> Stream:
         """Run sequences step by step, as values arrive.
@@ -513,8 +527,10 @@ class Sequential:
         training : bool
             Whether dropout is active.
         """
-        with self._runner.lock:
-            return np.asarray(self._runner.run(self.prepare_inputs(x), mask, training))
+        output: np.ndarray = self._runner.call(
+            x, mask=mask, training=training, prepare=self.prepare_inputs
+        )
+        return output
 
     # -- weights and states -------------------------------------------------------------------
 

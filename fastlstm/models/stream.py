@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
@@ -65,7 +64,7 @@ class Stream:
         self._y = self._chain.y[0] if self._chain.y.ndim == 3 else self._chain.y
         self._takes_ids = first.takes_ids
         self._shape, self._dtype = self._x.shape, self._x.dtype
-        self._step = self._chain.bound_forward()
+        self._step = self._chain.bound("check", "forward")
         self._seen = -1  # of ``Layer.changes``
         self.reset()
 
@@ -152,13 +151,6 @@ class _Steps(Chain):
             "check": self._record_check,
             "forward": self._record_forward,
         }
-
-    def _record_check(self, program: Program) -> None:
-        if self.layers[0].takes_ids:
-            limit = getattr(self.layers[0], "input_dim", 0)
-            program.add(layout.halt_unless_within, self.x.reshape(-1), limit)
-        else:
-            program.add(layout.halt_unless_finite, self.x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
         for op in self.ops:

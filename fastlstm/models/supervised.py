@@ -50,6 +50,8 @@ class Supervised(Chain):
     ) -> None:
         saving = task != "test"
         super().__init__(layers, shape, plan, saving=saving, training=saving)
+        for op in self.ops:
+            op.omit_initial_gradients()
         self.model, self.trains = model, task == "train"
         self.loss = loss = model.loss
         steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, as_mask, run, time_first
+from fastlstm.layers.chain import Chain, time_first
 from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.layers.runner import as_mask, run
 from fastlstm.memory import Arena
 from fastlstm.models.sequential import Sequential
 from fastlstm.validation import as_floats

@@ -21,10 +21,10 @@ class Driver:
     """One cell with its weights, laid out for sequences of one shape."""
 
     def __init__(
-        self, cell: Any, x, kernel, recurrent_kernel, bias, mask=None, chunk=3, by_units=False
+        self, cell: Any, x, kernel, recurrent_kernel, bias, mask=None, chunk=3, rows=2
     ) -> None:
         self.cell, self.dtype = cell, x.dtype
-        self.by_units = by_units
+        self.rows = rows
         self.batch, self.steps, self.depth = x.shape
         self.units = len(recurrent_kernel)
         self.width = panel_units(cell.blocks, x.itemsize)
@@ -78,7 +78,7 @@ class Driver:
         for start, stop in ((0, split), (split, self.steps)) if split else ((0, self.steps),):
             recurrent.forward(
                 self.cell, self.h, self.carry, self.gates, self.x, self.mask,
-                self.w, self.u, self.bias, self.by_units, start, stop, self.chunk,
+                self.w, self.u, self.bias, self.rows, start, stop, self.chunk,
                 work=LAUNCH,
             )  # fmt: skip
         last = self.carry[:, self.steps % carry_slots]
@@ -99,7 +99,7 @@ class Driver:
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
             recurrent.backward(
                 self.cell, self.gates, d_h, d_carry, d_out, self.h, self.carry, self.mask,
-                self.u_turned, self.by_units, start, stop, work=LAUNCH,
+                self.u_turned, self.rows, start, stop, True, work=LAUNCH,
             )  # fmt: skip
         d_kernel = self._transposed(self.x.reshape(-1, self.depth), 0)
         d_recurrent = self._transposed(self.h[:-1].reshape(-1, self.units), 1)
@@ -113,11 +113,11 @@ class Driver:
         rows, depth = a.shape
         d = self._empty(depth + ones, self.cell.blocks * self.units)
         partial = self._empty(self.panels, depth + ones, self.columns)
-        packed = self._empty(3, matmul.SUM_BLOCK * (depth + ones + matmul.A_PADDING))
+        packed = self._empty(3, matmul.packed_size(depth + ones))
         gates = self.gates.reshape(self.panels, rows, self.columns)
         matmul.multiply_transposed(
             tile_layout(self.cell.blocks), self.cell.blocks, d, partial, packed,
-            self._empty(3, 0), a, gates.reshape(-1), rows, ones, False,
+            self._empty(0), a, gates.reshape(-1), rows, ones, False,
             work=LAUNCH,
         )  # fmt: skip
         return d
@@ -125,8 +125,9 @@ class Driver:
     def _d_x(self) -> np.ndarray:
         rows = self.steps * self.batch
         d_x = self._empty(rows, self.depth)
+        scratch = self._empty(3, matmul.scratch_size(self.w_turned.itemsize))
         matmul.multiply(
-            Linear(), d_x, self._empty(3, matmul.ROW_BLOCK * self.plain), self.gates.reshape(-1),
+            Linear(), d_x, scratch, self.gates.reshape(-1),
             self.columns, rows * self.columns, self.panels, self.columns,
             self.w_turned, np.zeros(0, self.dtype), work=LAUNCH,
         )  # fmt: skip

@@ -17,7 +17,10 @@ LAUNCH = 1e9  # work that is always shared between the threads
 THREADS = 3
 
 # M, K, N: one, sizes that do not divide a tile or a block, and more than one block of each.
-SHAPES = [(1, 1, 1), (2, 3, 5), (5, 33, 7), (13, 17, 50), (65, 300, 33), (301, 5, 130), (3, 700, 9)]
+SHAPES = [
+    (1, 1, 1), (2, 3, 5), (5, 33, 7), (13, 17, 50), (65, 300, 33), (301, 5, 130), (3, 700, 9),
+    (205, 7 * matmul.K_BLOCK + 30, 70),  # sums in parts, several groups of rows
+]  # fmt: skip
 
 
 def _pack(matrix, blocks=1):
@@ -31,7 +34,7 @@ def _pack(matrix, blocks=1):
 def _multiply(activation, a, b, bias):
     packed = _pack(b)
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
-    scratch = np.full((THREADS, matmul.ROW_BLOCK * packed.shape[2]), np.nan, a.dtype)
+    scratch = np.full((THREADS, matmul.scratch_size(a.itemsize)), np.nan, a.dtype)
     depth = a.shape[1]
     matmul.multiply(activation, out, scratch, a, depth, 0, 1, depth, packed, bias, work=LAUNCH)
     return out
@@ -46,9 +49,10 @@ def _multiply_transposed(layout, a, b, ones, parts=(slice(None),)):
     columns = layout.blocks * width
     d = np.full((depth + ones, b.shape[1]), np.nan, a.dtype)
     partial = np.full((panels, depth + ones, columns), np.nan, a.dtype)
-    room = matmul.SUM_BLOCK * (depth + ones + matmul.A_PADDING)
+    room = matmul.packed_size(depth + ones)
     packed_a = np.full((THREADS, room), np.nan, a.dtype)
-    packed_b = np.full((THREADS, 0 if packed else matmul.SUM_BLOCK * columns), np.nan, a.dtype)
+    room = 0 if packed else THREADS * matmul.PANELS_AHEAD * matmul.SUM_BLOCK * columns
+    packed_b = np.full(room, np.nan, a.dtype)
     for part in parts:
         given = _pack(b[part], layout.blocks) if packed else b[part]
         if packed:  # panels of more rows than there are, as those of a longer part would be
@@ -154,6 +158,23 @@ def test_multiply_transposed_by_parts_from_the_last_on(layout, rng):
     parts = [slice(3 * block, None), slice(block, 3 * block), slice(0, block)]
     got = _multiply_transposed(layout, a, b, 1, parts)
     np.testing.assert_array_equal(got, _multiply_transposed(layout, a, b, 1))
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+@pytest.mark.parametrize("ones", [0, 1])
+def test_outer_product_has_the_bits_of_multiply_transposed(blocks, ones, rng):
+    depth, units = 19, 37
+    layout = LSTMCell() if blocks == 4 else PLAIN
+    a, b = _normal(rng, np.float32, 1, depth), _normal(rng, np.float32, 1, blocks * units)
+    a[0, 3] = -0.0
+    expected = _multiply_transposed(layout, a, b, ones)
+    packed = _pack(b, blocks).reshape(-1)
+    d = np.full_like(expected, np.nan)
+    width = panel_units(blocks, 4)
+    for more, times in ((False, 1), (True, 2)):
+        matmul.outer_product(d, a, packed, width, blocks, ones, more, work=LAUNCH)
+        np.testing.assert_array_equal(d, times * expected)
+        np.testing.assert_array_equal(np.signbit(d), np.signbit(expected))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -217,7 +217,7 @@ def test_units_shared_between_threads(shape, masked, rng):
     expected_outputs, expected_gradients = _run(problem)
     for threads in (2, 3):
         set_num_threads(threads)
-        outputs, gradients = _run(problem, by_units=True)
+        outputs, gradients = _run(problem, rows=0)
         _assert_same_bits(outputs, expected_outputs)
         _assert_same_bits(gradients, expected_gradients)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastlstm.kernels.jit import body
-from fastlstm.kernels.team import TEAM_WORDS, join, meet, open_door, step_aside
+from fastlstm.kernels.team import TEAM_WORDS, Crew, join, meet, open_door, step_aside, take
 from tests.marks import needs_jit
 
 MEETINGS = 2_000
@@ -34,6 +34,25 @@ def _count(team, counts, seen, i, expected):
         for other in range(crew.size):
             if counts[other, 0] != n:
                 seen[i, 2] += 1
+        meet(crew)
+
+
+@numba.njit(parallel=True)
+def _take_together(team, taken, parts):
+    """Members take things, meet, and take others, so many times; who took what."""
+    open_door(team)
+    for _ in numba.prange(parts):
+        _take(team, taken, parts)
+
+
+@body
+def _take(team, taken, parts):
+    crew = join(team, parts)
+    for n in range(taken.shape[0]) if crew.size > 0 else range(0):
+        thing = take(crew, -1)
+        while thing < taken.shape[1]:
+            taken[n, thing, crew.member] += 1
+            thing = take(crew, thing)
         meet(crew)
 
 
@@ -72,6 +91,23 @@ def test_barriers_hold():
         np.testing.assert_array_equal(members[:, 1], len(members))
         np.testing.assert_array_equal(seen[:, 2], 0)
     assert largest == 2
+
+
+@needs_jit
+@pytest.mark.parametrize("things", [0, 1, 2, 3, 50])
+def test_each_thing_is_taken_once_between_two_barriers(things):
+    for _ in range(20):
+        taken = np.zeros((301, things, 8), np.int64)
+        _take_together(_team().ctypes.data, taken, 2)
+        np.testing.assert_array_equal(taken.sum(axis=2), 1)
+
+
+def test_a_lone_thread_takes_everything_in_order():
+    crew = Crew(0, 1, _team().ctypes.data)
+    taken = [take(crew, -1)]
+    for _ in range(4):
+        taken.append(take(crew, taken[-1]))
+    assert taken == [0, 1, 2, 3, 4]
 
 
 @needs_jit

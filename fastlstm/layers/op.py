@@ -1,0 +1,98 @@
+"""What a layer becomes when it is bound to arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm.kernels.program import Program
+from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.memory import Plan
+
+if TYPE_CHECKING:
+    from fastlstm.layers.packed import Packed
+
+
+class Op(ABC):
+    """A layer bound to arrays of one shape: everything it needs is allocated.
+
+    What it records is for the steps that it was laid out for, or for a segment of a longer
+    sequence, of as many steps or fewer. Segments go forward from the first to the last and back
+    from the last to the first, and the bits are those of the sequence as a whole.
+
+    Attributes
+    ----------
+    y : ndarray
+        Output, (T, B, F) or (B, F), filled by the calls of ``record_forward``.
+    d_x : ndarray or None
+        Gradient of the input, filled by those of ``record_backward``.
+    """
+
+    y: np.ndarray
+    d_x: np.ndarray | None = None
+
+    @property
+    def forward_weights(self) -> list[Packed]:
+        """Weights whose panels ``record_forward`` reads."""
+        return []
+
+    @property
+    def backward_weights(self) -> list[Packed]:
+        """Weights whose transposed panels ``record_backward`` reads."""
+        return []
+
+    def start(self, resume: bool = False) -> None:  # noqa: B027 - most layers have nothing to do
+        """What Python does before each forward; ``resume`` from where the last ``commit`` was."""
+
+    def record_start(self, program: Program) -> None:  # noqa: B027
+        """Record what brings the states before the first step into place."""
+
+    def record_advance(self, program: Program) -> None:  # noqa: B027
+        """Record, in the place of ``record_start``: go on from where the last run ended."""
+
+    @abstractmethod
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        """Record what computes ``y``, from the states in ``states(0)``."""
+
+    @abstractmethod
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        """Take the array that will hold the gradient of ``y``; lay out what backward needs."""
+
+    def omit_initial_gradients(self) -> None:  # noqa: B027
+        """Record a backward pass without the gradients of the states before the first step."""
+
+    @abstractmethod
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        """Record: from ``d_y``, which may be overwritten, ``d_x`` and the weights' gradients.
+
+        Those of any segment but the last are added to what is there.
+        """
+
+    def states(self, step: int) -> list[np.ndarray]:
+        """The states before a step, as ``record_forward`` reads and leaves them."""
+        return []
+
+    def set_initial_state(self, states: Any) -> None:
+        """Start the next ``forward`` from these states; None for the layer's own choice."""
+        if states is not None:
+            raise ValueError(
+                "initial_state is for recurrent layers; this layer has no states. Call the "
+                "recurrent layer itself with initial_state=[...]"
+            )
+
+    def final_states(self) -> list[np.ndarray] | None:
+        """Copies of the states after the last step, where the layer returns them."""
+        return None
+
+    def take_final_gradients(self, plan: Plan) -> None:  # noqa: B027
+        """Make room for the gradients of the final states, where the layer returns them."""
+
+    @property
+    def carries_states(self) -> bool:
+        """Whether there is anything to do besides the program: states come in, or go out."""
+        return False
+
+    def commit(self, resume: bool = False) -> None:  # noqa: B027 - most layers keep nothing
+        """Keep the final states, where the layer is stateful or is to ``resume`` from them."""

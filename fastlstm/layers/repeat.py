@@ -1,0 +1,50 @@
+"""Predicting once more for a small array, with as little as possible around the kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.layers.chain import Chain, time_first
+
+# Elements up to which NumPy copies them before a kernel could be told where they are.
+_SMALL = 1 << 15
+
+
+class Repeat:
+    """A chain's forward pass for arrays of the shape and type that it was last given.
+
+    What can be settled beforehand is, and the program itself checks the values: a call costs
+    3 microseconds besides its kernels, a tenth of what it takes to look at everything.
+    """
+
+    def __init__(self, chain: Chain, samples: np.ndarray) -> None:
+        self._shape, self._dtype = samples.shape, samples.dtype
+        self._x = time_first(chain.x, chain.layers[0].takes_ids)
+        self._y = time_first(chain.y, ids=False)
+        self._run = chain.bound("check", "forward")
+        self._layers = chain.layers
+        self._threads = get_num_threads()
+
+    @staticmethod
+    def suits(chain: Chain) -> bool:
+        """Whether a chain has little data, and no states that Python moves."""
+        small = max(chain.x.size, chain.y.size) <= _SMALL
+        return small and not any(op.carries_states for op in chain.ops)
+
+    def __call__(self, x: Any) -> np.ndarray | None:
+        """The output; None where x is unlike the last, or wrong, or the weights have changed."""
+        if (
+            type(x) is not np.ndarray
+            or x.shape != self._shape
+            or x.dtype != self._dtype
+            or get_num_threads() != self._threads
+        ):
+            return None
+        for layer in self._layers:
+            if layer.packed_version != layer.version:
+                return None
+        self._x[...] = x
+        return self._y.copy() if self._run() else None
