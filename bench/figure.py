@@ -25,7 +25,7 @@ from bench.shapes import ROWS
 RESULTS = Path(__file__).with_name("results.json")
 MARKS = {"train": ("o", "training step"), "forward": ("^", "forward"), "step": ("s", "stream")}
 # Where a point's name goes, in turn, so that neighbours' do not meet.
-PLACES = ((0, -24), (-20, 22), (14, -40), (20, 26), (0, -56), (-34, 8))
+PLACES = ((0, -24), (-24, 26), (14, -40), (20, 34), (0, -56), (-44, 48))
 INK, SHADE = "#1f3b4d", {"train": "#c8553d", "forward": "#28799e", "step": "#7a9e3f"}
 
 
@@ -46,7 +46,7 @@ def draw(report: Report, path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     machine = report.machine
-    intensity = np.geomspace(0.2, 9000, 200)
+    intensity = np.geomspace(0.05, 9000, 200)
     roof = np.minimum(machine.peak_gflops, machine.bandwidth_gbs * intensity)
     axes.plot(intensity, roof, color=INK, lw=2)
     axes.text(
@@ -75,7 +75,7 @@ def draw(report: Report, path: Path) -> None:
             )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", xlabel="operations for each byte touched",
-        ylabel="GFLOP/s reached", ylim=(1, machine.peak_gflops * 2), xlim=(0.2, 9000),
+        ylabel="GFLOP/s reached", ylim=(0.2, machine.peak_gflops * 3), xlim=(0.05, 9000),
         title=f"fastlstm on {report.host}",
     )  # fmt: skip
     axes.grid(alpha=0.25, which="both", lw=0.5)
