@@ -137,12 +137,8 @@ class Metric(_Average, ABC):
 
         Parameters
         ----------
-        y_true : numpy.ndarray
-            (M, C), or (M,) int32 class ids.
-        y_pred : numpy.ndarray
-            (M, C).
-        weights : numpy.ndarray
-            (M,), or (0,) for ones.
+        y_true, y_pred, weights : numpy.ndarray
+            As in ``MetricArrays``.
         from_logits : bool
             Whether ``y_pred`` holds logits; only where ``accepts_logits``.
         """

@@ -315,8 +315,10 @@ def _start_sums(partial, d, blocks, first, last, more):
         p, k = item // depth, item % depth
         for g in range(blocks):
             for v in range(0, width, step):
-                count = max(0, min(step, units - p * width - v)) if more else 0
-                value = load_first(d, (k * blocks + g) * units + p * width + v, count)
+                value = fill(partial, 0.0)
+                if more:
+                    count = max(0, min(step, units - p * width - v))
+                    value = load_first(d, (k * blocks + g) * units + p * width + v, count)
                 store(value, partial, item * columns + g * width + v)
 
 

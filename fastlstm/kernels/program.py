@@ -131,7 +131,7 @@ class Program:
 
     def call_of(self, start: int, stop: int) -> Callable[[], bool]:
         """``run`` of these calls, bound as closely as their work allows."""
-        launches = self._prepare(start, stop)
+        launches = self._launches_of(start, stop)
         if len(launches) == 1 and launches[0][0] == self._alone:
             return partial(_launch_alone, launches[0][1], 1)
         return partial(self.run, start, stop)
@@ -147,10 +147,11 @@ class Program:
 
     def run(self, start: int = 0, stop: int | None = None) -> bool:
         """Run the calls from ``start`` to before ``stop``; False where one halted the rest."""
-        launches = self._launches.get((start, stop))
-        if launches is None:
-            launches = self._prepare(start, stop)
-        return all(launch(job, work) for launch, job, work in launches)
+        return all(launch(job, work) for launch, job, work in self._launches_of(start, stop))
+
+    def _launches_of(self, start: int, stop: int | None) -> list[Any]:
+        found = self._launches.get((start, stop))
+        return self._prepare(start, stop) if found is None else found
 
     def _prepare(self, start: int, stop: int | None) -> list[Any]:
         """Launches of neighbouring calls, none much longer than Ctrl-C may wait."""

@@ -43,7 +43,7 @@ class Runner:
         return {"layers": self.layers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["layers"])  # type: ignore[misc]
+        Runner.__init__(self, state["layers"])
 
     def forget(self) -> None:
         """Drop all layouts, after a change of the layers."""

@@ -11,6 +11,7 @@ import fastlstm
 from fastlstm.layers import LSTM, Dense, Embedding
 from fastlstm.layers.repeat import Repeat
 from fastlstm.models import Sequential
+from tests.marks import needs_jit
 
 
 def _sequences(rng, batch=2, steps=5):
@@ -78,6 +79,20 @@ def test_changed_weights_are_seen(rng, taken):
     np.testing.assert_array_equal(model(x), model.predict(x, verbose=0))
     assert taken[0] is False
     assert taken[-1] is True
+
+
+@needs_jit
+def test_the_long_way_again_and_again_prepares_nothing_anew(rng):
+    """As in a loop that trains and predicts in turn: what a launch is told stays in memory."""
+    model, x = _model(), _sequences(rng)
+    weights = model.get_weights()
+    model(x)
+    (chain,) = model._runner._chains.values()
+    before = len(chain.program._jobs)
+    for _ in range(5):
+        model.set_weights(weights)  # the panels are packed anew: one more launch, once
+        model(x)
+    assert len(chain.program._jobs) <= before + 1
 
 
 def test_what_does_not_fit_takes_the_long_way(rng, taken):
