@@ -71,9 +71,9 @@ def panel_units(blocks: int, itemsize: int) -> int:
     return vectors_per_block(blocks) * HOST.lanes(8 * itemsize)
 
 
-def block_count(cell):  # pragma: no cover
-    """Blocks of the cell: a compile-time constant."""
-    return cell.blocks
+def unit_count(cell, array):  # pragma: no cover
+    """Units in a panel of the cell: a constant to the compiler, so that addresses are simple."""
+    return panel_units(cell.blocks, array.itemsize)
 
 
 def cell_forward(cell, blocks, states):  # pragma: no cover
@@ -86,10 +86,10 @@ def cell_backward(cell, blocks, before, after, d_after):  # pragma: no cover
     return cell.backward(blocks, before, after, d_after)
 
 
-@overload(block_count, jit_options=INLINE)
-def _block_count(cell):
-    count = cell.value.blocks
-    return lambda cell: count
+@overload(unit_count, jit_options=INLINE)
+def _unit_count(cell, array):
+    count = panel_units(cell.value.blocks, array.dtype.bitwidth // 8)
+    return lambda cell, array: count
 
 
 @overload(cell_forward, jit_options=INLINE)

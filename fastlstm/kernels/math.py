@@ -141,9 +141,10 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
         return scale(1.0 + p, shifted)
 
     def sigmoid_vector(x):
-        x = select(x > -smallest, -smallest, x)
-        x = select(x < -infinite, -infinite, x)
-        shifted, p = reduce(-x)
+        y = -x
+        y = select(y < smallest, smallest, y)
+        y = select(y > infinite, infinite, y)
+        shifted, p = reduce(y)
         return 1.0 / fma(1.0 + p, two_to(shifted), 1.0)
 
     def overload_for(function, implementation):

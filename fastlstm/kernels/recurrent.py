@@ -20,7 +20,6 @@ w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns)
 from __future__ import annotations
 
 from fastlstm.kernels.cell import (
-    block_count,
     cell_backward,
     cell_forward,
     clear_blocks,
@@ -30,6 +29,7 @@ from fastlstm.kernels.cell import (
     store_blocks,
     store_carry,
     store_h,
+    unit_count,
 )
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.matmul import K_BLOCK, accumulate, count_blocks
@@ -51,7 +51,7 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, rows, start, stop, chunk
     if by_units or crew.size == 1:
         rows = batch
     p_first, p_last = share(gates.shape[0], crew) if by_units else (0, gates.shape[0])
-    width = gates.shape[3] // block_count(cell)
+    width = unit_count(cell, gates)
     first = 0 if by_units else rows * take(crew, -1)
     while first < batch:
         last = min(first + rows, batch)
@@ -146,37 +146,40 @@ def _apply_cell(cell, h, carry, gates, mask, slot_of, t, p, two, first, last):
     Where a mask may part the rows, or one is left, a row is its own pair.
     """
     panels, slots, batch, columns = gates.shape
-    width = columns // block_count(cell)
-    step = lanes(h)
+    width = unit_count(cell, gates)
     units = h.shape[2]
+    gates_apart = slots * batch * columns if two else columns
+    h_apart = width if two else units
+    carry_apart = batch * width if two else width
     carry_stride = carry.shape[1] * panels * batch * width
     h_now, h_next = slot_of[0] * batch, slot_of[1] * batch
     carry_now = (slot_of[2] * panels + p) * batch
     carry_next = (slot_of[3] * panels + p) * batch
-    r = first
-    while r < last:
-        rows = 1 if mask.shape[0] == 0 and r + 1 < last else 0
-        gates_apart = slots * batch * columns if two else rows * columns
-        h_apart = width if two else rows * units
-        carry_apart = batch * width if two else rows * width
-        keep = mask.shape[0] == 0 or mask[t, r] != 0
-        at = ((p * slots + slot_of[4]) * batch + r) * columns
-        for v in range(0, width, step):
-            unit = p * width + v
-            count = min(step, units - unit)
-            if count > 0:
-                states = join_states(
-                    cell,
-                    load_h(h, (h_now + r) * units + unit, h_apart, count),
-                    carry, (carry_now + r) * width + v, carry_apart, carry_stride,
-                )  # fmt: skip
-                if keep:
-                    blocks = load_blocks(cell, gates, at + v, gates_apart, width)
-                    saved, states = cell_forward(cell, blocks, states)
-                    store_blocks(saved, gates, at + v, gates_apart, width)
-                store_h(states[0], h, (h_next + r) * units + unit, h_apart, count)
-                store_carry(states, carry, (carry_next + r) * width + v, carry_apart, carry_stride)
-        r += 1 + rows
+    gates_now = (p * slots + slot_of[4]) * batch
+    masked = mask.shape[0] > 0
+    rows = 1 if masked else 2
+    for v in range(0, width, lanes(h)):
+        unit = p * width + v
+        count = min(lanes(h), units - unit)
+        r = first if count > 0 else last
+        while r < last:
+            paired = two or (rows == 2 and r + 1 < last)
+            h_second = h_apart if paired else 0
+            carry_second = carry_apart if paired else 0
+            states = join_states(
+                cell,
+                load_h(h, (h_now + r) * units + unit, h_second, count),
+                carry, (carry_now + r) * width + v, carry_second, carry_stride,
+            )  # fmt: skip
+            if not masked or mask[t, r] != 0:
+                at = (gates_now + r) * columns + v
+                gates_second = gates_apart if paired else 0
+                blocks = load_blocks(cell, gates, at, gates_second, width)
+                saved, states = cell_forward(cell, blocks, states)
+                store_blocks(saved, gates, at, gates_second, width)
+            store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
+            store_carry(states, carry, (carry_next + r) * width + v, carry_second, carry_stride)
+            r += rows
 
 
 @kernel
@@ -204,7 +207,7 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, rows, start, s
             p = p_first
             while p < p_last:
                 two = last - first == 1 and p + 1 < p_last
-                two = two and (p + 2) * (gates.shape[3] // block_count(cell)) <= h.shape[2]
+                two = two and (p + 2) * unit_count(cell, gates) <= h.shape[2]
                 _differentiate_cell(
                     cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
                 )
@@ -241,52 +244,56 @@ def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 
     Pairs are those of ``_apply_cell``.
     """
     panels, slots, batch, columns = gates.shape
-    width = columns // block_count(cell)
-    step = lanes(h)
+    width = unit_count(cell, gates)
     units = h.shape[2]
     d_columns = d_h.shape[2]
+    gates_apart = slots * batch * columns if two else columns
+    h_apart = width if two else units
+    carry_apart = batch * width if two else width
     carry_stride = carry.shape[1] * panels * batch * width
     d_stride = panels * batch * width
-    r = first
-    while r < last:
-        rows = 1 if mask.shape[0] == 0 and r + 1 < last else 0
-        gates_apart = slots * batch * columns if two else rows * columns
-        h_apart = width if two else rows * units
-        carry_apart = batch * width if two else rows * width
-        keep = mask.shape[0] == 0 or mask[t, r] != 0
-        at = ((p * slots + t) * batch + r) * columns
-        for v in range(0, width, step):
-            unit = p * width + v
-            count = min(step, units - unit)
-            if count > 0:
-                h_at = (t * batch + r) * units + unit
+    masked = mask.shape[0] > 0
+    rows = 1 if masked else 2
+    for v in range(0, width, lanes(h)):
+        unit = p * width + v
+        count = min(lanes(h), units - unit)
+        d_h_at = _in_plain_panels(unit, 0, batch, d_columns)
+        d_apart = d_columns
+        if two:
+            d_apart = _in_plain_panels(unit + width, 0, batch, d_columns) - d_h_at
+        r = first if count > 0 else last
+        while r < last:
+            paired = two or (rows == 2 and r + 1 < last)
+            h_second = h_apart if paired else 0
+            d_second = d_apart if paired else 0
+            carry_second = carry_apart if paired else 0
+            at = ((p * slots + t) * batch + r) * columns + v
+            h_at = (t * batch + r) * units + unit
+            d_h_row = d_h_at + r * d_columns
+            d_carry_at = (p * batch + r) * width + v
+            gates_second = gates_apart if paired else 0
+            d_above = load_h(d_h, d_h_row, d_second, lanes(h))
+            if d_out.shape[0] > 0:
+                d_above = d_above + load_h(d_out, h_at, h_second, count)
+            d_states = join_states(cell, d_above, d_carry, d_carry_at, carry_second, d_stride)
+            if not masked or mask[t, r] != 0:
                 carry_at = ((t * panels + p) * batch + r) * width + v
-                d_h_at = _in_plain_panels(unit, r, batch, d_columns)
-                d_apart = rows * d_columns
-                if two:
-                    d_apart = _in_plain_panels(unit + width, r, batch, d_columns) - d_h_at
-                d_carry_at = (p * batch + r) * width + v
-                d_above = load_h(d_h, d_h_at, d_apart, step)
-                if d_out.shape[0] > 0:
-                    d_above = d_above + load_h(d_out, h_at, h_apart, count)
-                d_states = join_states(cell, d_above, d_carry, d_carry_at, carry_apart, d_stride)
-                if keep:
-                    before = join_states(
-                        cell, load_h(h, h_at, h_apart, count),
-                        carry, carry_at, carry_apart, carry_stride,
-                    )  # fmt: skip
-                    after = join_states(
-                        cell, load_h(h, h_at + batch * units, h_apart, count),
-                        carry, carry_at + d_stride, carry_apart, carry_stride,
-                    )  # fmt: skip
-                    saved = load_blocks(cell, gates, at + v, gates_apart, width)
-                    d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
-                    store_blocks(d_blocks, gates, at + v, gates_apart, width)
-                else:
-                    clear_blocks(cell, gates, at + v, gates_apart, width)
-                store_h(d_states[0], d_h, d_h_at, d_apart, step)
-                store_carry(d_states, d_carry, d_carry_at, carry_apart, d_stride)
-        r += 1 + rows
+                before = join_states(
+                    cell, load_h(h, h_at, h_second, count),
+                    carry, carry_at, carry_second, carry_stride,
+                )  # fmt: skip
+                after = join_states(
+                    cell, load_h(h, h_at + batch * units, h_second, count),
+                    carry, carry_at + d_stride, carry_second, carry_stride,
+                )  # fmt: skip
+                saved = load_blocks(cell, gates, at, gates_second, width)
+                d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
+                store_blocks(d_blocks, gates, at, gates_second, width)
+            else:
+                clear_blocks(cell, gates, at, gates_second, width)
+            store_h(d_states[0], d_h, d_h_row, d_second, lanes(h))
+            store_carry(d_states, d_carry, d_carry_at, carry_second, d_stride)
+            r += rows
 
 
 @inline
