@@ -118,6 +118,23 @@ def test_another_array_for_a_recorded_call():
     np.testing.assert_array_equal(out, 8)
 
 
+def test_a_kernel_without_its_source(rng):
+    """As in a frozen application."""
+    scope = {"share": share, "__name__": __name__}
+    exec(
+        """def double(out, x, crew):
+    first, last = share(len(x), crew)
+    for i in range(first, last):
+        out[i] = 2 * x[i]
+""",
+        scope,
+    )
+    x = rng.normal(size=5)
+    out = np.empty(5)
+    kernel(scope["double"])(out, x)
+    np.testing.assert_array_equal(out, 2 * x)
+
+
 def test_work_is_divided_so_that_python_comes_by(monkeypatch):
     program = Program()
     out, x = np.zeros(4), np.ones((4, 1))
