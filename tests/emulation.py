@@ -15,7 +15,7 @@ import numpy as np
 
 import fastlstm
 from fastlstm.kernels import cell, math, rows, simd, team, tile, transpose
-from fastlstm.kernels.cell import panel_vectors
+from fastlstm.kernels.cell import panel_vectors, vectors_per_block
 from fastlstm.kernels.simd import lanes
 from tests.reference import math as exact
 
@@ -180,13 +180,21 @@ def _project_panel(
 
 def _project_two_panels(
     layout, c, c_at, c_second, bias, bias_at, bias_second, fresh,
-    a, a_at, w, w_at, w_second, depth, h, h_at, u, u_at, u_second, units,
+    a, a_at, w, w_at, w_second, depth, h, h_at, u, u_at, u_second, units, line, block,
 ):  # fmt: skip
+    width = vectors_per_block(layout.blocks) * lanes(c)
+
+    def packed(matrix, at, rows):
+        places = [at + k * line + g * block for k in range(rows) for g in range(layout.blocks)]
+        parts = [_part(matrix, place, width) for place in places]
+        return np.concatenate([np.empty(0, c.dtype), *parts])
+
     for second in (0, 1):
+        start = packed(bias, bias_at + second * bias_second, 1) if fresh else bias
         _project_panel(
-            layout, c, c_at + second * c_second, 0, bias, bias_at + second * bias_second, fresh,
-            a, a_at, 0, w, w_at + second * w_second, depth,
-            h, h_at, 0, u, u_at + second * u_second, units, 1,
+            layout, c, c_at + second * c_second, 0, start, 0, fresh,
+            a, a_at, 0, packed(w, w_at + second * w_second, depth), 0, depth,
+            h, h_at, 0, packed(u, u_at + second * u_second, units), 0, units, 1,
         )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ gates  (P, T, B, columns): pre-activations, then what the cell saves, then their
        place; or as many slots as ``chunk`` steps, used in turn
 x      (T, B, D)
 mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
-w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns)
+w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns). For a lone row of whole
+       pairs of panels they may be as they are, (1, D, G · H), (1, H, G · H) and (1, G · H)
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, rows, start, stop, chunk
     batch, by_units = h.shape[1], rows == 0
     if by_units or crew.size == 1:
         rows = batch
-    p_first, p_last = share(gates.shape[0], crew) if by_units else (0, gates.shape[0])
+    p_first, p_last = 0, gates.shape[0]
+    if by_units and w.shape[0] == p_last:
+        p_first, p_last = share(p_last, crew)
+    elif by_units:  # not packed: in pairs
+        p_first, p_last = share(p_last // 2, crew)
+        p_first, p_last = 2 * p_first, 2 * p_last
     width = unit_count(cell, gates)
     first = 0 if by_units else rows * take(crew, -1)
     while first < batch:
@@ -110,23 +116,28 @@ def _project(cell, gates, x, h, w, u, bias, slot_of, t, p, two, ahead, first, la
 
     Where x·W was taken ``ahead``, it is in the gates already.
     """
-    _, slots, batch, columns = gates.shape
+    panels, slots, batch, columns = gates.shape
     depth, units = x.shape[2], h.shape[2]
     at = ((p * slots + slot_of[4]) * batch + first) * columns
     x_at = (t * batch + first) * depth
     h_at = (slot_of[0] * batch + first) * units
+    line, block = w.shape[2], unit_count(cell, gates)
+    w_apart, u_apart, bias_apart = depth * line, units * line, line
+    if w.shape[0] < panels:  # not packed
+        w_apart = u_apart = bias_apart = block
+        block = units
     k, j = depth if ahead else 0, 0
     # Blocks of x, then of h; the last of x and the first of h together.
     while j < units:
         x_count = min(K_BLOCK, depth - k)
         h_count = min(K_BLOCK, units - j) if k + x_count == depth else 0
         fresh = k == 0 and not ahead
-        w_at, u_at = (p * depth + k) * columns, (p * units + j) * columns
+        w_at, u_at = p * w_apart + k * line, p * u_apart + j * line
         if two:
             project_two_panels(
-                cell, gates, at, slots * batch * columns, bias, p * columns, columns, fresh,
-                x, x_at + k, w, w_at, depth * columns, x_count,
-                h, h_at + j, u, u_at, units * columns, h_count,
+                cell, gates, at, slots * batch * columns, bias, p * bias_apart, bias_apart, fresh,
+                x, x_at + k, w, w_at, w_apart, x_count,
+                h, h_at + j, u, u_at, u_apart, h_count, line, block,
             )  # fmt: skip
         else:
             project_panel(

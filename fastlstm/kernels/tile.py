@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlstm.kernels.cell import panel_vectors
+from fastlstm.kernels.cell import panel_vectors, vectors_per_block
 from fastlstm.kernels.emit import (
     data_pointer,
     fused_multiply_add,
@@ -127,12 +127,16 @@ def project_panel(
 @intrinsic
 def project_two_panels(
     typingctx, layout, c, c_at, c_second, bias, bias_at, bias_second, fresh,
-    a, a_at, w, w_at, w_second, depth, h, h_at, u, u_at, u_second, units,
+    a, a_at, w, w_at, w_second, depth, h, h_at, u, u_at, u_second, units, line, block,
 ):  # fmt: skip
-    """``project_panel`` for a lone row and two panels at once; see ``multiply_two_panels``."""
+    """``project_panel`` for a lone row and two panels at once; see ``multiply_two_panels``.
+
+    W and U may stand as they are, not packed: of both, lines of k are ``line`` apart, and blocks of
+    a line, as of the bias, ``block``.
+    """
     i = types.intp
     sig = types.void(
-        layout, c, i, i, bias, i, i, types.boolean, a, i, w, i, i, i, h, i, u, i, i, i
+        layout, c, i, i, bias, i, i, types.boolean, a, i, w, i, i, i, h, i, u, i, i, i, i, i
     )  # fmt: skip
 
     def codegen(context, builder, sig, args):
@@ -146,7 +150,9 @@ def project_two_panels(
         first = _Product(at(8), None, _int(0), one, at(10), one, args[13])
         second = _Product(at(14), None, _int(0), one, at(16), one, args[19])
         row = _LoneRow(builder, layout, c)
-        row.run(outs, starts, [first, second], [args[12], args[18]])
+        row.line, row.block = args[20:22]
+        start_block = builder.select(args[7], row.block, row.packed_block)
+        row.run(outs, starts, [first, second], [args[12], args[18]], start_block)
         return context.get_dummy_value()
 
     return sig, codegen
@@ -171,29 +177,39 @@ class _LoneRow:
         self.builder = builder
         self.vector = Vector(c.dtype)
         self.vectors = panel_vectors(layout.value.blocks)
+        self.together = vectors_per_block(layout.value.blocks)
+        self.line = _int(self.vectors * self.vector.lanes)
+        self.block = self.packed_block = _int(self.together * self.vector.lanes)
 
-    def run(self, outs, starts, products, seconds):
+    def run(self, outs, starts, products, seconds, start_block=None):
         """From zero and added to ``outs``; or from ``starts``, and written there."""
         builder, vector = self.builder, self.vector
-        places = [(n, v * vector.lanes) for n in range(2) for v in range(self.vectors)]
+        places = [(n, v) for n in range(2) for v in range(self.vectors)]
         zero = ir.Constant(vector.llvm, None)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in places]
-        for slot, (n, shift) in zip(sums, places, strict=True):
-            value = zero if starts is None else self._load(starts[n], shift)
+        for slot, (n, v) in zip(sums, places, strict=True):
+            value = zero if starts is None else self._load(starts[n], v, start_block)
             builder.store(value, slot)  # each time: this code may stand in a loop
         with _Loop(builder, _int(len(products))) as n:
             product = _nth(builder, products, n)
             second = seconds[0] if len(seconds) == 1 else _choose(builder, n, *seconds)
             panels = [product.panel, builder.gep(product.panel, [second])]
             self._multiply(product, panels, places, sums)
-        for slot, (n, shift) in zip(sums, places, strict=True):
+        for slot, (n, v) in zip(sums, places, strict=True):
             total = builder.load(slot)
             if starts is None:
-                total = builder.fadd(self._load(outs[n], shift), total)
-            store_vector(builder, vector, total, builder.gep(outs[n], [_int(shift)]))
+                total = builder.fadd(self._load(outs[n], v, self.packed_block), total)
+            target = builder.gep(outs[n], [self._shift(v, self.packed_block)])
+            store_vector(builder, vector, total, target)
 
-    def _load(self, pointer, shift):
-        return load_vector(self.builder, self.vector, self.builder.gep(pointer, [_int(shift)]))
+    def _load(self, pointer, v, block):
+        shifted = self.builder.gep(pointer, [self._shift(v, block)])
+        return load_vector(self.builder, self.vector, shifted)
+
+    def _shift(self, v, block):
+        """Where vector v of a line stands: blocks are ``block`` elements apart."""
+        g, within = divmod(v, self.together)
+        return self.builder.add(self.builder.mul(_int(g), block), _int(within * self.vector.lanes))
 
     def _multiply(self, product, panels, places, sums):
         builder, lanes = self.builder, self.vector.lanes
@@ -201,10 +217,9 @@ class _LoneRow:
             a_at = builder.add(builder.mul(seg, product.a_seg), k)
             value = splat(builder, builder.load(builder.gep(product.a, [a_at])), lanes)
             line = builder.add(builder.mul(seg, product.seg_k), k)
-            line = builder.mul(line, _int(self.vectors * lanes))
-            for slot, (n, shift) in zip(sums, places, strict=True):
-                pointer = builder.gep(panels[n], [builder.add(line, _int(shift))])
-                weights = load_vector(builder, self.vector, pointer)
+            line = builder.mul(line, self.line)
+            for slot, (n, v) in zip(sums, places, strict=True):
+                weights = self._load(builder.gep(panels[n], [line]), v, self.block)
                 builder.store(fused_multiply_add(builder, value, weights, builder.load(slot)), slot)
 
 

@@ -63,6 +63,9 @@ class Chain:
             self.ops.append(layer.bind(x, self.mask, plan, saving=saving, training=training))
             x = self._pass_on(plan)
         self.y = x
+        self._packed = [
+            layer for layer, op in zip(layers, self.ops, strict=True) if not op.unpacked
+        ]
         if saving:
             self._bind_backward(layers, plan, input_gradient)
         if state_gradients:
@@ -162,12 +165,12 @@ class Chain:
         self._start()
         program = self.program
         start = self._parts["pack"][1]
-        for layer in self.layers:
+        for layer in self._packed:
             if layer.packed_version != layer.version:
                 start = 0
         finished = program.run(start, self._parts[last][1])
         if start == 0:
-            for layer in self.layers:
+            for layer in self._packed:
                 layer.packed_version = layer.version
         return finished
 

@@ -32,6 +32,8 @@ class Op(ABC):
 
     y: np.ndarray
     d_x: np.ndarray | None = None
+    # Whether forward reads the weights as they are, and leaves the panels alone.
+    unpacked = False
 
     @property
     def forward_weights(self) -> list[Packed]:

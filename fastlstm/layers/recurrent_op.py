@@ -39,6 +39,9 @@ class RecurrentOp(Op):
         self.rows = split.rows_at_a_time(
             self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
         )
+        # To pack what one row uses once would take longer than to use it.
+        lone = saving and self.steps == self.batch == 1
+        self.unpacked = lone and units % (2 * self.width) == 0
         self.chunk = split.steps_ahead(self.steps, self.batch, self.depth, self.rows)
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
@@ -62,6 +65,10 @@ class RecurrentOp(Op):
 
     @property
     def forward_weights(self) -> list[Packed]:
+        return [] if self.unpacked else self._weights
+
+    @property
+    def _weights(self) -> list[Packed]:
         layer = self.layer
         return [layer.packed_kernel, layer.packed_recurrent, layer.packed_bias]
 
@@ -71,8 +78,11 @@ class RecurrentOp(Op):
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         layer, steps = self.layer, segment.steps or self.steps
-        w, u = layer.packed_kernel.forward, layer.packed_recurrent.forward
-        bias = layer.packed_bias.forward.reshape(self.panels, self.columns)
+        if self.unpacked:
+            w, u, bias = (weights.matrix[np.newaxis] for weights in self._weights)
+        else:
+            w, u, bias = (weights.forward for weights in self._weights)
+        bias = bias[:, 0]
         work = 2.0 * self.batch * (self.depth + layer.units) * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work)
         for start in range(0, steps, stride):

@@ -21,7 +21,16 @@ class Driver:
     """One cell with its weights, laid out for sequences of one shape."""
 
     def __init__(
-        self, cell: Any, x, kernel, recurrent_kernel, bias, mask=None, chunk=3, rows=2
+        self,
+        cell: Any,
+        x,
+        kernel,
+        recurrent_kernel,
+        bias,
+        mask=None,
+        chunk=3,
+        rows=2,
+        unpacked=False,
     ) -> None:
         self.cell, self.dtype = cell, x.dtype
         self.rows = rows
@@ -38,6 +47,8 @@ class Driver:
             self.mask = _time_first(mask).astype(np.uint8)
         self.w, self.u = self._pack(kernel), self._pack(recurrent_kernel)
         self.bias = self._pack(bias.reshape(1, -1)).reshape(self.panels, self.columns)
+        if unpacked:
+            self.w, self.u, self.bias = kernel[None], recurrent_kernel[None], bias[None]
         self.w_turned = self._pack_transposed(kernel)
         self.u_turned = self._pack_transposed(recurrent_kernel)
 

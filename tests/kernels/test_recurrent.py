@@ -260,3 +260,15 @@ def test_nan_stays_in_its_row(name, rng):
     assert np.isnan(y[1, 2:]).all()
     np.testing.assert_array_equal(y[[0, 2]], clean[0][[0, 2]])
     np.testing.assert_array_equal(y[1, :2], clean[0][1, :2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_lone_row_reads_weights_as_they_are(rng, name, dtype):
+    """Bit for bit as from panels, of which there must be whole pairs."""
+    problem = Problem(rng, name, (1, 3, 300, 384), dtype)
+    expected = _run(problem, rows=0, chunk=1)
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        got = _run(problem, rows=0, chunk=1, unpacked=True)
+        _assert_same_bits(got[0] + got[1], expected[0] + expected[1])

@@ -182,3 +182,18 @@ def test_many_threads(rng):
         for outputs in pool.map(lambda _: [model(x) for x in inputs], range(20)):
             for y, right in zip(outputs, expected, strict=True):
                 np.testing.assert_array_equal(y, right)
+
+
+def test_panels_after_training_that_did_without_them(rng):
+    """A lone step is trained on weights as they are: the panels must not pass for new."""
+    model = Sequential([LSTM(32, input_shape=(None, 3)), Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = _sequences(rng, 1, 1), np.ones((1, 1), np.float32)
+    before = model(x)
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    after = model(x)
+    assert not np.array_equal(after, before)
+    other = Sequential([LSTM(32, input_shape=(None, 3)), Dense(1)])
+    other.set_weights(model.get_weights())
+    np.testing.assert_array_equal(after, other(x))
