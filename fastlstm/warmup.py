@@ -12,7 +12,7 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout
 from fastlstm.layers.embedding import Embedding
-from fastlstm.layers.recurrent import LSTM
+from fastlstm.layers.lstm import LSTM
 from fastlstm.models.sequential import Sequential
 from fastlstm.optimizers import Adam
 

@@ -99,19 +99,33 @@ def _store_pair(value, array, at, second):
     _store(high, array, at + second)
 
 
-def _load_blocks(chosen, array, at, second, stride):
-    return tuple(_load_pair(array, at + stride * g, second) for g in range(chosen.blocks))
+def _sides(chosen, gates, gates_h):
+    return (gates, gates_h) if cell.is_apart(chosen) else (gates,)
 
 
-def _store_blocks(values, array, at, second, stride):
-    for g, value in enumerate(values):
-        _store_pair(value, array, at + stride * g, second)
+def _load_blocks(chosen, gates, gates_h, at, second, stride):
+    return tuple(
+        _load_pair(array, at + stride * g, second)
+        for array in _sides(chosen, gates, gates_h)
+        for g in range(chosen.blocks)
+    )
 
 
-def _clear_blocks(chosen, array, at, second, stride):
-    for g in range(chosen.blocks):
-        _store(0.0, array, at + stride * g)
-        _store(0.0, array, at + stride * g + second)
+def _store_blocks(chosen, values, gates, gates_h, at, second, stride):
+    places = [
+        (array, at + stride * g)
+        for array in _sides(chosen, gates, gates_h)
+        for g in range(chosen.blocks)
+    ]
+    for value, (array, place) in zip(values, places, strict=True):
+        _store_pair(value, array, place, second)
+
+
+def _clear_blocks(chosen, gates, gates_h, at, second, stride):
+    for array in _sides(chosen, gates, gates_h):
+        for g in range(chosen.blocks):
+            _store(0.0, array, at + stride * g)
+            _store(0.0, array, at + stride * g + second)
 
 
 def _load_h(h, at, second, count):
@@ -130,7 +144,8 @@ def _join_states(chosen, h, carry, at, second, stride):
 
 
 def _store_carry(states, carry, at, second, stride):
-    _store_blocks(states[1:], carry, at, second, stride)
+    for index, value in enumerate(states[1:]):
+        _store_pair(value, carry, at + stride * index, second)
 
 
 def _transpose_square(out, out_at, out_row, a, a_at, a_row):

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastlstm.kernels.math import sigmoid, tanh
+from fastlstm.kernels.activations import SIGMOID, TANH, activate, derivative
 from fastlstm.kernels.simd import zero_like
 from fastlstm.kernels.static import Static
 
 
 @dataclass(frozen=True)
 class LSTMCell(Static):
-    """Blocks i, f, g, o; states h, c."""
+    """Blocks i, f, g, o; states h, c; the activations are types from ``kernels.activations``."""
+
+    activation: Static = TANH
+    recurrent_activation: Static = SIGMOID
 
     blocks = 4
     states = 2
@@ -27,12 +30,12 @@ class LSTMCell(Static):
     def forward(self, blocks, states):
         a_i, a_f, a_g, a_o = blocks
         _, c = states
-        i = sigmoid(a_i)
-        f = sigmoid(a_f)
-        g = tanh(a_g)
-        o = sigmoid(a_o)
+        i = activate(self.recurrent_activation, a_i)
+        f = activate(self.recurrent_activation, a_f)
+        g = activate(self.activation, a_g)
+        o = activate(self.recurrent_activation, a_o)
         c_next = f * c + i * g
-        h_next = o * tanh(c_next)
+        h_next = o * activate(self.activation, c_next)
         return (i, f, g, o), (h_next, c_next)
 
     def backward(self, blocks, before, after, d_after):
@@ -40,18 +43,18 @@ class LSTMCell(Static):
         _, c = before
         _, c_next = after
         d_h, d_c = d_after
-        t = tanh(c_next)
-        # h' = o * tanh(c')
+        t = activate(self.activation, c_next)
+        # h' = o * activation(c')
         d_o = d_h * t
-        d_c = d_c + d_h * o * (1.0 - t * t)
+        d_c = d_c + d_h * o * derivative(self.activation, t)
         # c' = f * c + i * g
         d_i = d_c * g
         d_f = d_c * c
         d_g = d_c * i
         d_blocks = (
-            d_i * i * (1.0 - i),
-            d_f * f * (1.0 - f),
-            d_g * (1.0 - g * g),
-            d_o * o * (1.0 - o),
+            d_i * derivative(self.recurrent_activation, i),
+            d_f * derivative(self.recurrent_activation, f),
+            d_g * derivative(self.activation, g),
+            d_o * derivative(self.recurrent_activation, o),
         )
         return d_blocks, (zero_like(d_h), d_c * f)

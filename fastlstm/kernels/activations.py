@@ -62,6 +62,22 @@ class Sigmoid(Static):
         return y * (1.0 - y)
 
 
+SIGMOID = Sigmoid()
+
+
+@dataclass(frozen=True)
+class HardSigmoid(Static):
+    """y = x / 6 + 1/2, kept between 0 and 1."""
+
+    def forward(self, x):
+        y = x / 6.0 + 0.5
+        return select(y > 1.0, 1.0, select(y < 0.0, 0.0, y))
+
+    def derivative(self, y):
+        inside = select(y > 0.0, 1.0 / 6.0, zero_like(y))
+        return select(y < 1.0, inside, zero_like(y))
+
+
 def activate(activation, x):  # pragma: no cover
     """The activation of a vector of pre-activations."""
     return activation.forward(x)

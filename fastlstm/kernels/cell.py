@@ -13,6 +13,9 @@ two methods on vectors of neighbouring units:
     def backward(self, blocks, before, after, d_after):
         '''Saved blocks, states, gradient of the states after -> gradient of the
         pre-activations, gradient of the states before (what passes beside the products).'''
+
+A cell whose equations want x·W and h·U each for itself says ``apart = True``: it is handed, and
+hands back, the blocks of x·W and then those of h·U. One without h·U says ``recurrent = False``.
 """
 
 from __future__ import annotations
@@ -76,6 +79,11 @@ def unit_count(cell, array):  # pragma: no cover
     return panel_units(cell.blocks, array.itemsize)
 
 
+def is_apart(cell):  # pragma: no cover
+    """Whether the cell keeps x·W and h·U apart."""
+    return getattr(cell, "apart", False)
+
+
 def cell_forward(cell, blocks, states):  # pragma: no cover
     """The cell's equations."""
     return cell.forward(blocks, states)
@@ -90,6 +98,12 @@ def cell_backward(cell, blocks, before, after, d_after):  # pragma: no cover
 def _unit_count(cell, array):
     count = panel_units(cell.value.blocks, array.dtype.bitwidth // 8)
     return lambda cell, array: count
+
+
+@overload(is_apart, jit_options=INLINE)
+def _is_apart(cell):
+    apart = is_apart(cell.value)
+    return lambda cell: apart
 
 
 @overload(cell_forward, jit_options=INLINE)
@@ -147,58 +161,71 @@ def _store_rows(builder, vector, value, pointer, second):
     store_vector(builder, vector, high, builder.gep(pointer, [second]))
 
 
+def _sides(cell, own, recurrent):
+    """The arrays that hold the cell's blocks, by their argument: x·W's, and h·U's if apart."""
+    return (own, recurrent) if is_apart(cell.value) else (own,)
+
+
 @intrinsic
-def load_blocks(typingctx, cell, array, at, second, stride):
-    """One vector of each block, ``stride`` elements apart, from ``at``."""
-    vector = Vector(array.dtype)
-    result = types.UniTuple(Vector(array.dtype, 2), cell.value.blocks)
+def load_blocks(typingctx, cell, gates, gates_h, at, second, stride):
+    """One vector of each block, ``stride`` elements apart, from ``at``; of both sides if apart."""
+    vector = Vector(gates.dtype)
+    count = cell.value.blocks
+    sides = _sides(cell, 1, 2)
+    result = types.UniTuple(Vector(gates.dtype, 2), count * len(sides))
 
     def codegen(context, builder, sig, args):
-        _, array_value, at, second, stride = args
-        pointer = data_pointer(context, builder, array, array_value)
-        values = [
-            _load_rows(builder, vector, strided(builder, pointer, at, stride, index), second)
-            for index in range(result.count)
-        ]
+        at, second, stride = args[3:]
+        values = []
+        for side in sides:
+            pointer = data_pointer(context, builder, gates, args[side])
+            values += [
+                _load_rows(builder, vector, strided(builder, pointer, at, stride, index), second)
+                for index in range(count)
+            ]
         return context.make_tuple(builder, result, values)
 
     intp = types.intp
-    return result(cell, array, intp, intp, intp), codegen
+    return result(cell, gates, gates_h, intp, intp, intp), codegen
 
 
 @intrinsic
-def store_blocks(typingctx, values, array, at, second, stride):
+def store_blocks(typingctx, cell, values, gates, gates_h, at, second, stride):
     """Write what ``load_blocks`` reads."""
-    vector = Vector(array.dtype)
+    vector = Vector(gates.dtype)
+    count = cell.value.blocks
+    sides = _sides(cell, 2, 3)
 
     def codegen(context, builder, sig, args):
-        tuple_value, array_value, at, second, stride = args
-        pointer = data_pointer(context, builder, array, array_value)
-        for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, values.count)):
-            target = strided(builder, pointer, at, stride, index)
+        at, second, stride = args[4:]
+        for index, value in enumerate(cgutils.unpack_tuple(builder, args[1], values.count)):
+            pointer = data_pointer(context, builder, gates, args[sides[index // count]])
+            target = strided(builder, pointer, at, stride, index % count)
             _store_rows(builder, vector, value, target, second)
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(values, array, intp, intp, intp), codegen
+    return types.void(cell, values, gates, gates_h, intp, intp, intp), codegen
 
 
 @intrinsic
-def clear_blocks(typingctx, cell, array, at, second, stride):
+def clear_blocks(typingctx, cell, gates, gates_h, at, second, stride):
     """Zero what ``load_blocks`` reads."""
-    vector = Vector(array.dtype)
-    zeros = ir.Constant(Vector(array.dtype, 2).llvm, None)
+    vector = Vector(gates.dtype)
+    zeros = ir.Constant(Vector(gates.dtype, 2).llvm, None)
+    sides = _sides(cell, 1, 2)
 
     def codegen(context, builder, sig, args):
-        _, array_value, at, second, stride = args
-        pointer = data_pointer(context, builder, array, array_value)
-        for index in range(cell.value.blocks):
-            target = strided(builder, pointer, at, stride, index)
-            _store_rows(builder, vector, zeros, target, second)
+        at, second, stride = args[3:]
+        for side in sides:
+            pointer = data_pointer(context, builder, gates, args[side])
+            for index in range(cell.value.blocks):
+                target = strided(builder, pointer, at, stride, index)
+                _store_rows(builder, vector, zeros, target, second)
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(cell, array, intp, intp, intp), codegen
+    return types.void(cell, gates, gates_h, intp, intp, intp), codegen
 
 
 @intrinsic

@@ -12,10 +12,12 @@ h      (T+1, B, H), slot t is the state before step t; or 2 slots, used in turn
 carry  (S-1, T+1 or 2, P, B, units of a panel): the cell's other states, in panel order
 gates  (P, T, B, columns): pre-activations, then what the cell saves, then their gradient, all in
        place; or as many slots as ``chunk`` steps, used in turn
+gates_h  the same array; or, where the cell keeps them apart, that of h·U, ``gates`` that of x·W
 x      (T, B, D)
 mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
-w, u   packed panels (P, D, columns) and (P, H, columns); bias (P, columns). For a lone row of whole
-       pairs of panels they may be as they are, (1, D, G · H), (1, H, G · H) and (1, G · H)
+w, u   packed panels (P, D, columns) and (P, H, columns), or (P, 0, columns) where there is no h·U
+bias   (P, columns); bias_h, as large, is h·U's where it is apart. For a lone row of whole pairs of
+       panels all weights may be as they are: (1, D, G · H), (1, H, G · H) and (1, G · H)
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from fastlstm.kernels.cell import (
     cell_backward,
     cell_forward,
     clear_blocks,
+    is_apart,
     join_states,
     load_blocks,
     load_h,
@@ -41,7 +44,9 @@ from fastlstm.kernels.tile import project_panel, project_two_panels
 
 
 @kernel
-def forward(cell, h, carry, gates, x, mask, w, u, bias, rows, start, stop, chunk, crew):
+def forward(
+    cell, h, carry, gates, gates_h, x, mask, w, u, bias, bias_h, rows, start, stop, chunk, crew
+):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``.
 
     rows : how many a thread takes at a time, where there are several; 0 for all of them and a part
@@ -70,10 +75,15 @@ def forward(cell, h, carry, gates, x, mask, w, u, bias, rows, start, stop, chunk
             while p < p_last:
                 # A lone row goes through two panels at once, so that neither waits for itself.
                 two = last - first == 1 and p + 1 < p_last
-                _project(cell, gates, x, h, w, u, bias, slots, t, p, two, chunk > 1, first, last)
+                _project(
+                    cell, gates, gates_h, x, h, w, u, bias, bias_h, slots, t, p, two, chunk > 1,
+                    first, last,
+                )  # fmt: skip
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
-                    _apply_cell(cell, h, carry, gates, mask, slots, t, q, full, first, last)
+                    _apply_cell(
+                        cell, h, carry, gates, gates_h, mask, slots, t, q, full, first, last
+                    )
                 p += 1 + two
             if by_units:
                 meet(crew)
@@ -111,7 +121,9 @@ def _slots(h, carry, gates, t):
 
 
 @inline
-def _project(cell, gates, x, h, w, u, bias, slot_of, t, p, two, ahead, first, last):
+def _project(
+    cell, gates, gates_h, x, h, w, u, bias, bias_h, slot_of, t, p, two, ahead, first, last
+):  # fmt: skip
     """gates = bias + x·W + h·U for one step and panel, or for two panels of a lone row.
 
     Where x·W was taken ``ahead``, it is in the gates already.
@@ -122,26 +134,32 @@ def _project(cell, gates, x, h, w, u, bias, slot_of, t, p, two, ahead, first, la
     x_at = (t * batch + first) * depth
     h_at = (slot_of[0] * batch + first) * units
     line, block = w.shape[2], unit_count(cell, gates)
-    w_apart, u_apart, bias_apart = depth * line, units * line, line
+    w_apart, u_apart, bias_apart = depth * line, u.shape[1] * line, line
     if w.shape[0] < panels:  # not packed
         w_apart = u_apart = bias_apart = block
         block = units
+    apart, reach = is_apart(cell), u.shape[1]
     k, j = depth if ahead else 0, 0
-    # Blocks of x, then of h; the last of x and the first of h together.
-    while j < units:
+    # Blocks of x, then of h; the last of x and the first of h together, unless they are apart.
+    while k < depth or j < reach:
         x_count = min(K_BLOCK, depth - k)
-        h_count = min(K_BLOCK, units - j) if k + x_count == depth else 0
-        fresh = k == 0 and not ahead
+        h_count = min(K_BLOCK, reach - j) if k + x_count == depth else 0
+        if apart and x_count > 0:
+            h_count = 0
         w_at, u_at = p * w_apart + k * line, p * u_apart + j * line
+        of_h = apart and h_count > 0
+        fresh = j == 0 if of_h else k == 0 and not ahead
+        target = gates_h if of_h else gates
+        start = bias_h if of_h else bias
         if two:
             project_two_panels(
-                cell, gates, at, slots * batch * columns, bias, p * bias_apart, bias_apart, fresh,
+                cell, target, at, slots * batch * columns, start, p * bias_apart, bias_apart, fresh,
                 x, x_at + k, w, w_at, w_apart, x_count,
                 h, h_at + j, u, u_at, u_apart, h_count, line, block,
             )  # fmt: skip
         else:
             project_panel(
-                cell, gates, at, columns, bias, p * columns, fresh,
+                cell, target, at, columns, start, p * columns, fresh,
                 x, x_at + k, depth, w, w_at, x_count,
                 h, h_at + j, units, u, u_at, h_count, last - first,
             )  # fmt: skip
@@ -150,7 +168,7 @@ def _project(cell, gates, x, h, w, u, bias, slot_of, t, p, two, ahead, first, la
 
 
 @inline
-def _apply_cell(cell, h, carry, gates, mask, slot_of, t, p, two, first, last):
+def _apply_cell(cell, h, carry, gates, gates_h, mask, slot_of, t, p, two, first, last):
     """The cell's equations for one step and panel, while its gates are in the cache.
 
     A cell takes pairs: two rows; or, with ``two``, a lone row in two full panels side by side.
@@ -185,16 +203,18 @@ def _apply_cell(cell, h, carry, gates, mask, slot_of, t, p, two, first, last):
             if not masked or mask[t, r] != 0:
                 at = (gates_now + r) * columns + v
                 gates_second = gates_apart if paired else 0
-                blocks = load_blocks(cell, gates, at, gates_second, width)
+                blocks = load_blocks(cell, gates, gates_h, at, gates_second, width)
                 saved, states = cell_forward(cell, blocks, states)
-                store_blocks(saved, gates, at, gates_second, width)
+                store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
             store_carry(states, carry, (carry_next + r) * width + v, carry_second, carry_stride)
             r += rows
 
 
 @kernel
-def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, rows, start, stop, whole, crew):
+def backward(
+    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, u, rows, start, stop, whole, crew
+):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
     gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
@@ -220,8 +240,9 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, rows, start, s
                 two = last - first == 1 and p + 1 < p_last
                 two = two and (p + 2) * unit_count(cell, gates) <= h.shape[2]
                 _differentiate_cell(
-                    cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
-                )
+                    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, t, p, two,
+                    first, last,
+                )  # fmt: skip
                 p += 1 + two
             if t > start or whole:
                 if by_units:
@@ -229,7 +250,7 @@ def backward(cell, gates, d_h, d_carry, d_out, h, carry, mask, u, rows, start, s
                 q = q_first
                 while q < q_last:
                     two = last - first == 1 and q + 1 < q_last
-                    _return_gradient(gates, d_h, u, t, q, two, first, last)
+                    _return_gradient(gates_h, d_h, u, t, q, two, first, last)
                     q += 1 + two
                 if by_units:
                     meet(crew)
@@ -249,7 +270,9 @@ def _return_gradient(gates, d_h, u, t, q, two, first, last):
 
 
 @inline
-def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last):
+def _differentiate_cell(
+    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
+):  # fmt: skip
     """Gradient of one step's and panel's pre-activations, and what passes to the step before.
 
     Pairs are those of ``_apply_cell``.
@@ -297,11 +320,11 @@ def _differentiate_cell(cell, gates, d_h, d_carry, d_out, h, carry, mask, t, p, 
                     cell, load_h(h, h_at + batch * units, h_second, count),
                     carry, carry_at + d_stride, carry_second, carry_stride,
                 )  # fmt: skip
-                saved = load_blocks(cell, gates, at, gates_second, width)
+                saved = load_blocks(cell, gates, gates_h, at, gates_second, width)
                 d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
-                store_blocks(d_blocks, gates, at, gates_second, width)
+                store_blocks(cell, d_blocks, gates, gates_h, at, gates_second, width)
             else:
-                clear_blocks(cell, gates, at, gates_second, width)
+                clear_blocks(cell, gates, gates_h, at, gates_second, width)
             store_h(d_states[0], d_h, d_h_row, d_second, lanes(h))
             store_carry(d_states, d_carry, d_carry_at, carry_second, d_stride)
             r += rows

@@ -4,7 +4,24 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout
 from fastlstm.layers.embedding import Embedding
+from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
-from fastlstm.layers.recurrent import LSTM, SimpleRNN
+from fastlstm.layers.lstm import LSTM, CoupledLSTM
+from fastlstm.layers.minimal import MinGRU, MinLSTM
+from fastlstm.layers.simple_rnn import SimpleRNN
+from fastlstm.layers.slstm import SLSTM
 
-__all__ = ["LSTM", "Dense", "Dropout", "Embedding", "Input", "Layer", "SimpleRNN"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "SLSTM",
+    "CoupledLSTM",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Input",
+    "Layer",
+    "MinGRU",
+    "MinLSTM",
+    "SimpleRNN",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastlstm.kernels.activations import Linear, Relu, Sigmoid, Tanh
+from fastlstm.kernels.activations import HardSigmoid, Linear, Relu, Sigmoid, Tanh
 from fastlstm.kernels.static import Static
 from fastlstm.registry import find
 
@@ -11,10 +11,11 @@ ACTIVATIONS: dict[str, Static] = {
     "relu": Relu(),
     "tanh": Tanh(),
     "sigmoid": Sigmoid(),
+    "hard_sigmoid": HardSigmoid(),
 }
 
 
-def activation_name(activation: str | None, allowed: tuple[str, ...]) -> str:
+def activation_name(activation: str | None, allowed: tuple[str, ...] = tuple(ACTIVATIONS)) -> str:
     """The name if it is among ``allowed``; None means linear, as in Keras."""
     if activation is None:
         activation = "linear"

@@ -1,4 +1,4 @@
-"""Recurrent layers: LSTM and SimpleRNN, two cells on one driver."""
+"""What all recurrent layers share: weights, states, and the way to the driver."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import initializers
-from fastlstm.cells.lstm import LSTMCell
-from fastlstm.cells.rnn import RNNCell
-from fastlstm.kernels.static import Static
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.recurrent_op import RecurrentOp
@@ -78,11 +75,19 @@ class Recurrent(Layer):
         features, columns = int(input_shape[1] or 0), self.cell.blocks * self.units
         specs = [
             WeightSpec("kernel", (features, columns), self.kernel_initializer),
-            WeightSpec("recurrent_kernel", (self.units, columns), self.recurrent_initializer),
         ]
+        if self.recurrent:
+            shape = (self.units, columns)
+            specs.append(WeightSpec("recurrent_kernel", shape, self.recurrent_initializer))
         if self.use_bias:
-            specs.append(WeightSpec("bias", (columns,), self.initial_bias))
+            sides = (2, columns) if is_apart(self.cell) else (columns,)
+            specs.append(WeightSpec("bias", sides, self.initial_bias))
         return specs
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether h goes through weights of its own."""
+        return getattr(self.cell, "recurrent", True)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Values that the bias starts with."""
@@ -106,9 +111,17 @@ class Recurrent(Layer):
     def _place(self) -> None:
         blocks = self.cell.blocks
         self.packed_kernel = PackedGates(self.param("kernel"), blocks)
-        self.packed_recurrent = PackedGates(self.param("recurrent_kernel"), blocks)
-        bias = self.param("bias") if self.use_bias else np.zeros(blocks * self.units, self.dtype)
-        self.packed_bias = PackedGates(bias.reshape(1, -1), blocks)
+        columns = blocks * self.units
+        recurrent = np.empty((0, columns), self.dtype)
+        if self.recurrent:
+            recurrent = self.param("recurrent_kernel")
+        self.packed_recurrent = PackedGates(recurrent, blocks)
+        bias = np.zeros(columns, self.dtype)
+        if self.use_bias:
+            bias = self.param("bias")
+        self.packed_biases = [
+            PackedGates(row[np.newaxis], blocks) for row in bias.reshape(-1, columns)
+        ]
 
     # -- states -------------------------------------------------------------------------------
 
@@ -144,7 +157,7 @@ class Recurrent(Layer):
         """The states as a list of (batch, units) arrays."""
         if isinstance(states, np.ndarray) and states.ndim == 2:
             states = [states]
-        names = ["h", "c", *(f"state {n}" for n in range(2, self.cell.states))][: self.cell.states]
+        names = list(getattr(self.cell, "state_names", ("h", "c")))[: self.cell.states]
         if not isinstance(states, (list, tuple)) or len(states) != len(names):
             count = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
             raise ValueError(
@@ -185,138 +198,6 @@ class Recurrent(Layer):
             ``return_state`` a list of that and the final states.
         """
         return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
-
-
-class LSTM(Recurrent):
-    """Long short-term memory.
-
-    Equations and their source: ``fastlstm.cells.lstm``. Weights: kernel (features, 4·units),
-    recurrent_kernel (units, 4·units), bias (4·units), gates in the order i, f, c, o.
-
-    Parameters
-    ----------
-    units : int
-        Size of h and c.
-    activation : "tanh"
-        Activation of the candidate and of the state.
-    recurrent_activation : "sigmoid"
-        Activation of the three gates.
-    use_bias : bool
-        Whether there is a bias.
-    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
-        Initial values; Glorot uniform, orthogonal, and zeros.
-    unit_forget_bias : bool
-        Start the forget gate's bias at 1.
-    return_sequences : bool
-        Return h of every step rather than of the last one.
-    return_state : bool
-        Return the final h and c as well.
-    stateful : bool
-        Start each batch from the final states of the one before.
-    name, input_shape, dtype
-        As for every layer; ``input_shape`` is (time, features), time may be None.
-    """
-
-    config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "unit_forget_bias")
-
-    def __init__(
-        self,
-        units: int,
-        activation: str = "tanh",
-        recurrent_activation: str = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
-        *,
-        name: str | None = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        dtype: str | None = None,
-    ) -> None:
-        super().__init__(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            stateful=stateful,
-            name=name,
-            input_shape=input_shape,
-            dtype=dtype,
-        )
-        activation_name(activation, ("tanh",))
-        activation_name(recurrent_activation, ("sigmoid",))
-        self.unit_forget_bias = bool(unit_forget_bias)
-        self.cell = LSTMCell()
-
-    def initial_bias(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        if not self.unit_forget_bias:
-            return super().initial_bias(shape, dtype)
-        units = self.units
-        return np.concatenate(
-            [
-                self.bias_initializer((units,), dtype),
-                np.ones(units, dtype),
-                self.bias_initializer((2 * units,), dtype),
-            ]
-        )
-
-
-class SimpleRNN(Recurrent):
-    """Fully connected recurrent layer, h' = activation(x·W + h·U + b).
-
-    Parameters
-    ----------
-    units : int
-        Size of h.
-    activation : str
-        "tanh", "relu", "sigmoid" or "linear".
-    use_bias, kernel_initializer, recurrent_initializer, bias_initializer
-        As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
-    return_sequences, return_state, stateful, name, input_shape, dtype
-        As for ``LSTM``; the only state is h.
-    """
-
-    config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "activation")
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
-        *,
-        name: str | None = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        dtype: str | None = None,
-    ) -> None:
-        super().__init__(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            stateful=stateful,
-            name=name,
-            input_shape=input_shape,
-            dtype=dtype,
-        )
-        self.activation = activation_name(activation, tuple(ACTIVATIONS))
-        chosen: Static = ACTIVATIONS[self.activation]
-        self.cell = RNNCell(chosen)
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

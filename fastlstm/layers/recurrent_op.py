@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import layout, matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import panel_units, tile_layout
+from fastlstm.kernels.cell import is_apart, panel_units, tile_layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
@@ -49,7 +49,11 @@ class RecurrentOp(Op):
         slots = self.steps + 1 if saving else 2
         self.carry = plan.array((others, slots, self.panels, self.batch, self.width), dtype)
         slots = self.steps if saving else self.chunk
-        self.gates = plan.array((self.panels, slots, self.batch, self.columns), dtype)
+        shape = (self.panels, slots, self.batch, self.columns)
+        self.gates = self.gates_h = plan.array(shape, dtype)
+        self.apart = is_apart(self.cell)
+        if self.apart:
+            self.gates_h = plan.array(shape, dtype)
         self.last_h = self.h[self.steps % self.h.shape[0]]
         self.last_carry = self.carry[:, self.steps % self.carry.shape[1]]
         self.y = self.h[1:] if layer.return_sequences else self.last_h
@@ -70,7 +74,7 @@ class RecurrentOp(Op):
     @property
     def _weights(self) -> list[Packed]:
         layer = self.layer
-        return [layer.packed_kernel, layer.packed_recurrent, layer.packed_bias]
+        return [layer.packed_kernel, layer.packed_recurrent, *layer.packed_biases]
 
     def states(self, step: int) -> list[np.ndarray]:
         slot = step % self.carry.shape[1]
@@ -79,18 +83,18 @@ class RecurrentOp(Op):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         layer, steps = self.layer, segment.steps or self.steps
         if self.unpacked:
-            w, u, bias = (weights.matrix[np.newaxis] for weights in self._weights)
+            w, u, *biases = (weights.matrix[np.newaxis] for weights in self._weights)
         else:
-            w, u, bias = (weights.forward for weights in self._weights)
-        bias = bias[:, 0]
+            w, u, *biases = (weights.forward for weights in self._weights)
+        bias, bias_h = biases[0][:, 0], biases[-1][:, 0]
         work = 2.0 * self.batch * (self.depth + layer.units) * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work)
         for start in range(0, steps, stride):
             stop = min(start + stride, steps)
             program.add(
                 recurrent.forward,
-                self.cell, self.h, self.carry, self.gates, self.x, self.mask, w, u, bias,
-                self.rows, start, stop, self.chunk,
+                self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
+                bias, bias_h, self.rows, start, stop, self.chunk,
                 work=work * (stop - start),
             )  # fmt: skip
 
@@ -148,19 +152,36 @@ class RecurrentOp(Op):
         self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
         self.d_out = d_y if layer.return_sequences else nothing
-        ones = int(layer.use_bias)
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
         self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
-        grads = layer.flat_grads
-        kernel_size = self.depth * self.cell.blocks * units
-        self.d_kernel = grads[:kernel_size].reshape(self.depth, -1)
-        # The bias follows the recurrent kernel: one product of [h, 1] gives both gradients.
-        self.d_recurrent = grads[kernel_size:].reshape(units + ones, -1)
-        self.scratch_kernel = self._product_scratch(plan, self.depth)
-        self.scratch_recurrent = self._product_scratch(plan, units + ones)
+        self._bind_weight_gradients(plan)
         size = matmul.scratch_size(dtype.itemsize)
         (self.scratch_rows,) = plan.scratch(((self.threads, size if need_d_x else 0), dtype))
         self.no_bias = np.empty(0, dtype)
+
+    def _bind_weight_gradients(self, plan: Plan) -> None:
+        """List the products that make them: gradient, scratch, A, gates, and 1 for A's ones."""
+        layer, dtype = self.layer, self.layer.dtype
+        rows = layer.flat_grads.reshape(-1, self.cell.blocks * layer.units)
+        x, h, nothing = self.x, self.h[:-1], np.empty((self.steps, self.batch, 0), dtype)
+        reach = layer.packed_recurrent.matrix.shape[0]
+        if not layer.use_bias:
+            places = [(x, self.gates, 0), (h, self.gates_h, 0)]
+        elif self.apart:
+            biases = [(nothing, self.gates, 1), (nothing, self.gates_h, 1)]
+            places = [(x, self.gates, 0), (h, self.gates_h, 0), *biases]
+        else:
+            # The bias follows the last kernel: one product of [h, 1] gives both gradients.
+            places = [(x, self.gates, 0), (h, self.gates, 1)] if reach else [(x, self.gates, 1)]
+        if not reach:
+            places = [place for place in places if place[0] is not h]
+        self._products = []
+        at = 0
+        for a, gates, ones in places:
+            depth = a.shape[2] + ones
+            d = rows[at : at + depth]
+            self._products.append((d, self._product_scratch(plan, depth), a, gates, ones))
+            at += depth
 
     def _product_scratch(self, plan: Plan, depth: int) -> list[np.ndarray]:
         dtype = self.layer.dtype
@@ -181,7 +202,7 @@ class RecurrentOp(Op):
         weights: list[Packed] = []
         if self.d_x is not None:
             weights.append(self.layer.packed_kernel)
-        if self._returns or self.steps > 1:
+        if (self._returns or self.steps > 1) and self.layer.packed_recurrent.matrix.size:
             weights.append(self.layer.packed_recurrent)
         return weights
 
@@ -198,8 +219,8 @@ class RecurrentOp(Op):
             stop = min(start + stride, steps)
             program.add(
                 recurrent.backward,
-                self.cell, self.gates, self.d_h, self.d_carry, self.d_out, self.h, self.carry,
-                self.mask, layer.packed_recurrent.transposed, self.rows, start, stop,
+                self.cell, self.gates, self.gates_h, self.d_h, self.d_carry, self.d_out, self.h,
+                self.carry, self.mask, layer.packed_recurrent.transposed, self.rows, start, stop,
                 self._returns or segment.start + start > 0,
                 work=work * (stop - start),
             )  # fmt: skip
@@ -220,23 +241,20 @@ class RecurrentOp(Op):
                 program.add(layout.to_panels, d_carry[0], d_state)
 
     def _record_weight_gradients(self, program: Program, segment: Segment) -> None:
-        blocks, ones = self.cell.blocks, int(self.layer.use_bias)
-        # The last slot of h comes after the last step.
-        for d, scratch, steps, extra in (
-            (self.d_kernel, self.scratch_kernel, segment.of(self.x), 0),
-            (self.d_recurrent, self.scratch_recurrent, segment.of(self.h[:-1]), ones),
-        ):
-            rows = steps.reshape(-1, steps.shape[2])
-            gates, more = self.gates.reshape(-1), not segment.last
-            work = 2.0 * rows.size * blocks * self.layer.units
+        blocks = self.cell.blocks
+        for d, scratch, a, of, ones in self._products:
+            steps = segment.of(a)
+            rows = steps.reshape(steps.shape[0] * steps.shape[1], steps.shape[2])
+            gates, more = of.reshape(-1), not segment.last
+            work = 2.0 * len(rows) * d.size
             if len(rows) == 1 and self.gate_rows == 1:
                 program.add(
-                    matmul.outer_product, d, rows, gates, self.width, blocks, extra, more, work=work
+                    matmul.outer_product, d, rows, gates, self.width, blocks, ones, more, work=work
                 )
             else:
                 program.add(
                     matmul.multiply_transposed,
-                    tile_layout(blocks), blocks, d, *scratch, rows, gates, self.gate_rows, extra,
+                    tile_layout(blocks), blocks, d, *scratch, rows, gates, self.gate_rows, ones,
                     more, work=work,
                 )  # fmt: skip
 

@@ -33,13 +33,8 @@ _OPTIMIZER = "optimizer/"
 _LARGEST_HEADER = 16 * 2**20
 _LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
-    for cls in (
-        layer_classes.LSTM,
-        layer_classes.SimpleRNN,
-        layer_classes.Dense,
-        layer_classes.Embedding,
-        layer_classes.Dropout,
-    )
+    for cls in vars(layer_classes).values()
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import panel_units, tile_layout
+from fastlstm.kernels.cell import is_apart, panel_units, tile_layout
 
 LAUNCH = 1e9  # work that is shared between the threads where there are several
 
@@ -46,9 +46,11 @@ class Driver:
         if mask is not None:
             self.mask = _time_first(mask).astype(np.uint8)
         self.w, self.u = self._pack(kernel), self._pack(recurrent_kernel)
-        self.bias = self._pack(bias.reshape(1, -1)).reshape(self.panels, self.columns)
+        biases = bias.reshape(-1, kernel.shape[1])
+        self.biases = [self._pack(row[None]).reshape(self.panels, self.columns) for row in biases]
         if unpacked:
-            self.w, self.u, self.bias = kernel[None], recurrent_kernel[None], bias[None]
+            self.w, self.u = kernel[None], recurrent_kernel[None]
+            self.biases = [row[None] for row in biases]
         self.w_turned = self._pack_transposed(kernel)
         self.u_turned = self._pack_transposed(recurrent_kernel)
 
@@ -82,14 +84,18 @@ class Driver:
         carry_slots = slots if saving else 2
         self.carry = self._empty(others, carry_slots, self.panels, self.batch, self.width)
         gate_slots = self.steps if saving else self.chunk
-        self.gates = self._empty(self.panels, gate_slots, self.batch, self.columns)
+        shape = self.panels, gate_slots, self.batch, self.columns
+        self.gates = self.gates_h = self._empty(*shape)
+        if is_apart(self.cell):
+            self.gates_h = self._empty(*shape)
         self.h[0] = states[0]
         for index, state in enumerate(states[1:]):
             self.carry[index, 0] = self._panels(state)
         for start, stop in ((0, split), (split, self.steps)) if split else ((0, self.steps),):
             recurrent.forward(
-                self.cell, self.h, self.carry, self.gates, self.x, self.mask,
-                self.w, self.u, self.bias, self.rows, start, stop, self.chunk,
+                self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask,
+                self.w, self.u, self.biases[0], self.biases[-1],
+                self.rows, start, stop, self.chunk,
                 work=LAUNCH,
             )  # fmt: skip
         last = self.carry[:, self.steps % carry_slots]
@@ -109,23 +115,27 @@ class Driver:
             d_out = _time_first(d_outputs)
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
             recurrent.backward(
-                self.cell, self.gates, d_h, d_carry, d_out, self.h, self.carry, self.mask,
-                self.u_turned, self.rows, start, stop, True, work=LAUNCH,
+                self.cell, self.gates, self.gates_h, d_h, d_carry, d_out, self.h, self.carry,
+                self.mask, self.u_turned, self.rows, start, stop, True, work=LAUNCH,
             )  # fmt: skip
-        d_kernel = self._transposed(self.x.reshape(-1, self.depth), 0)
-        d_recurrent = self._transposed(self.h[:-1].reshape(-1, self.units), 1)
+        h = self.h[:-1].reshape(-1, self.units)
+        d_kernel = self._transposed(self.x.reshape(-1, self.depth), 1, self.gates)
+        d_recurrent = self._transposed(h, 1, self.gates_h)
+        d_bias = d_recurrent[-1]
+        if is_apart(self.cell):
+            d_bias = np.stack([d_kernel[-1], d_bias])
         d_states_before = [
             np.concatenate(list(d_h), axis=1)[:, : self.units],
             *(self._from_panels(d_state[0]) for d_state in d_carry),
         ]
-        return self._d_x(), d_states_before, d_kernel, d_recurrent[:-1], d_recurrent[-1]
+        return self._d_x(), d_states_before, d_kernel[:-1], d_recurrent[:-1], d_bias
 
-    def _transposed(self, a, ones) -> np.ndarray:
+    def _transposed(self, a, ones, gates) -> np.ndarray:
         rows, depth = a.shape
         d = self._empty(depth + ones, self.cell.blocks * self.units)
         partial = self._empty(self.panels, depth + ones, self.columns)
         packed = self._empty(3, matmul.packed_size(depth + ones))
-        gates = self.gates.reshape(self.panels, rows, self.columns)
+        gates = gates.reshape(self.panels, rows, self.columns)
         matmul.multiply_transposed(
             tile_layout(self.cell.blocks), self.cell.blocks, d, partial, packed,
             self._empty(0), a, gates.reshape(-1), rows, ones, False,

@@ -1,0 +1,73 @@
+"""Gated recurrent unit."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastlstm.cells.gru import GRUCell
+from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.recurrent import Recurrent
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit, the reset gate after the product (Keras' ``reset_after=True``).
+
+    Equations and their source: ``fastlstm.cells.gru``. Weights: kernel (features, 3·units),
+    recurrent_kernel (units, 3·units), bias (2, 3·units), that of x·W and that of h·U; gates in the
+    order z, r, h.
+
+    Parameters
+    ----------
+    units : int
+        Size of h.
+    activation : str
+        Activation of the candidate: "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
+    recurrent_activation : str
+        Activation of the two gates, one of the same.
+    use_bias, kernel_initializer, recurrent_initializer, bias_initializer
+        As for ``LSTM``.
+    return_sequences, return_state, stateful
+        As for ``LSTM``; the only state is h.
+    name, input_shape, dtype
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (
+        *Recurrent.config_names,
+        "activation",
+        "recurrent_activation",
+    )
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            stateful=stateful,
+            name=name,
+            input_shape=input_shape,
+            dtype=dtype,
+        )
+        self.activation = activation_name(activation)
+        self.recurrent_activation = activation_name(recurrent_activation)
+        self.cell = GRUCell(ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation])

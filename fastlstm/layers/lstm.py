@@ -1,0 +1,115 @@
+"""Long short-term memory, and the variant with one gate less."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm.cells.cifg import CoupledLSTMCell
+from fastlstm.cells.lstm import LSTMCell
+from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.recurrent import Recurrent
+
+
+class LSTM(Recurrent):
+    """Long short-term memory.
+
+    Equations and their source: ``fastlstm.cells.lstm``. Weights: kernel (features, 4·units),
+    recurrent_kernel (units, 4·units), bias (4·units), gates in the order i, f, c, o.
+
+    Parameters
+    ----------
+    units : int
+        Size of h and c.
+    activation : str
+        Activation of the candidate and of the state: "tanh", "relu", "sigmoid", "hard_sigmoid" or
+        "linear".
+    recurrent_activation : str
+        Activation of the three gates, one of the same.
+    use_bias : bool
+        Whether there is a bias.
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        Initial values; Glorot uniform, orthogonal, and zeros.
+    unit_forget_bias : bool
+        Start the forget gate's bias at 1.
+    return_sequences : bool
+        Return h of every step rather than of the last one.
+    return_state : bool
+        Return the final h and c as well.
+    stateful : bool
+        Start each batch from the final states of the one before.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time, features), time may be None.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (
+        *Recurrent.config_names,
+        "activation",
+        "recurrent_activation",
+        "unit_forget_bias",
+    )
+    cell_class: ClassVar[type] = LSTMCell
+    forget_block: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            stateful=stateful,
+            name=name,
+            input_shape=input_shape,
+            dtype=dtype,
+        )
+        self.activation = activation_name(activation)
+        self.recurrent_activation = activation_name(recurrent_activation)
+        self.unit_forget_bias = bool(unit_forget_bias)
+        self.cell = self.cell_class(
+            ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
+        )
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        if not self.unit_forget_bias:
+            return super().initial_bias(shape, dtype)
+        units, at = self.units, self.forget_block * self.units
+        return np.concatenate(
+            [
+                self.bias_initializer((at,), dtype),
+                np.ones(units, dtype),
+                self.bias_initializer((shape[0] - at - units,), dtype),
+            ]
+        )
+
+
+class CoupledLSTM(LSTM):
+    """Long short-term memory whose input gate is 1 minus the forget gate.
+
+    Equations and their source: ``fastlstm.cells.cifg``. A quarter fewer weights: kernel (features,
+    3·units), recurrent_kernel (units, 3·units), bias (3·units), in the order f, c, o. Parameters as
+    for ``LSTM``.
+    """
+
+    cell_class = CoupledLSTMCell
+    forget_block = 0

@@ -1,0 +1,59 @@
+"""The simple recurrent network."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastlstm.cells.rnn import RNNCell
+from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.recurrent import Recurrent
+
+
+class SimpleRNN(Recurrent):
+    """Fully connected recurrent layer, h' = activation(x·W + h·U + b).
+
+    Parameters
+    ----------
+    units : int
+        Size of h.
+    activation : str
+        "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
+    use_bias, kernel_initializer, recurrent_initializer, bias_initializer
+        As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
+    return_sequences, return_state, stateful, name, input_shape, dtype
+        As for ``LSTM``; the only state is h.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "activation")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            stateful=stateful,
+            name=name,
+            input_shape=input_shape,
+            dtype=dtype,
+        )
+        self.activation = activation_name(activation)
+        self.cell = RNNCell(ACTIVATIONS[self.activation])

@@ -1,0 +1,90 @@
+"""One step of every cell as its equations read, and the loop over steps, batch first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.reference.math import relu, sigmoid
+
+
+def _hard_sigmoid(x):
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+ACTIVATIONS = {
+    "linear": lambda x: x,
+    "relu": relu,
+    "sigmoid": sigmoid,
+    "hard_sigmoid": _hard_sigmoid,
+    "tanh": np.tanh,
+}
+
+
+def simple_rnn(x, states, kernel, recurrent, bias, activation="tanh"):
+    (h,) = states
+    return [ACTIVATIONS[activation](x @ kernel + h @ recurrent + bias)]
+
+
+def lstm(
+    x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"
+):  # fmt: skip
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    h, c = states
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+    c = gate(f) * c + gate(i) * act(g)
+    return [gate(o) * act(c), c]
+
+
+def coupled_lstm(
+    x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"
+):  # fmt: skip
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    h, c = states
+    f, g, o = np.split(x @ kernel + h @ recurrent + bias, 3, axis=1)
+    c = gate(f) * c + (1 - gate(f)) * act(g)
+    return [gate(o) * act(c), c]
+
+
+def gru(x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"):
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    (h,) = states
+    x_z, x_r, x_n = np.split(x @ kernel + bias[0], 3, axis=1)
+    h_z, h_r, h_n = np.split(h @ recurrent + bias[1], 3, axis=1)
+    z, r = gate(x_z + h_z), gate(x_r + h_r)
+    return [z * h + (1 - z) * act(x_n + r * h_n)]
+
+
+def min_gru(x, states, kernel, bias):
+    (h,) = states
+    z, n = np.split(x @ kernel + bias, 2, axis=1)
+    z = sigmoid(z)
+    return [(1 - z) * h + z * n]
+
+
+def min_lstm(x, states, kernel, bias):
+    (h,) = states
+    f, i, n = np.split(x @ kernel + bias, 3, axis=1)
+    f, i = sigmoid(f), sigmoid(i)
+    return [(f * h + i * n) / (f + i)]
+
+
+def slstm(x, states, kernel, recurrent, bias):
+    """Without the stabiliser, which no output shows: c and n are those of the true scale."""
+    h, c, n = states
+    i, f, z, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+    c = np.exp(f) * c + np.exp(i) * np.tanh(z)
+    n = np.exp(f) * n + np.exp(i)
+    return [sigmoid(o) * c / n, c, n]
+
+
+def sequence(step, x, states, weights, mask=None, **options):
+    """Outputs (batch, time, units) and last states; a masked step holds the states."""
+    outputs = []
+    for t in range(x.shape[1]):
+        after = step(x[:, t], states, *weights, **options)
+        if mask is not None:
+            keep = mask[:, t, None].astype(bool)
+            after = [np.where(keep, new, old) for new, old in zip(after, states, strict=True)]
+        states = after
+        outputs.append(states[0])
+    return np.stack(outputs, axis=1), states
