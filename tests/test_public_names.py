@@ -14,7 +14,8 @@ NAMES = {
         Input Sequential __version__ callbacks config get_num_threads initializers layers losses
         metrics models optimizers set_num_threads utils vjp
     """,
-    "fastlstm.layers": "Dense Dropout Embedding Input LSTM Layer SimpleRNN",
+    "fastlstm.layers": "CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
+    "SLSTM SimpleRNN",
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": "Adam Optimizer SGD get",
     "fastlstm.losses": """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm.layers import LSTM, Dense, Embedding, SimpleRNN
+from fastlstm.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # at these sizes, several cost far more time than they save
@@ -91,6 +91,41 @@ def test_recurrent(kind, units, rng):
             t_weights = [module.weight_ih_l0.grad.T, module.weight_hh_l0.grad.T]
             expected = [t_x.grad, *(state.grad for state in t_states), *t_weights]
             _assert_close([d_x, *d_states, *d_weights], [*expected, module.bias_ih_l0.grad], what)
+
+
+def _torch_order(weights):
+    """Gates r, z, n, from z, r, n."""
+    z, r, n = np.split(weights, 3, axis=-1)
+    return torch.from_numpy(np.concatenate([r, z, n], axis=-1).T.copy())
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_gru(units, rng):
+    layer = GRU(units, return_sequences=True, return_state=True)
+    layer.build((None, 3))
+    weights = [_normal(rng, *w.shape) * np.float32(units**-0.5) for w in layer.get_weights()]
+    layer.set_weights(weights)
+    module = torch.nn.GRU(3, units, batch_first=True)
+    parameters = [module.weight_ih_l0, module.weight_hh_l0, module.bias_ih_l0, module.bias_hh_l0]
+    with torch.no_grad():
+        for parameter, value in zip(parameters, [*weights[:2], *weights[2]], strict=True):
+            parameter.copy_(_torch_order(value))
+    for batch, steps in itertools.product(BATCHES, STEPS):
+        x, state = _normal(rng, batch, steps, 3), _normal(rng, batch, units)
+        d_outputs = [_normal(rng, batch, steps, units), _normal(rng, batch, units)]
+        (y, final), pullback = fastlstm.vjp(layer, x, initial_state=[state])
+        d_x, d_states, d_weights = pullback(*d_outputs)
+
+        module.zero_grad()
+        t_x, t_state = _leaf(x), _leaf(state)
+        t_y, t_final = module(t_x, t_state[None])
+        torch.autograd.backward([t_y, t_final[0]], [torch.from_numpy(d) for d in d_outputs])
+
+        what = f"batch {batch}, steps {steps}"
+        _assert_close([y, final], [t_y, t_final[0]], what)
+        _assert_close([d_x, *d_states], [t_x.grad, t_state.grad], what)
+        for parameter, value in zip(parameters, [*d_weights[:2], *d_weights[2]], strict=True):
+            _assert_close([_torch_order(value).numpy()], [parameter.grad], what)
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "sigmoid", "softmax"])
