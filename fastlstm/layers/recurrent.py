@@ -16,7 +16,25 @@ from fastlstm.validation import as_floats, whole_number
 
 
 class Recurrent(Layer):
-    """What all recurrent layers share; ``cell`` is what sets them apart."""
+    """Base class of the recurrent layers; ``cell`` is what sets them apart.
+
+    Parameters
+    ----------
+    units : int
+        Size of each state.
+    use_bias : bool
+        Whether there is a bias.
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        Initial values; Glorot uniform, orthogonal, and zeros.
+    return_sequences : bool
+        Return h of every step rather than of the last one.
+    return_state : bool
+        Return the final states as well.
+    stateful : bool
+        Start each batch from the final states of the one before.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time, features), time may be None.
+    """
 
     cell: Any
     config_names: ClassVar[tuple[str, ...]] = (
@@ -33,17 +51,19 @@ class Recurrent(Layer):
     def __init__(
         self,
         units: int,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
         *,
-        use_bias: bool,
-        kernel_initializer: Any,
-        recurrent_initializer: Any,
-        bias_initializer: Any,
-        return_sequences: bool,
-        return_state: bool,
-        stateful: bool,
-        **options: Any,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
         self.units = whole_number(units, f"{type(self).__name__} units")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)

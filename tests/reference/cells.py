@@ -61,6 +61,13 @@ def min_gru(x, states, kernel, bias):
     return [(1 - z) * h + z * n]
 
 
+def li_gru(x, states, kernel, recurrent, bias):
+    (h,) = states
+    z, n = np.split(x @ kernel + h @ recurrent + bias, 2, axis=1)
+    z = sigmoid(z)
+    return [z * h + (1 - z) * relu(n)]
+
+
 def min_lstm(x, states, kernel, bias):
     (h,) = states
     f, i, n = np.split(x @ kernel + bias, 3, axis=1)
