@@ -230,7 +230,8 @@ class Sequential:
         Parameters
         ----------
         optimizer : str or Optimizer
-            "adam", "sgd", or an instance with options.
+            "adam", "sgd", "rmsprop" and so on, or an instance with options; see
+            ``fastlstm.optimizers``.
         loss : str or Loss
             Such as "mse" or "sparse_categorical_crossentropy".
         metrics : list of str or Metric, optional
@@ -357,6 +358,14 @@ class Sequential:
             output = chain.predict()
             chain.commit()
             return output
+
+    def finalize_weights(self) -> None:
+        """Put the optimizer's running mean of the weights in their place, where it keeps one."""
+        optimizer, _ = self._compiled("finalize_weights")
+        with self._runner.lock:
+            optimizer.finalize_variable_values(self._params)
+            for layer in self.layers:
+                layer.changed()
 
     # -- training and using -------------------------------------------------------------------
 
