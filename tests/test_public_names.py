@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -16,7 +17,13 @@ NAMES = {
     """,
     "fastlstm.layers": "Dense Dropout Embedding Input LSTM Layer SimpleRNN",
     "fastlstm.models": "Ensemble Sequential load_model vjp",
-    "fastlstm.optimizers": "Adam Optimizer SGD get",
+    "fastlstm.optimizers": """
+        Adagrad Adam AdamW Adamax Lion Nadam Optimizer RMSprop SGD get schedules
+    """,
+    "fastlstm.optimizers.schedules": """
+        CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay LearningRateSchedule
+        OneCycle PiecewiseConstantDecay PolynomialDecay get
+    """,
     "fastlstm.losses": """
         BinaryCrossentropy CategoricalCrossentropy Huber Loss MeanAbsoluteError MeanSquaredError
         SparseCategoricalCrossentropy get
@@ -26,7 +33,8 @@ NAMES = {
         RootMeanSquaredError SparseCategoricalAccuracy get
     """,
     "fastlstm.callbacks": """
-        Callback CallbackList EarlyStopping History LambdaCallback ModelCheckpoint TerminateOnNaN
+        CSVLogger Callback CallbackList EarlyStopping History LambdaCallback LearningRateScheduler
+        ModelCheckpoint ReduceLROnPlateau TensorBoard TerminateOnNaN
     """,
     "fastlstm.initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
@@ -60,7 +68,7 @@ def test_every_exported_name_is_documented(module):
 def test_modules_are_reached_as_attributes():
     for module in NAMES:
         if module != "fastlstm":
-            assert getattr(fastlstm, module.partition(".")[2]).__name__ in (
+            assert attrgetter(module.partition(".")[2])(fastlstm).__name__ in (
                 module, "fastlstm.training.callbacks"
             )  # fmt: skip
 

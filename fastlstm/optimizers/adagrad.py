@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from fastlstm.kernels import rules
 from fastlstm.kernels.static import Static
-from fastlstm.optimizers.base import Optimizer, Options, Rate
+from fastlstm.optimizers.base import Optimizer
+from fastlstm.optimizers.options import Options, Rate
 from fastlstm.validation import real_number
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
 
 class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients.

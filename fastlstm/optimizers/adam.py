@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastlstm.kernels import rules
 from fastlstm.kernels.static import Static
-from fastlstm.optimizers.base import Optimizer, Options, Rate
+from fastlstm.optimizers.base import Optimizer
+from fastlstm.optimizers.options import Options, Rate
 from fastlstm.validation import real_number
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
 
 class Adam(Optimizer):
     """Adam: steps scaled by running averages of the gradient and of its square.

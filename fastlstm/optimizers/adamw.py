@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastlstm.optimizers.adam import Adam
-from fastlstm.optimizers.base import Options, Rate
+from fastlstm.optimizers.options import DecayedOptions, Rate
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,9 +36,10 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[Options],
+        **options: Unpack[DecayedOptions],
     ) -> None:
         if weight_decay is None:
             raise ValueError("AdamW expects weight_decay as a number, got None; Adam has none")
-        options["weight_decay"] = weight_decay
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options)
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,35 +16,17 @@ from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
 from fastlstm.memory import check_room
 from fastlstm.optimizers.exclusion import Exclusion
+from fastlstm.optimizers.options import Rate, check_clips, checked_rate
 from fastlstm.optimizers.schedules import LearningRateSchedule
-from fastlstm.optimizers.schedules import get as get_schedule
 from fastlstm.registry import serialize
 from fastlstm.validation import real_number, whole_number
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 Array = npt.NDArray[Any]
-Rate = float | LearningRateSchedule | Mapping[str, Any]
 
 _CLIP_WORK = 2.0
 _AVERAGE_WORK = 4.0
 _AVERAGE = "average"
 _TOTAL = "gradient_accumulator"
-
-
-class Options(TypedDict, total=False):
-    """Arguments that every optimizer takes; see ``Optimizer``."""
-
-    weight_decay: float | None
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    gradient_accumulation_steps: int | None
-    name: str | None
 
 
 class Optimizer(ABC):
@@ -100,22 +82,14 @@ class Optimizer(ABC):
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None:
-        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
-        given = {key: value for key, value in clips.items() if value is not None}
-        if len(given) > 1:
-            raise ValueError(
-                f"an optimizer expects at most one of clipnorm, clipvalue and global_clipnorm, "
-                f"got {', '.join(f'{key}={value}' for key, value in given.items())}"
-            )
-        for key, value in given.items():
-            real_number(key, value, above=0.0)
+        check_clips(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
         if weight_decay is not None:
             real_number("weight_decay", weight_decay)
         if ema_overwrite_frequency is not None:
             whole_number(ema_overwrite_frequency, "ema_overwrite_frequency")
         if gradient_accumulation_steps is not None:
             whole_number(gradient_accumulation_steps, "gradient_accumulation_steps", least=2)
-        self._learning_rate = _rate(learning_rate)
+        self._learning_rate = checked_rate(learning_rate)
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue
@@ -150,7 +124,7 @@ class Optimizer(ABC):
                 f"{self._learning_rate!r} and cannot be set to {value!r}; give the optimizer a "
                 f"number as learning_rate, or set another schedule"
             )
-        self._learning_rate = _rate(value)
+        self._learning_rate = checked_rate(value)
 
     @property
     def scheduled(self) -> bool:
@@ -417,18 +391,6 @@ class Optimizer(ABC):
     @abstractmethod
     def _step_rates(self, learning_rate: float, t: int) -> Sequence[float]:
         """The rule's numbers for update ``t``, counted from 1."""
-
-
-def _rate(value: Any) -> float | LearningRateSchedule:
-    """A number, or a schedule from itself or its configuration."""
-    if isinstance(value, (LearningRateSchedule, Mapping)):
-        return get_schedule(value)
-    if isinstance(value, type) and issubclass(value, LearningRateSchedule):
-        raise ValueError(
-            f"learning_rate expects a number or a schedule, got the class {value.__name__}; give "
-            f"it its arguments, as in {value.__name__}(...)"
-        )
-    return real_number("learning_rate", value)
 
 
 def _chunks(segments: Sequence[tuple[str, int, int]]) -> npt.NDArray[np.int64]:

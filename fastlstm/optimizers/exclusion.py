@@ -23,15 +23,8 @@ class Exclusion:
 
     def __init__(self, names: Sequence[str] = (), patterns: Sequence[str] = ()) -> None:
         self.names = _strings("var_list", names, "names of variables, such as 'lstm/bias'")
-        self.patterns = []
-        for pattern in _strings("var_names", patterns, "regular expressions, such as 'bias'"):
-            try:
-                self.patterns.append(re.compile(pattern))
-            except re.error as error:
-                raise ValueError(
-                    f"exclude_from_weight_decay expects regular expressions as var_names, "
-                    f"got {pattern!r}: {error}"
-                ) from None
+        expressions = _strings("var_names", patterns, "regular expressions, such as 'bias'")
+        self.patterns = [_compiled(expression) for expression in expressions]
 
     def covers(self, name: str) -> bool:
         """Whether this variable is one of them."""
@@ -65,7 +58,8 @@ class Exclusion:
         decayed : ndarray
             (S,), 1 where the stretch decays, else 0.
         """
-        bounds, decayed = [0], []
+        bounds: list[int] = [0]
+        decayed: list[float] = []
         for name, offset, _ in segments:
             decays = 0.0 if self.covers(name) else 1.0
             if not decayed:
@@ -74,6 +68,16 @@ class Exclusion:
                 decayed.append(decays)
                 bounds.append(offset)
         return np.array([*bounds, size], np.int64), np.array(decayed or [1.0])
+
+
+def _compiled(expression: str) -> re.Pattern[str]:
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise ValueError(
+            f"exclude_from_weight_decay expects regular expressions as var_names, "
+            f"got {expression!r}: {error}"
+        ) from None
 
 
 def _strings(argument: str, values: Sequence[str], what: str) -> list[str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastlstm.kernels import rules
 from fastlstm.kernels.static import Static
-from fastlstm.optimizers.base import Optimizer, Options, Rate
+from fastlstm.optimizers.base import Optimizer
+from fastlstm.optimizers.options import Options, Rate
 from fastlstm.validation import real_number
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fastlstm.training import Batches, Callback, Data, History, evaluate, fit, predict, progress
-from fastlstm.training.callbacks import HOOKS, LambdaCallback
+from fastlstm.training.callbacks import LambdaCallback
+from fastlstm.training.callbacks.base import HOOKS
 from fastlstm.utils import set_random_seed
 from tests.training.fake import FakeModel
 
