@@ -49,10 +49,9 @@ class Adagrad(Optimizer):
         self.initial_accumulator_value = value
         self.epsilon = real_number("epsilon", epsilon, above=0.0)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+    def _config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
+            **super()._config(),
             "initial_accumulator_value": self.initial_accumulator_value,
             "epsilon": self.epsilon,
         }

@@ -48,10 +48,9 @@ class Adamax(Optimizer):
         self.beta_2 = real_number("beta_2", beta_2, below=1.0)
         self.epsilon = real_number("epsilon", epsilon, above=0.0)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+    def _config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
+            **super()._config(),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,

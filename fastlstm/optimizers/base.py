@@ -345,11 +345,17 @@ class Optimizer(ABC):
         self.steps = int(steps)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        rate = self._learning_rate
+        """Return the constructor's arguments, a schedule as its configuration."""
+        config = self._config()
+        if self.scheduled:
+            config["learning_rate"] = serialize(config["learning_rate"])
+        return config
+
+    def _config(self) -> dict[str, Any]:
+        """The constructor's arguments; subclasses add their own."""
         return {
             "name": self.name,
-            "learning_rate": serialize(rate) if isinstance(rate, LearningRateSchedule) else rate,
+            "learning_rate": self._learning_rate,
             "weight_decay": self.weight_decay,
             "clipnorm": self.clipnorm,
             "clipvalue": self.clipvalue,
@@ -367,14 +373,13 @@ class Optimizer(ABC):
 
     def copy(self) -> Optimizer:
         """A new optimizer with the same options, not built."""
-        # The schedule itself: one of the user's own has no name that a configuration could hold.
-        made = self.from_config({**self.get_config(), "learning_rate": self._learning_rate})
+        # Not by way of a stored configuration, which a schedule of the user's own may not have.
+        made = self.from_config(self._config())
         made._excluded = self._excluded
         return made
 
     def __repr__(self) -> str:
-        config = {**self.get_config(), "learning_rate": self._learning_rate}
-        shown = {key: value for key, value in config.items() if value is not None}
+        shown = {key: value for key, value in self._config().items() if value is not None}
         if not self.use_ema:
             del shown["use_ema"], shown["ema_momentum"]
         arguments = ", ".join(f"{key}={value!r}" for key, value in shown.items())

@@ -48,9 +48,8 @@ class Lion(Optimizer):
         self.beta_1 = real_number("beta_1", beta_1, above=0.0, most=1.0)
         self.beta_2 = real_number("beta_2", beta_2, below=1.0)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
+    def _config(self) -> dict[str, Any]:
+        return {**super()._config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
 
     def _moment_names(self) -> Sequence[str]:
         return ("momentum",)

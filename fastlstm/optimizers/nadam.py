@@ -54,10 +54,9 @@ class Nadam(Optimizer):
         self.epsilon = real_number("epsilon", epsilon, above=0.0)
         self._product = 0, 1.0
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+    def _config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
+            **super()._config(),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,

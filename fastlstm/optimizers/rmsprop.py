@@ -66,10 +66,9 @@ class RMSprop(Optimizer):
         self.epsilon = real_number("epsilon", epsilon, above=0.0)
         self.centered = bool(centered)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+    def _config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
+            **super()._config(),
             "rho": self.rho,
             "momentum": self.momentum,
             "epsilon": self.epsilon,

@@ -49,9 +49,8 @@ class SGD(Optimizer):
         self.momentum = real_number("momentum", momentum, most=1.0)
         self.nesterov = bool(nesterov)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+    def _config(self) -> dict[str, Any]:
+        return {**super()._config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
     def _moment_names(self) -> Sequence[str]:
         return ("momentum",) if self.momentum else ()
