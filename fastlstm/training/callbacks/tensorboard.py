@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
 
 from fastlstm.training.callbacks.base import Callback, Logs
+
+_numbers = itertools.count()
 
 
 class TensorBoard(Callback):
@@ -80,7 +83,10 @@ class TensorBoard(Callback):
 
     def _write(self, run: str, prefix: str, values: Logs, step: int) -> None:
         if values and run not in self._writers:
-            self._writers[run] = self._new_writer(str(Path(self.log_dir) / run))
+            # Files of one second would otherwise have one name.
+            suffix = f".{os.getpid()}.{next(_numbers)}"
+            folder = str(Path(self.log_dir) / run)
+            self._writers[run] = self._new_writer(folder, filename_suffix=suffix)
         for name, value in values.items():
             self._writers[run].add_scalar(f"{prefix}_{name}", value, step)
 
