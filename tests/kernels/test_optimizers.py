@@ -7,6 +7,7 @@ import pytest
 
 from fastlstm.kernels import optimizers, rules
 from fastlstm.kernels.parallel import set_num_threads
+from tests.marks import needs_jit
 
 # Nothing, less than a vector, whole vectors and a rest, more than a thread takes at once.
 SIZES = [0, 1, 7, 64, 1003, 8197]
@@ -132,6 +133,7 @@ def test_average(size, overwrites, dtype, rng):
     np.testing.assert_array_equal(p, means if overwrites else before)
 
 
+@needs_jit
 @pytest.mark.usefixtures("_serial")
 def test_fading_moments_become_zero_rather_than_slow():
     tiny = np.finfo(np.float32).smallest_normal
