@@ -89,7 +89,7 @@ class Optimizer(ABC):
             whole_number(ema_overwrite_frequency, "ema_overwrite_frequency")
         if gradient_accumulation_steps is not None:
             whole_number(gradient_accumulation_steps, "gradient_accumulation_steps", least=2)
-        self._learning_rate = checked_rate(learning_rate)
+        self._set_rate(learning_rate)
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue
@@ -112,24 +112,32 @@ class Optimizer(ABC):
     @property
     def learning_rate(self) -> float:
         """Step size of the next update."""
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            return real_number("a learning rate schedule's result", self._learning_rate(self.steps))
-        return self._learning_rate
+        if self._schedule is None:
+            return self._rate
+        return real_number("a learning rate schedule's result", self._schedule(self.steps))
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
         if self.scheduled and not isinstance(value, (LearningRateSchedule, Mapping)):
             raise TypeError(
                 f"the learning rate of this {type(self).__name__} comes from "
-                f"{self._learning_rate!r} and cannot be set to {value!r}; give the optimizer a "
+                f"{self._schedule!r} and cannot be set to {value!r}; give the optimizer a "
                 f"number as learning_rate, or set another schedule"
             )
-        self._learning_rate = checked_rate(value)
+        self._set_rate(value)
+
+    def _set_rate(self, value: Rate) -> None:
+        self._schedule: LearningRateSchedule | None
+        checked = checked_rate(value)
+        if isinstance(checked, LearningRateSchedule):
+            self._rate, self._schedule = 0.0, checked
+        else:
+            self._rate, self._schedule = checked, None
 
     @property
     def scheduled(self) -> bool:
         """Whether a schedule tells the learning rate, so that it cannot be set."""
-        return isinstance(self._learning_rate, LearningRateSchedule)
+        return self._schedule is not None
 
     @property
     def iterations(self) -> int:
@@ -279,10 +287,11 @@ class Optimizer(ABC):
 
     def prepare(self) -> None:
         """Set the numbers of the next step, number ``steps`` + 1, where kernels read them."""
-        rate, updates = self.learning_rate, self.iterations
+        rate, updates = self.learning_rate, self.steps
         collected = self.gradient_accumulation_steps
         if collected:
-            self._window[0] = 0.0 if (self.steps + 1) % collected else collected
+            self._window[0] = 0.0 if (updates + 1) % collected else collected
+            updates //= collected
         if self.weight_decay:
             np.multiply(self._decayed, rate * self.weight_decay, out=self._decays)
         values = self._step_rates(rate, updates + 1)
@@ -355,7 +364,7 @@ class Optimizer(ABC):
         """The constructor's arguments; subclasses add their own."""
         return {
             "name": self.name,
-            "learning_rate": self._learning_rate,
+            "learning_rate": self._rate if self._schedule is None else self._schedule,
             "weight_decay": self.weight_decay,
             "clipnorm": self.clipnorm,
             "clipvalue": self.clipvalue,
