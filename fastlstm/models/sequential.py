@@ -160,16 +160,15 @@ class Sequential:
         self._familiar = ()
         self._runner.forget()
         if self.optimizer is not None:
-            self._build_optimizer()
+            self._build_optimizer(self.optimizer)
 
-    def _build_optimizer(self) -> None:
-        assert self.optimizer is not None
+    def _build_optimizer(self, optimizer: optimizers.Optimizer) -> None:
         segments, at = [], 0
         for layer in self.layers:
             for name, weight in zip(layer.weight_names, layer.weights, strict=True):
                 segments.append((f"{layer.name}/{name}", at, weight.size))
                 at += weight.size
-        self.optimizer.build(segments, self._params.size, self._params.dtype)
+        optimizer.build(segments, self._params.size, self._params.dtype)
 
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -247,10 +246,10 @@ class Sequential:
             losses.get(loss),
             [get_metric(metric) for metric in metrics or []],
         )
+        if self._adopted and self._adopted == len(self.layers):
+            self._build_optimizer(chosen[0])
         self.optimizer, self.loss, self.metrics = chosen
         self._runner.forget()
-        if self._adopted and self._adopted == len(self.layers):
-            self._build_optimizer()
 
     def _compiled(self, what: str) -> tuple[optimizers.Optimizer, losses.Loss]:
         if self.optimizer is None or self.loss is None:

@@ -16,10 +16,16 @@ from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
 from fastlstm.memory import check_room
 from fastlstm.optimizers.exclusion import Exclusion
-from fastlstm.optimizers.options import Rate, check_clips, checked_rate
+from fastlstm.optimizers.options import (
+    Rate,
+    check_at_most_one,
+    checked_rate,
+    optional_count,
+    optional_number,
+)
 from fastlstm.optimizers.schedules import LearningRateSchedule
 from fastlstm.registry import serialize
-from fastlstm.validation import real_number, whole_number
+from fastlstm.validation import real_number
 
 Array = npt.NDArray[Any]
 
@@ -82,22 +88,19 @@ class Optimizer(ABC):
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None:
-        check_clips(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
-        if weight_decay is not None:
-            real_number("weight_decay", weight_decay)
-        if ema_overwrite_frequency is not None:
-            whole_number(ema_overwrite_frequency, "ema_overwrite_frequency")
-        if gradient_accumulation_steps is not None:
-            whole_number(gradient_accumulation_steps, "gradient_accumulation_steps", least=2)
+        check_at_most_one(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
         self._set_rate(learning_rate)
-        self.weight_decay = weight_decay
-        self.clipnorm = clipnorm
-        self.clipvalue = clipvalue
-        self.global_clipnorm = global_clipnorm
+        self.weight_decay = optional_number("weight_decay", weight_decay)
+        self.clipnorm = optional_number("clipnorm", clipnorm, above=0.0)
+        self.clipvalue = optional_number("clipvalue", clipvalue, above=0.0)
+        self.global_clipnorm = optional_number("global_clipnorm", global_clipnorm, above=0.0)
         self.use_ema = bool(use_ema)
         self.ema_momentum = real_number("ema_momentum", ema_momentum, most=1.0)
-        self.ema_overwrite_frequency = ema_overwrite_frequency
-        self.gradient_accumulation_steps = gradient_accumulation_steps
+        often, collected = ema_overwrite_frequency, gradient_accumulation_steps
+        self.ema_overwrite_frequency = optional_count("ema_overwrite_frequency", often, 1)
+        self.gradient_accumulation_steps = optional_count(
+            "gradient_accumulation_steps", collected, 2
+        )
         self.name = type(self).__name__.lower() if name is None else name
         self.steps = 0
         self._excluded = Exclusion()
@@ -292,7 +295,7 @@ class Optimizer(ABC):
         if collected:
             self._window[0] = 0.0 if (updates + 1) % collected else collected
             updates //= collected
-        if self.weight_decay:
+        if self.weight_decay is not None:
             np.multiply(self._decayed, rate * self.weight_decay, out=self._decays)
         values = self._step_rates(rate, updates + 1)
         self._rates[: len(values)] = values

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from fastlstm.optimizers.schedules import LearningRateSchedule
 from fastlstm.optimizers.schedules import get as get_schedule
-from fastlstm.validation import real_number
+from fastlstm.validation import real_number, whole_number
 
 Rate = float | LearningRateSchedule | Mapping[str, Any]
 
@@ -31,16 +31,24 @@ class Options(DecayedOptions, total=False):
     weight_decay: float | None
 
 
-def check_clips(**clips: float | None) -> None:
-    """A ``ValueError`` unless at most one of them is given, and greater than 0."""
-    given = {key: value for key, value in clips.items() if value is not None}
+def check_at_most_one(**clips: float | None) -> None:
+    """A ``ValueError`` where several of them are given."""
+    given = [f"{key}={value}" for key, value in clips.items() if value is not None]
     if len(given) > 1:
         raise ValueError(
             f"an optimizer expects at most one of clipnorm, clipvalue and global_clipnorm, "
-            f"got {', '.join(f'{key}={value}' for key, value in given.items())}"
+            f"got {', '.join(given)}"
         )
-    for key, value in given.items():
-        real_number(key, value, above=0.0)
+
+
+def optional_number(name: str, value: Any, above: float | None = None) -> float | None:
+    """None, or a number as ``real_number`` wants it."""
+    return None if value is None else real_number(name, value, above=above)
+
+
+def optional_count(name: str, value: Any, least: int) -> int | None:
+    """None, or a whole number of at least ``least``."""
+    return None if value is None else whole_number(value, name, least)
 
 
 def checked_rate(value: Any) -> float | LearningRateSchedule:

@@ -71,6 +71,26 @@ def test_an_exclusion_is_in_the_file(tmp_path, rng):
     model.load_weights(tmp_path / "model")
 
 
+def test_a_wrong_exclusion_leaves_the_model_as_it_was(rng):
+    model = _model("adam")
+    before = model.optimizer
+    wrong = AdamW()
+    wrong.exclude_from_weight_decay(var_list=["dense/bia"])
+    with pytest.raises(ValueError, match="exclude_from_weight_decay names 'dense/bia'"):
+        model.compile(wrong, "mae")
+    assert model.optimizer is before
+    assert np.isfinite(model.train_on_batch(*_data(rng)))
+
+
+def test_options_may_be_numpy_scalars(tmp_path):
+    four = np.int64(4)
+    options = {"gradient_accumulation_steps": four, "ema_overwrite_frequency": four}
+    model = _model(SGD(np.float32(0.5), weight_decay=np.float32(0.5), clipnorm=four, **options))
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model").optimizer
+    assert again.get_config() == model.optimizer.get_config()
+
+
 @pytest.mark.parametrize("wrong", [["nothing"], "dense/bias", 3, [1], {"a": 1}], ids=str)
 def test_a_hostile_exclusion(wrong, tmp_path):
     _model("adam").save(tmp_path / "model")
