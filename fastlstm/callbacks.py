@@ -3,19 +3,27 @@
 from fastlstm.training.callbacks import (
     Callback,
     CallbackList,
+    CSVLogger,
     EarlyStopping,
     LambdaCallback,
+    LearningRateScheduler,
     ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
     TerminateOnNaN,
 )
 from fastlstm.training.history import History
 
 __all__ = [
+    "CSVLogger",
     "Callback",
     "CallbackList",
     "EarlyStopping",
     "History",
     "LambdaCallback",
+    "LearningRateScheduler",
     "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

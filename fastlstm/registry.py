@@ -59,7 +59,7 @@ def find(kind: str, name: str, table: Mapping[str, T]) -> T:
     """
     if name in table:
         return table[name]
-    listed = ", ".join(sorted({snake_case(known) for known in table}))
+    listed = ", ".join(sorted(known for known in table if known == known.lower()))
     raise ValueError(f"unknown {kind} {name!r}.{suggestion(name, table)} Known names: {listed}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,19 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{what} expects a whole number of at least {least}, got {value!r}")
     return int(value)
+
+
+def real_number(
+    name: str, value: Any, *, above: float | None = None, below: float | None = None,
+    most: float | None = None,
+) -> float:  # fmt: skip
+    """``value`` as a finite float of at least 0, or above ``above``."""
+    fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = float(value) if fits else math.nan
+    fits = math.isfinite(number) and (number >= 0.0 if above is None else number > above)
+    if not fits or (below is not None and number >= below) or (most is not None and number > most):
+        wanted = "at least 0" if above is None else f"greater than {above:g}"
+        wanted += f" and less than {below:g}" if below is not None else ""
+        wanted += f" and at most {most:g}" if most is not None else ""
+        raise ValueError(f"{name} expects a number {wanted}, got {value!r}")
+    return number

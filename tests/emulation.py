@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import fastlstm
-from fastlstm.kernels import cell, math, rows, simd, team, tile, transpose
+from fastlstm.kernels import cell, math, optimizers, rows, simd, team, tile, transpose
 from fastlstm.kernels.cell import panel_vectors, vectors_per_block
 from fastlstm.kernels.simd import lanes
 from tests.reference import math as exact
@@ -154,6 +154,18 @@ def _transpose_square(out, out_at, out_row, a, a_at, a_row):
         _store(column, out, out_at + j * out_row)
 
 
+# -- an optimizer's moments -------------------------------------------------------------------
+
+
+def _load_moments(rule, moments, at, stride, count):
+    return tuple(_load_first(moments, at + stride * k, count) for k in range(rule.moments))
+
+
+def _store_moments(values, moments, at, stride, count):
+    for k, value in enumerate(values):
+        _store_first(value, moments, at + stride * k, count)
+
+
 # -- the register tile ----------------------------------------------------------------------------
 
 
@@ -252,6 +264,7 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "join_states": _join_states,
         "store_carry": _store_carry,
     },
+    optimizers: {"load_moments": _load_moments, "store_moments": _store_moments},
     team: {
         "atomic_add": _atomic_add,
         "atomic_store": lambda team, word, value: _atomic_add(

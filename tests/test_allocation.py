@@ -13,6 +13,8 @@ from numba.core.runtime import _nrt_python, rtsys
 from fastlstm import Sequential
 from fastlstm.kernels.jit import body
 from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
+from fastlstm.optimizers import RMSprop
+from fastlstm.optimizers.schedules import CosineDecay
 
 if numba.config.DISABLE_JIT:
     pytest.skip("plain Python allocates what it likes", allow_module_level=True)
@@ -47,6 +49,19 @@ def _words(rng):
     return model, rng.integers(0, 500, (B, T)).astype(np.int32), y
 
 
+def _averaged(rng):
+    """Every option of an optimizer; one of its updates is for two batches."""
+    model = Sequential([LSTM(64, input_shape=(T, D)), Dense(1)])
+    optimizer = RMSprop(
+        CosineDecay(0.01, 1000), momentum=0.9, centered=True, weight_decay=0.1, clipnorm=1.0,
+        use_ema=True, ema_overwrite_frequency=2, gradient_accumulation_steps=2,
+    )  # fmt: skip
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, "mse")
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.standard_normal((B, 1)).astype(np.float32)
+
+
 def _peak(step):
     """Bytes that ``step`` holds at once beyond what is there before."""
     gc.collect()
@@ -62,7 +77,7 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words])
+@pytest.mark.parametrize("make", [_sequences, _words, _averaged])
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -72,7 +87,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words])
+@pytest.mark.parametrize("make", [_sequences, _words, _averaged])
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -119,7 +134,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words])
+@pytest.mark.parametrize("make", [_sequences, _words, _averaged])
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)

@@ -20,6 +20,12 @@ def test_without_the_jit():
     assert " passed" in output
 
 
+def test_optimizers_without_the_jit():
+    files = [f"tests/kernels/test_{name}.py" for name in ("optimizers", "clipping")]
+    output = run_pytest(*files, NUMBA_DISABLE_JIT="1")
+    assert "108 passed, 1 skipped" in output
+
+
 def test_segments_and_windows_without_the_jit():
     files = [f"tests/models/test_{name}.py" for name in ("checkpoint", "bptt")]
     chosen = "full_way and every or windows_are and 5"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -17,7 +18,13 @@ NAMES = {
     "fastlstm.layers": "CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
     "SLSTM SimpleRNN",
     "fastlstm.models": "Ensemble Sequential load_model vjp",
-    "fastlstm.optimizers": "Adam Optimizer SGD get",
+    "fastlstm.optimizers": """
+        Adagrad Adam AdamW Adamax Lion Nadam Optimizer RMSprop SGD get schedules
+    """,
+    "fastlstm.optimizers.schedules": """
+        CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay LearningRateSchedule
+        OneCycle PiecewiseConstantDecay PolynomialDecay get
+    """,
     "fastlstm.losses": """
         BinaryCrossentropy CategoricalCrossentropy Huber Loss MeanAbsoluteError MeanSquaredError
         SparseCategoricalCrossentropy get
@@ -27,7 +34,8 @@ NAMES = {
         RootMeanSquaredError SparseCategoricalAccuracy get
     """,
     "fastlstm.callbacks": """
-        Callback CallbackList EarlyStopping History LambdaCallback ModelCheckpoint TerminateOnNaN
+        CSVLogger Callback CallbackList EarlyStopping History LambdaCallback LearningRateScheduler
+        ModelCheckpoint ReduceLROnPlateau TensorBoard TerminateOnNaN
     """,
     "fastlstm.initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
@@ -61,7 +69,7 @@ def test_every_exported_name_is_documented(module):
 def test_modules_are_reached_as_attributes():
     for module in NAMES:
         if module != "fastlstm":
-            assert getattr(fastlstm, module.partition(".")[2]).__name__ in (
+            assert attrgetter(module.partition(".")[2])(fastlstm).__name__ in (
                 module, "fastlstm.training.callbacks"
             )  # fmt: skip
 

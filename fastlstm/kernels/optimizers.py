@@ -1,192 +1,160 @@
-"""Optimizer steps and gradient clipping over the flat parameter buffer.
+"""Optimizer steps over the flat parameter buffer.
 
-All arrays are one-dimensional and equally long, all updates in place. Threads take whole vectors,
-so that an element's bits do not depend on who computes it. Norms are sums over fixed chunks.
+All arrays are as long as the parameters, all updates in place. Threads take whole vectors, and an
+element's bits do not depend on who computes it, nor on where in a vector.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
-from fastlstm.kernels.jit import body, inline
+from fastlstm.kernels.emit import data_pointer, load_part, store_part, strided
+from fastlstm.kernels.jit import INLINE, inline
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import (
-    eight,
-    lanes,
-    load,
-    load_eight,
-    load_first,
-    select,
-    square_root,
-    store,
-    store_first,
-    sum_lanes,
-)
+from fastlstm.kernels.simd import Vector, lanes, load_first, store_first, zero_like
+from fastlstm.kernels.static import method
 from fastlstm.kernels.team import share
 
-# Elements whose squares are summed by one thread: part of the result's definition.
-CHUNK = 4096
+# Numbers that a rule is told at each step.
+RATES = 6
 
 
 @inline
-def _share_vectors(size, step, crew):
+def share_vectors(size, step, crew):
     """First and past-last element of a thread's part, which starts on a vector of ``step``."""
     first, last = share((size + step - 1) // step, crew)
     return first * step, min(last * step, size)
 
 
-# -- Adam ------------------------------------------------------------------------------------
+# -- one step --------------------------------------------------------------------------------
 
 
 @kernel
-def adam(params, m, v, grads, rates, crew):
-    """One step of Adam.
+def step(rule, params, moments, grads, rates, decays, bounds, window, crew):
+    """One step of an optimizer, after the decay of the weights.
 
-        m += (g - m) · rate_1        v += (g² - v) · rate_2
-        p -= alpha · m / (√v + epsilon)
+        p -= p · decay        p, moments = rule(p, g, moments, rates)
 
-    m, v : moments
-    rates : (4,) float64: alpha, the learning rate with the correction for the moments' start at
-        zero; rate_1 and rate_2, 1 - beta_1 and 1 - beta_2; epsilon
+    moments : (rule.moments, size)
+    rates : (RATES,) float64
+    decays : (S,) float64, of each stretch of the parameters: weight decay times learning rate, or 0
+    bounds : (S + 1,), first element of each stretch, and the size
+    window : (1,) float64, as in ``accumulate``: where it is 0, nothing happens
     """
-    alpha, rate_1, rate_2, epsilon = rates[0], rates[1], rates[2], rates[3]
-    step = lanes(params)
-    first, last = _share_vectors(len(params), step, crew)
-    whole = first + (last - first) // step * step
-    for at in range(first, whole, step):
-        p, m_next, v_next = _adam_equations(
-            load(params, at), load(m, at), load(v, at), load(grads, at),
-            alpha, rate_1, rate_2, epsilon,
-        )  # fmt: skip
-        store(m_next, m, at)
-        store(v_next, v, at)
-        store(p, params, at)
-    if whole < last:
-        rest = last - whole
-        p, m_next, v_next = _adam_equations(
-            load_first(params, whole, rest), load_first(m, whole, rest),
-            load_first(v, whole, rest), load_first(grads, whole, rest),
-            alpha, rate_1, rate_2, epsilon,
-        )  # fmt: skip
-        store_first(m_next, m, whole, rest)
-        store_first(v_next, v, whole, rest)
-        store_first(p, params, whole, rest)
+    if window[0] == 0.0:
+        return
+    numbers = (rates[0], rates[1], rates[2], rates[3], rates[4], rates[5])
+    width = lanes(params)
+    first, last = share_vectors(len(params), width, crew)
+    for s in range(len(decays)):
+        start = max(first, bounds[s])
+        stop = max(start, min(last, bounds[s + 1]))
+        decay = decays[s]
+        whole = start + (stop - start) // width * width
+        for at in range(start, whole, width):
+            _step(rule, params, moments, grads, numbers, decay, at, width)
+        if whole < stop:
+            _step(rule, params, moments, grads, numbers, decay, whole, stop - whole)
 
 
 @inline
-def _adam_equations(p, m, v, g, alpha, rate_1, rate_2, epsilon):
-    m = m + (g - m) * rate_1
-    v = v + (g * g - v) * rate_2
-    return p - m * alpha / (square_root(v) + epsilon), m, v
+def _step(rule, params, moments, grads, numbers, decay, at, count):
+    p = load_first(params, at, count)
+    p = p - p * decay
+    before = load_moments(rule, moments, at, moments.shape[1], count)
+    p, after = rule_update(rule, p, load_first(grads, at, count), before, numbers)
+    store_moments(after, moments, at, moments.shape[1], count)
+    store_first(p, params, at, count)
 
 
-# -- stochastic gradient descent -------------------------------------------------------------
+def rule_update(rule, p, g, moments, rates):  # pragma: no cover
+    """The rule's equations."""
+    return rule.update(p, g, moments, rates)
+
+
+@overload(rule_update, jit_options=INLINE)
+def _rule_update(rule, p, g, moments, rates):
+    update = method(rule, "update")
+    return lambda rule, p, g, moments, rates: update(rule, p, g, moments, rates)
+
+
+@intrinsic
+def load_moments(typingctx, rule, moments, at, stride, count):
+    """The first ``count`` elements of one vector of each moment, zero in the other lanes."""
+    vector = Vector(moments.dtype)
+    result = types.UniTuple(vector, rule.value.moments)
+
+    def codegen(context, builder, sig, args):
+        _, array, at, stride, count = args
+        pointer = data_pointer(context, builder, moments, array)
+        values = [
+            load_part(builder, vector, strided(builder, pointer, at, stride, index), count)
+            for index in range(result.count)
+        ]
+        return context.make_tuple(builder, result, values)
+
+    intp = types.intp
+    return result(rule, moments, intp, intp, intp), codegen
+
+
+@intrinsic
+def store_moments(typingctx, values, moments, at, stride, count):
+    """Write what ``load_moments`` reads."""
+    vector = Vector(moments.dtype)
+
+    def codegen(context, builder, sig, args):
+        tuple_value, array, at, stride, count = args
+        pointer = data_pointer(context, builder, moments, array)
+        for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, values.count)):
+            target = strided(builder, pointer, at, stride, index)
+            store_part(builder, vector, value, target, count)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(values, moments, intp, intp, intp), codegen
+
+
+# -- before and after it ---------------------------------------------------------------------
 
 
 @kernel
-def sgd(params, velocity, grads, rates, nesterov, crew):
-    """One step of gradient descent.
+def accumulate(total, grads, window, crew):
+    """Collect gradients; the last of a window becomes the mean of all of them.
 
-        v = momentum · v - learning_rate · g
-        p += v                    or, with ``nesterov``, momentum · v - learning_rate · g
-
-    velocity : as long as params; or empty where the momentum is 0
-    rates : (2,) float64: learning_rate, momentum
+    total : sum of the window's gradients so far, 0 again when it ends
+    window : (1,) float64: how many gradients a window has, where this one is its last, else 0
     """
-    learning_rate, momentum = rates[0], rates[1]
-    step = lanes(params)
-    first, last = _share_vectors(len(params), step, crew)
-    for at in range(first, last, step):
-        count = min(step, last - at)
-        p = load_first(params, at, count)
-        g = load_first(grads, at, count) * learning_rate
-        if len(velocity) == 0:
-            p = p - g
+    count = window[0]
+    width = lanes(grads)
+    first, last = share_vectors(len(grads), width, crew)
+    for at in range(first, last, width):
+        part = min(width, last - at)
+        g = load_first(grads, at, part)
+        sums = g + load_first(total, at, part)
+        if count == 0.0:
+            store_first(sums, total, at, part)
         else:
-            v = load_first(velocity, at, count) * momentum - g
-            store_first(v, velocity, at, count)
-            p = p + (v * momentum - g if nesterov else v)
-        store_first(p, params, at, count)
-
-
-# -- clipping --------------------------------------------------------------------------------
+            store_first(sums / count, grads, at, part)
+            store_first(zero_like(g), total, at, part)
 
 
 @kernel
-def clip_by_value(grads, limit, crew):
-    """Bring every element into [-limit, limit]; NaN stays NaN."""
-    step = lanes(grads)
-    first, last = _share_vectors(len(grads), step, crew)
-    for at in range(first, last, step):
-        count = min(step, last - at)
-        g = load_first(grads, at, count)
-        g = select(g > limit, limit, g)
-        store_first(select(g < -limit, -limit, g), grads, at, count)
+def average(params, means, blend, crew):
+    """Running mean of the parameters.
 
+        mean = momentum · mean + (1 - momentum) · p        p = mean, where so told
 
-@kernel
-def sum_squares(partial, grads, chunks, crew):
-    """Sum of the squares of each chunk.
-
-    partial : (N,) float64
-    chunks : (N, 3): first element, past-last element, variable that they belong to
+    blend : (2,) float64: momentum; whether the parameters become their mean
     """
-    first, last = share(len(partial), crew)
-    for n in range(first, last):
-        partial[n] = _sum_squares(grads, chunks[n, 0], chunks[n, 1])
-
-
-@inline
-def _sum_squares(grads, first, last):
-    # In float64, where the square of a float32 neither overflows nor vanishes.
-    sums = eight(0.0)
-    whole = first + (last - first) // 8 * 8
-    for at in range(first, whole, 8):
-        g = load_eight(grads, at)
-        sums = sums + g * g
-    total = sum_lanes(sums)
-    for at in range(whole, last):
-        total += np.float64(grads[at]) * np.float64(grads[at])
-    return total
-
-
-@kernel
-def clip_factors(factors, partial, chunks, limit, together, crew):
-    """Factor that brings the norm of each variable, or of all together, down to ``limit``.
-
-    factors : (variables,) float64
-    partial, chunks : as in ``sum_squares``
-    """
-    if crew.member > 0:
-        return
-    factors[:] = 0.0
-    for n in range(len(partial)):
-        factors[0 if together else chunks[n, 2]] += partial[n]
-    for s in range(1 if together else len(factors)):
-        norm = np.sqrt(factors[s])
-        factors[s] = limit / norm if norm > limit else 1.0
-        if together:
-            # NaN where the norm is not finite: one bad gradient shows everywhere, as in Keras.
-            factors[s] += norm - norm
-        elif norm != norm:
-            factors[s] = norm
-    if together:
-        factors[:] = factors[0]
-
-
-@kernel
-def scale(grads, chunks, factors, crew):
-    """Multiply the gradient of each variable by its factor."""
-    first, last = share(len(chunks), crew)
-    for n in range(first, last):
-        _scale(grads, chunks[n, 0], chunks[n, 1], factors[chunks[n, 2]])
-
-
-@body
-def _scale(grads, first, last, factor):
-    if factor == 1.0:
-        return
-    step = lanes(grads)
-    for at in range(first, last, step):
-        count = min(step, last - at)
-        store_first(load_first(grads, at, count) * factor, grads, at, count)
+    momentum, overwrites = blend[0], blend[1] != 0.0
+    width = lanes(params)
+    first, last = share_vectors(len(params), width, crew)
+    for at in range(first, last, width):
+        count = min(width, last - at)
+        p = load_first(params, at, count)
+        mean = load_first(means, at, count) * momentum + p * (1.0 - momentum)
+        store_first(mean, means, at, count)
+        if overwrites:
+            store_first(mean, params, at, count)

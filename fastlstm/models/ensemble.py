@@ -66,7 +66,7 @@ class Ensemble:
         self.history: History | None = None
         self.stateful = False
         self._params = np.stack([self._drawn() for _ in range(self.count)])
-        self._moments: dict[str, np.ndarray] = {}
+        self._kept = np.empty((count, 0, 0), self._params.dtype)  # what the optimizers keep
         self._bounds: dict[Any, _Bound] = {}
         if model.optimizer is not None:
             self._start_training()
@@ -86,11 +86,8 @@ class Ensemble:
 
     def _start_training(self) -> None:
         self._bounds.clear()
-        state = self.optimizer.state() if self.optimizer is not None else {}
-        self._moments = {
-            name: np.zeros((self.count, moment.size), moment.dtype)
-            for name, moment in state.items()
-        }
+        if self.optimizer is not None:
+            self._kept = np.repeat(self.optimizer.buffer[None], self.count, axis=0)
 
     @property
     def optimizer(self) -> optimizers.Optimizer | None:
@@ -175,8 +172,26 @@ class Ensemble:
             bound = self._bound(data, index, "train")
             self.optimizer.prepare()
             losses = bound.run()
-            self.optimizer.iterations += 1
+            self._restart(~np.isfinite(losses))
+            self.optimizer.steps += 1
             return losses
+
+    def _restart(self, halted: np.ndarray) -> None:
+        """Models that were not updated: what is counted for all of them must hold for these too."""
+        assert self.optimizer is not None
+        if halted.any():
+            rows = list(self.optimizer.state())
+            if "gradient_accumulator" in rows:
+                self._kept[halted, rows.index("gradient_accumulator")] = 0
+            if "average" in rows and self.optimizer.iterations == 0:
+                self._kept[halted, rows.index("average")] = self._params[halted]
+
+    def finalize_weights(self) -> None:
+        """Put the running means of the weights in their place, where the optimizer keeps them."""
+        assert self.optimizer is not None
+        if self.optimizer.use_ema and self.optimizer.steps:
+            row = list(self.optimizer.state()).index("average")
+            np.copyto(self._params, self._kept[:, row])
 
     def test_step(self, data: Data, index: np.ndarray) -> float:
         """Mean loss of all models for their samples ``index``; updates the metrics."""
@@ -318,8 +333,7 @@ class _Bound:
         stacks += zip(own, self.totals, strict=True)
         shared = [chain.index, chain.first_step]
         if model.optimizer is not None:
-            state = model.optimizer.state()
-            stacks += [(state[name], stack) for name, stack in ensemble._moments.items()]
+            stacks.append((model.optimizer.buffer, ensemble._kept))
             shared += model.optimizer.shared_arrays()
         pointed = [(call, 1) for feed in chain.feeds.values() for call in feed.calls]
         if not isinstance(chain, Supervised):
@@ -370,7 +384,7 @@ def copy_of(model: Sequential) -> Sequential:
     made = Sequential([Input(model.input_shape[1:]), *layers], name=model.name)
     made.build()
     if model.optimizer is not None:
-        optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        optimizer = model.optimizer.copy()
         metrics = [get_metric(serialize(metric)) for metric in model.metrics]
         made.compile(optimizer, model.loss, metrics)
     return made

@@ -25,7 +25,8 @@ class MemoryUse:
     Attributes
     ----------
     weights, gradients, moments : int
-        The trainable numbers, their gradients, and what the optimizer keeps of each.
+        The trainable numbers, their gradients, and what the optimizer keeps of each: moments, a
+        running mean, gradients that it collects.
     packed : int
         Copies of the weights in the order in which kernels read them.
     activations : int

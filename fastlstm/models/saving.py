@@ -66,9 +66,10 @@ def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
     if model.optimizer is not None and model.loss is not None:
         config["compile"] = {
             "optimizer": serialize(model.optimizer),
+            "not_decayed": model.optimizer.excluded_from_weight_decay(model.weight_names),
             "loss": serialize(model.loss),
             "metrics": [{"name": m.name, **serialize(m)} for m in model.metrics],
-            "iterations": model.optimizer.iterations,
+            "iterations": model.optimizer.steps,
         }
         for name, moment in model.optimizer.state().items():
             tensors[f"{_OPTIMIZER}{name}"] = moment
@@ -169,17 +170,17 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
     _set_weights(model, tensors, list(expected), path)
     if compiled is not None:
         optimizer, loss, chosen, iterations = compiled
-        model.compile(optimizer=optimizer, loss=loss, metrics=chosen)
         state = {
             name.removeprefix(_OPTIMIZER): value
             for name, value in tensors.items()
             if name.startswith(_OPTIMIZER)
         }
-        if state:
-            try:
+        try:
+            model.compile(optimizer=optimizer, loss=loss, metrics=chosen)
+            if state or iterations:  # a model saved before its first batch may have none
                 optimizer.load_state(state, iterations)
-            except ValueError as error:
-                raise ModelFileError(f"{path}: {error}") from error
+        except ValueError as error:
+            raise ModelFileError(f"{path}: {error}") from error
     return model
 
 
@@ -283,8 +284,10 @@ def _compile_from(config: Any) -> tuple[Any, Any, list[Any], int]:
         metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
         metric.name = str(entry["name"])
         chosen.append(metric)
+    optimizer = optimizers.get(config["optimizer"])
+    optimizer.exclude_from_weight_decay(config.get("not_decayed"))
     return (
-        optimizers.get(config["optimizer"]),
+        optimizer,
         losses.get(config["loss"]),
         chosen,
         int(config["iterations"]),

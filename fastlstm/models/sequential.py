@@ -160,16 +160,15 @@ class Sequential:
         self._familiar = ()
         self._runner.forget()
         if self.optimizer is not None:
-            self._build_optimizer()
+            self._build_optimizer(self.optimizer)
 
-    def _build_optimizer(self) -> None:
-        assert self.optimizer is not None
+    def _build_optimizer(self, optimizer: optimizers.Optimizer) -> None:
         segments, at = [], 0
         for layer in self.layers:
             for name, weight in zip(layer.weight_names, layer.weights, strict=True):
                 segments.append((f"{layer.name}/{name}", at, weight.size))
                 at += weight.size
-        self.optimizer.build(segments, self._params.size, self._params.dtype)
+        optimizer.build(segments, self._params.size, self._params.dtype)
 
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -230,7 +229,8 @@ class Sequential:
         Parameters
         ----------
         optimizer : str or Optimizer
-            "adam", "sgd", or an instance with options.
+            "adam", "sgd", "rmsprop" and so on, or an instance with options; see
+            ``fastlstm.optimizers``.
         loss : str or Loss
             Such as "mse" or "sparse_categorical_crossentropy".
         metrics : list of str or Metric, optional
@@ -246,10 +246,10 @@ class Sequential:
             losses.get(loss),
             [get_metric(metric) for metric in metrics or []],
         )
+        if self._adopted and self._adopted == len(self.layers):
+            self._build_optimizer(chosen[0])
         self.optimizer, self.loss, self.metrics = chosen
         self._runner.forget()
-        if self._adopted and self._adopted == len(self.layers):
-            self._build_optimizer()
 
     def _compiled(self, what: str) -> tuple[optimizers.Optimizer, losses.Loss]:
         if self.optimizer is None or self.loss is None:
@@ -357,6 +357,14 @@ class Sequential:
             output = chain.predict()
             chain.commit()
             return output
+
+    def finalize_weights(self) -> None:
+        """Put the optimizer's running mean of the weights in their place, where it keeps one."""
+        optimizer, _ = self._compiled("finalize_weights")
+        with self._runner.lock:
+            optimizer.finalize_variable_values(self._params)
+            for layer in self.layers:
+                layer.changed()
 
     # -- training and using -------------------------------------------------------------------
 

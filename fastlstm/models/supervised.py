@@ -156,7 +156,7 @@ class Supervised(Chain):
         if not self.forward(last="metrics"):
             loss = float(self.totals[0][0])
             return float("nan") if np.isfinite(loss) else loss
-        optimizer.iterations += 1
+        optimizer.steps += 1
         for layer in self.layers:
             layer.changed()
         self._update_metrics()

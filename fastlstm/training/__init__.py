@@ -3,9 +3,13 @@
 from fastlstm.training.callbacks import (
     Callback,
     CallbackList,
+    CSVLogger,
     EarlyStopping,
     LambdaCallback,
+    LearningRateScheduler,
     ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
     TerminateOnNaN,
 )
 from fastlstm.training.data import Batches, Data
@@ -14,13 +18,17 @@ from fastlstm.training.loop import evaluate, fit, predict
 
 __all__ = [
     "Batches",
+    "CSVLogger",
     "Callback",
     "CallbackList",
     "Data",
     "EarlyStopping",
     "History",
     "LambdaCallback",
+    "LearningRateScheduler",
     "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
     "evaluate",
     "fit",

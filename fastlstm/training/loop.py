@@ -161,6 +161,8 @@ def fit(
                 break
     finally:
         progress.close()
+    if epochs:
+        model.finalize_weights()
     calls.call("on_train_end", logs)
     return history
 

@@ -53,6 +53,9 @@ class Trainable(Protocol):
     def test_step(self, data: Data, index: Index) -> float:
         """Return the loss of the samples of these numbers; updates the metrics."""
 
+    def finalize_weights(self) -> None:
+        """Give the weights their values at the end of a training, where they differ."""
+
     def predict_step(self, x: Array, index: Index) -> Array:
         """Return a fresh array with the outputs for the samples of these numbers."""
 

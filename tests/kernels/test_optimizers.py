@@ -1,18 +1,26 @@
-"""Optimizer kernels against NumPy in float64: every length, limits and threads."""
+"""Optimizer kernels against NumPy in float64: every length, stretches that decay, threads."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fastlstm.kernels import optimizers
+from fastlstm.kernels import optimizers, rules
 from fastlstm.kernels.parallel import set_num_threads
+from tests.marks import needs_jit
 
-# Nothing, less than a vector, whole vectors and a rest, more than a chunk.
-SIZES = [0, 1, 7, 64, 1003, 2 * optimizers.CHUNK + 5]
-LIMITS = {np.float32: 1e-6, np.float64: 1e-14}
-ADAM = (0.01, 0.1, 0.001, 1e-7)
+# Nothing, less than a vector, whole vectors and a rest, more than a thread takes at once.
+SIZES = [0, 1, 7, 64, 1003, 8197]
+LIMITS = {np.float32: 3e-6, np.float64: 1e-14}
 LAUNCH = 1e9
+# A rule with as many moments as the place in the list, and its rates.
+RULES = [
+    (rules.SGD(), (0.1,)),
+    (rules.Momentum(), (0.1, 0.9)),
+    (rules.Adam(), (0.01, 0.1, 0.001, 1e-7)),
+    (rules.RMSpropCenteredMomentum(), (0.01, 0.9, 0.1, 1e-3, 0.5)),
+]
+NOW, ALL = np.ones(1), np.zeros(1)
 
 
 @pytest.fixture(params=LIMITS)
@@ -25,150 +33,130 @@ def _serial():
     set_num_threads(1)
 
 
-def _arrays(rng, size, dtype, count):
-    return [rng.standard_normal(size).astype(dtype) for _ in range(count)]
+def _exact(count, rates, p, g, moments):
+    """Parameters and moments after the step of the rule with so many moments."""
+    if count == 0:
+        return p - rates[0] * g, []
+    if count == 1:
+        v = rates[1] * moments[0] - rates[0] * g
+        return p + v, [v]
+    if count == 2:
+        m = moments[0] + (g - moments[0]) * rates[1]
+        v = moments[1] + (g**2 - moments[1]) * rates[2]
+        return p - rates[0] * m / (np.sqrt(v) + rates[3]), [m, v]
+    v = rates[1] * moments[0] + rates[2] * g**2
+    mean = rates[1] * moments[2] + rates[2] * g
+    step = rates[4] * moments[1] + rates[0] * g / np.sqrt(v - mean**2 + rates[3])
+    return p - step, [v, step, mean]
+
+
+def _arrays(rng, count, size, dtype):
+    p, g = rng.standard_normal((2, size)).astype(dtype)
+    moments = rng.uniform(0.3, 0.5, (count, size)).astype(dtype)
+    if count == 3:
+        moments[0] += 1  # a mean square is larger than the square of a mean
+    return p, g, moments
+
+
+def _step(rule, p, moments, g, rates, decays=(0.0,), bounds=None, window=NOW, work=0.0):
+    numbers = np.zeros(optimizers.RATES)
+    numbers[: len(rates)] = rates
+    bounds = np.array([0, p.size] if bounds is None else bounds)
+    optimizers.step(rule, p, moments, g, numbers, np.array(decays), bounds, window, work=work)
 
 
 @pytest.mark.usefixtures("_serial")
 @pytest.mark.parametrize("size", SIZES)
-def test_adam(size, dtype, rng):
-    p, m, v, g = _arrays(rng, size, dtype, 4)
-    np.abs(v, out=v)
-    wide = [array.astype(np.float64) for array in (p, m, v, g)]
-    alpha, rate_1, rate_2, epsilon = ADAM
-    exact_m = (1 - rate_1) * wide[1] + rate_1 * wide[3]
-    exact_v = (1 - rate_2) * wide[2] + rate_2 * wide[3] ** 2
-    exact_p = wide[0] - alpha * exact_m / (np.sqrt(exact_v) + epsilon)
-    optimizers.adam(p, m, v, g, np.array(ADAM))
-    for array, exact in ((p, exact_p), (m, exact_m), (v, exact_v)):
-        np.testing.assert_allclose(array, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
-    np.testing.assert_array_equal(g, wide[3])
+@pytest.mark.parametrize("count", range(4))
+def test_step(count, size, dtype, rng):
+    rule, rates = RULES[count]
+    assert rule.moments == count
+    p, g, moments = _arrays(rng, count, size, dtype)
+    before = [array.astype(np.float64) for array in (p, g, moments)]
+    _step(rule, p, moments, g, rates)
+    exact, exact_moments = _exact(count, rates, *before)
+    np.testing.assert_allclose(p, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+    for row, expected in zip(moments, exact_moments, strict=True):
+        np.testing.assert_allclose(row, expected, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+    np.testing.assert_array_equal(g, before[1])
 
 
 @pytest.mark.usefixtures("_serial")
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("nesterov", [False, True])
+def test_stretches_decay_before_the_step(dtype, rng):
+    """Of any length, whole vectors or not."""
+    size, bounds = 1003, [0, 1, 18, 19, 700, 701, 1003]
+    decays = rng.uniform(0, 0.5, len(bounds) - 1)
+    decays[2] = 0
+    p, g, moments = _arrays(rng, 2, size, dtype)
+    before = [array.astype(np.float64) for array in (p, g, moments)]
+    rule, rates = RULES[2]
+    _step(rule, p, moments, g, rates, decays, bounds)
+    before[0] *= 1 - np.repeat(decays, np.diff(bounds))
+    exact, _ = _exact(2, rates, *before)
+    np.testing.assert_allclose(p, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+
+
+@pytest.mark.usefixtures("_serial")
+def test_nothing_happens_within_a_window(rng):
+    rule, rates = RULES[2]
+    arrays = p, g, moments = _arrays(rng, 2, 100, np.float32)
+    before = [array.copy() for array in arrays]
+    _step(rule, p, moments, g, rates, (0.5,), window=ALL)
+    for array, expected in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.usefixtures("_serial")
 @pytest.mark.parametrize("size", SIZES)
-def test_sgd(size, nesterov, momentum, dtype, rng):
-    p, v, g = _arrays(rng, size, dtype, 3)
-    wide_p, wide_v, wide_g = (array.astype(np.float64) for array in (p, v, g))
-    exact_v = momentum * wide_v - 0.1 * wide_g
-    step = momentum * exact_v - 0.1 * wide_g if nesterov else exact_v
-    if momentum == 0.0:
-        v, step = np.zeros(0, dtype), -0.1 * wide_g
-    optimizers.sgd(p, v, g, np.array([0.1, momentum]), nesterov)
-    np.testing.assert_allclose(p, wide_p + step, rtol=LIMITS[dtype], atol=LIMITS[dtype])
-    if momentum:
-        np.testing.assert_allclose(v, exact_v, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+def test_accumulate(size, dtype, rng):
+    steps = rng.standard_normal((3, size)).astype(dtype)
+    total = np.zeros(size, dtype)
+    for grads in steps[:2]:
+        before = grads.copy()
+        optimizers.accumulate(total, grads, np.zeros(1))
+        np.testing.assert_array_equal(grads, before)
+    mean = steps.astype(np.float64).mean(axis=0)
+    optimizers.accumulate(total, steps[2], np.full(1, 3.0))
+    np.testing.assert_allclose(steps[2], mean, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+    np.testing.assert_array_equal(total, np.zeros(size))
 
 
 @pytest.mark.usefixtures("_serial")
+@pytest.mark.parametrize("overwrites", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_clip_by_value(size, dtype, rng):
-    (g,) = _arrays(rng, size, dtype, 1)
-    before = g.copy()
-    optimizers.clip_by_value(g, 0.5)
-    np.testing.assert_array_equal(g, np.clip(before, dtype(-0.5), dtype(0.5)))
+def test_average(size, overwrites, dtype, rng):
+    p, means = rng.standard_normal((2, size)).astype(dtype)
+    before = p.copy()
+    exact = 0.8 * means.astype(np.float64) + 0.2 * p
+    optimizers.average(p, means, np.array([0.8, float(overwrites)]))
+    np.testing.assert_allclose(means, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+    np.testing.assert_array_equal(p, means if overwrites else before)
 
 
-@pytest.mark.usefixtures("_serial")
-def test_clip_by_value_of_what_is_not_finite():
-    g = np.array([np.inf, np.nan, -np.inf, 0.1], np.float32)
-    optimizers.clip_by_value(g, 0.5)
-    np.testing.assert_array_equal(g, np.array([0.5, np.nan, -0.5, 0.1], np.float32))
-
-
-def _chunks(sizes):
-    rows, first = [], 0
-    for index, size in enumerate(sizes):
-        for start in range(0, size, optimizers.CHUNK):
-            stop = min(size, start + optimizers.CHUNK)
-            rows.append((first + start, first + stop, index))
-        first += size
-    return np.array(rows, np.int64)
-
-
-def _clip(g, sizes, limit, together, work=0.0):
-    chunks = _chunks(sizes)
-    partial = np.full(len(chunks), np.nan)
-    factors = np.full(len(sizes), np.nan)
-    optimizers.sum_squares(partial, g, chunks, work=work)
-    optimizers.clip_factors(factors, partial, chunks, limit, together)
-    optimizers.scale(g, chunks, factors, work=work)
-    return partial
-
-
-@pytest.mark.usefixtures("_serial")
-def test_norms_of_each_variable(dtype, rng):
-    sizes = [1, 13, 5000, 9001]
-    g = np.concatenate(
-        [rng.standard_normal(n) * s for n, s in zip(sizes, (9, 0.01, 1, 0), strict=True)]
-    )
-    g = g.astype(dtype)
-    before = np.split(g.copy(), np.cumsum(sizes)[:-1])
-    _clip(g, sizes, 2.0, False)
-    for got, old in zip(np.split(g, np.cumsum(sizes)[:-1]), before, strict=True):
-        norm = np.linalg.norm(old.astype(np.float64))
-        exact = old if norm <= 2 else old.astype(np.float64) * 2 / norm
-        np.testing.assert_allclose(got, exact, rtol=LIMITS[dtype])
-
-
-@pytest.mark.usefixtures("_serial")
-def test_norm_of_all_together(dtype, rng):
-    sizes = [3, 5000, 40]
-    (g,) = _arrays(rng, sum(sizes), dtype, 1)
-    before = g.astype(np.float64)
-    norm = np.linalg.norm(before)
-    _clip(g, sizes, 2 * float(norm), True)
-    np.testing.assert_array_equal(g, before)
-    _clip(g, sizes, 1.5, True)
-    np.testing.assert_allclose(g, before * 1.5 / norm, rtol=LIMITS[dtype])
-
-
-@pytest.mark.usefixtures("_serial")
-def test_squares_neither_overflow_nor_vanish():
-    for size in (1e30, 1e-30):
-        g = np.full(25, size, np.float32)
-        _clip(g, [25], size, False)
-        np.testing.assert_allclose(g, np.full(25, size / 5), rtol=1e-6)
-
-
-@pytest.mark.usefixtures("_serial")
-def test_gradients_that_are_not_finite_stay_so():
-    for bad in (np.nan, np.inf):
-        g = np.array([1, bad, 3], np.float32)
-        _clip(g, [1, 2], 1.0, True)
-        assert np.isnan(g).all()
-        g = np.array([1, bad, 3], np.float32)
-        _clip(g, [1, 2], 1.0, False)
-        assert g[0] == 1
-        assert np.isnan(g[1])
-
-
+@needs_jit
 @pytest.mark.usefixtures("_serial")
 def test_fading_moments_become_zero_rather_than_slow():
     tiny = np.finfo(np.float32).smallest_normal
-    p, m, v, g = (np.full(9, value, np.float32) for value in (1, tiny, tiny, 0))
-    optimizers.adam(p, m, v, g, np.array([0.0, 0.5, 0.5, 1e-7]))
-    np.testing.assert_array_equal(m, np.zeros(9))
-    np.testing.assert_array_equal(v, np.zeros(9))
+    p, g, moments = np.ones(9, np.float32), np.zeros(9, np.float32), np.full((2, 9), tiny, "f4")
+    _step(rules.Adam(), p, moments, g, (0.0, 0.5, 0.5, 1e-7))
+    np.testing.assert_array_equal(moments, np.zeros((2, 9)))
     # Only in the kernel: afterwards, NumPy still has them.
     assert (np.full(9, tiny, np.float32) / np.float32(2)).all()
 
 
 def test_bits_do_not_depend_on_the_threads(rng):
-    sizes = [5, 2 * optimizers.CHUNK + 3, 1001]
-    arrays = _arrays(rng, sum(sizes), np.float32, 4)
-    np.abs(arrays[2], out=arrays[2])
-    results = []
-    for threads in (1, 2, 3):
-        set_num_threads(threads)
-        p, m, v, g = (array.copy() for array in arrays)
-        partial = _clip(g, sizes, 1.0, False, work=LAUNCH)
-        optimizers.adam(p, m, v, g, np.array(ADAM), work=LAUNCH)
-        optimizers.sgd(p, m, g, np.array([0.1, 0.9]), True, work=LAUNCH)
-        optimizers.clip_by_value(g, 0.01, work=LAUNCH)
-        results.append([partial, p, m, v, g])
-    for other in results[1:]:
-        for array, expected in zip(other, results[0], strict=True):
-            np.testing.assert_array_equal(array, expected)
+    size, bounds = 8197, [0, 5, 4103, 8197]
+    for count, (rule, rates) in enumerate(RULES):
+        arrays = _arrays(rng, count, size, np.float32)
+        results = []
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            p, g, moments = (array.copy() for array in arrays)
+            total, means = np.full((2, size), 0.3, np.float32)
+            optimizers.accumulate(total, g, np.full(1, 3.0), work=LAUNCH)
+            _step(rule, p, moments, g, rates, (0.1, 0.0, 0.1), bounds, work=LAUNCH)
+            optimizers.average(p, means, np.array([0.3, 0.0]), work=LAUNCH)
+            results.append([p, moments, g, total, means])
+        for other in results[1:]:
+            for array, expected in zip(other, results[0], strict=True):
+                np.testing.assert_array_equal(array, expected)

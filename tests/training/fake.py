@@ -39,6 +39,7 @@ class FakeModel:
         self.trained: list[list[float]] = []
         self.tested: list[list[float]] = []
         self.saved: list[str] = []
+        self.finalized = 0
 
     def prepare(self, x, y, sample_weight=None) -> Data:
         weight = None if sample_weight is None else np.asarray(sample_weight)
@@ -66,6 +67,9 @@ class FakeModel:
     def test_step(self, data, index) -> float:
         self.tested.append(data.x[index].tolist())
         return self._step(data, index)
+
+    def finalize_weights(self) -> None:
+        self.finalized += 1
 
     def predict_step(self, x, index):
         return np.stack([x[index], 2 * x[index]], axis=1)

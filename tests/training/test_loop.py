@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fastlstm.training import Batches, Callback, Data, History, evaluate, fit, predict, progress
-from fastlstm.training.callbacks import HOOKS, LambdaCallback
+from fastlstm.training.callbacks import LambdaCallback
+from fastlstm.training.callbacks.base import HOOKS
 from fastlstm.utils import set_random_seed
 from tests.training.fake import FakeModel
 
@@ -475,3 +476,15 @@ def test_the_bar_of_a_long_evaluation_appears_late(clock, monkeypatch, capsys):
     assert "2/3 [01:01<" in shown
     bar.finish({})
     assert "3/3" not in capsys.readouterr().err
+
+
+def test_weights_are_finalized_before_the_end_of_training():
+    model, seen = FakeModel(), []
+    end = LambdaCallback(
+        on_epoch_end=lambda *_: seen.append(model.finalized),
+        on_train_end=lambda *_: seen.append(model.finalized),
+    )
+    fit(model, X, X, epochs=2, verbose=0, callbacks=end)
+    fit(model, X, X, epochs=0, verbose=0)
+    assert seen == [0, 0, 1]
+    assert model.finalized == 1
