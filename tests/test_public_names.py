@@ -11,7 +11,7 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Sequential __version__ callbacks config get_num_threads initializers layers losses
+        Input Sequential __version__ callbacks config crf get_num_threads initializers layers losses
         metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": "Dense Dropout Embedding Input LSTM Layer SimpleRNN",
@@ -33,6 +33,9 @@ NAMES = {
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
     "fastlstm.config": "floatx set_floatx",
+    "fastlstm.crf": """
+        CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
+    """,
 }
 
 
