@@ -199,12 +199,13 @@ def _sum_last(messages, now, b, buffers, member, shifts):
     _, _, batch, width = messages.shape
     at, end_at = (now * batch + b) * width, 3 * shifts.shape[1]
     out = member * BUFFERS * ROWS * buffers.shape[3]
-    return _exp_of_sum(buffers, out, messages, at, shifts, end_at, width)
+    high, total = _exp_of_sum(buffers, out, messages, at, shifts, end_at, width)
+    return np.float64(high) + np.log(total)
 
 
 @inline
 def _exp_of_sum(out, out_at, x, x_at, y, y_at, width):
-    """e**(x + y) over its largest, of a row; returns the logarithm of its sum, in float64."""
+    """e**(x + y - largest) of a row; returns the largest x + y, and the sum in float64."""
     step = lanes(x)
     top = fill(x, -np.inf)
     for v in range(0, width, step):
@@ -214,7 +215,7 @@ def _exp_of_sum(out, out_at, x, x_at, y, y_at, width):
     high = max_lanes(top)
     for v in range(0, width, step):
         store(exp(load(out, out_at + v) - high), out, out_at + v)
-    return np.float64(high) + np.log(row_sum(out, out_at, width))
+    return high, row_sum(out, out_at, width)
 
 
 # -- backward --------------------------------------------------------------------------------
@@ -269,8 +270,8 @@ def _marginals(d_emissions, messages, risky, buffers, at, t, b, factor, linked):
     part = ROWS * buffers.shape[3]
     log_at = (t * batch + b) * width
     link_at = log_at + 2 * steps * batch * width
-    _exp_of_sum(buffers, at, messages, log_at, buffers, at + _LOG_BETA * part, width)
-    scale = 1.0 / row_sum(buffers, at, width)
+    _, total = _exp_of_sum(buffers, at, messages, log_at, buffers, at + _LOG_BETA * part, width)
+    scale = 1.0 / total
     if risky[t, b] > 0:
         risky[t, b] = _is_rare(buffers, at, messages, link_at, width, scale)
     linked = linked and risky[t, b] == 0
