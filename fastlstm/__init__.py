@@ -3,6 +3,8 @@
 from fastlstm import (
     callbacks,
     config,
+    crf,
+    generation,
     initializers,
     layers,
     losses,
@@ -23,6 +25,8 @@ __all__ = [
     "__version__",
     "callbacks",
     "config",
+    "crf",
+    "generation",
     "get_num_threads",
     "initializers",
     "layers",

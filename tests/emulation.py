@@ -253,7 +253,7 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "flush_denormals": lambda: None,
         "restore_denormals": lambda mode: None,
     },
-    math: {"exp": exact.exp, "sigmoid": exact.sigmoid, "tanh": exact.tanh},
+    math: {"exp": exact.exp, "log": exact.log, "sigmoid": exact.sigmoid, "tanh": exact.tanh},
     rows: {"first_lanes": _first_lanes, "max_lanes": np.max},
     cell: {
         "load_blocks": _load_blocks,

@@ -18,7 +18,7 @@ STOREYS = [
     {"memory", "registry", "utils", "validation"},
     {"kernels"},
     {"cells"},
-    {"initializers", "layers", "losses", "metrics", "optimizers"},
+    {"crf", "generation", "initializers", "layers", "losses", "metrics", "optimizers"},
     {"training"},
     {"callbacks", "models"},
     {"warmup"},

@@ -12,8 +12,8 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Sequential __version__ callbacks config get_num_threads initializers layers losses
-        metrics models optimizers set_num_threads utils vjp
+        Input Sequential __version__ callbacks config crf generation get_num_threads initializers
+        layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": "CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
     "SLSTM SimpleRNN",
@@ -42,6 +42,10 @@ NAMES = {
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
     "fastlstm.config": "floatx set_floatx",
+    "fastlstm.generation": "Generated beam_search greedy sample take_rows",
+    "fastlstm.crf": """
+        CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
+    """,
 }
 
 

@@ -9,6 +9,7 @@ an array is its address and its shape (it is C-contiguous), a number is its bits
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,16 @@ def _kind(value: Any) -> types.Type:
     if static is not None:
         return static
     if isinstance(value, np.ndarray):
-        return types.Array(numpy_support.from_dtype(value.dtype), value.ndim, "C")
+        return _array_kind(value.dtype, value.ndim)
     if isinstance(value, (bool, np.bool_)):
         return types.boolean
     return types.intp if isinstance(value, (int, np.integer)) else types.float64
+
+
+@cache
+def _array_kind(dtype: np.dtype, ndim: int) -> types.Type:
+    # Kept, since Numba takes some 20 microseconds to make one.
+    return types.Array(numpy_support.from_dtype(dtype), ndim, "C")
 
 
 def width_of(args: tuple[Any, ...]) -> int:

@@ -1,9 +1,11 @@
-"""exp, sigmoid and tanh of one vector register.
+"""exp, log, sigmoid and tanh of one vector register.
 
-They reduce to e**x = 2**n * (1 + p) with |r| <= ln(2)/2 and p = e**r - 1 from a polynomial that is
-right to well below rounding; but tanh in single precision is a quotient of polynomials in x.
-Largest errors, as measured by ``tests/kernels/test_math.py`` over the whole range: exp 1.1 ulp,
-sigmoid 2.3, tanh 4.1, and in double precision 2.6, near its limits, where an ulp is smallest.
+All but log reduce to e**x = 2**n * (1 + p) with |r| <= ln(2)/2 and p = e**r - 1 from a polynomial
+that is right to well below rounding; but tanh in single precision is a quotient of polynomials in
+x. log takes x = m * 2**n apart and has log m = 2·artanh((m - 1) / (m + 1)) from a series.
+Largest errors, as measured by ``tests/kernels/test_math.py`` over the whole range: exp and log
+1.1 ulp, sigmoid 2.3, tanh 4.1, and in double precision 2.6, near its limits, where an ulp is
+smallest.
 NaN stays NaN, infinities go to their limits. Where denormals are flushed, so are
 results below the smallest normal number.
 """
@@ -23,10 +25,13 @@ from fastlstm.kernels.simd import (
     Vector,
     absolute,
     copy_sign,
+    exponent,
     fma,
+    mantissa,
     scale,
     select,
     two_to,
+    zero_like,
 )
 
 LOG2_E = math.log2(math.e)
@@ -48,11 +53,18 @@ _D3, _D4 = 0.0003283095720689744, 7.762034783809213e-07
 # In double precision the Taylor series of e**r, long enough that the rest is far below rounding.
 _C2, _C3, _C4, _C5, _C6, _C7, _C8 = (1.0 / math.factorial(n) for n in range(2, 9))
 _C9, _C10, _C11, _C12, _C13, _C14 = (1.0 / math.factorial(n) for n in range(9, 15))
+# Terms of artanh(s) / s = 1 + s²/3 + s⁴/5 + ...: enough for s² <= 0.0295, where m is √2 or √½.
+_LOG_TERMS32, _LOG_TERMS64 = 5, 11
 
 
 def exp(x):  # pragma: no cover
     """e**x of a vector."""
     return np.exp(x)
+
+
+def log(x):  # pragma: no cover
+    """Natural logarithm of a vector; -inf for 0 and for denormals, NaN below."""
+    return np.log(x)
 
 
 def sigmoid(x):  # pragma: no cover
@@ -126,6 +138,28 @@ def _tanh64(x):
     return copy_sign(less_one / (less_one + 2.0), x)
 
 
+def _register_log(dtype, terms, smallest, ln2_high, ln2_low):
+    """Give log its version for one precision."""
+
+    def log_vector(x):
+        n, above = exponent(x), mantissa(x) - 1.0
+        s = above / (2.0 + above)
+        square = s * s
+        series = zero_like(x)
+        for k in range(terms - 1, 0, -1):
+            series = fma(series, square, 1.0 / (2 * k + 1))
+        # 2s = above - s·above, of which the first is exact.
+        m_log = above - s * (above - 2.0 * square * series)
+        y = fma(n, ln2_high, fma(n, ln2_low, m_log))
+        y = select(x < smallest, -np.inf, y)
+        y = select(x < 0.0, np.nan, y)
+        return select(x < np.inf, y, x)
+
+    @overload(log, jit_options=INLINE)
+    def choose(x):
+        return log_vector if isinstance(x, Vector) and x.dtype == dtype else None
+
+
 def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
     """Give the three functions their version for one precision.
 
@@ -159,3 +193,5 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
 
 _register(types.float32, _reduce32, _tanh32, -104.0, 89.0, -87.0, 88.9)
 _register(types.float64, _reduce64, _tanh64, -746.0, 710.0, -708.0, 709.9)
+_register_log(types.float32, _LOG_TERMS32, 2.0**-126, _LN2_HIGH32, _LN2_LOW32)
+_register_log(types.float64, _LOG_TERMS64, 2.0**-1022, _LN2_HIGH64, _LN2_LOW64)

@@ -238,19 +238,48 @@ def scale(typingctx, x, shifted):
     return x(x, shifted), codegen
 
 
+@intrinsic
+def exponent(typingctx, x):
+    """n of x = m * 2**n with m from √½ to √2, as a number; for normal x above 0."""
+
+    def codegen(context, builder, sig, args):
+        return builder.sitofp(_binary_exponent(builder, args[0], _Bits(x)), x.llvm)
+
+    return x(x), codegen
+
+
+@intrinsic
+def mantissa(typingctx, x):
+    """m of x = m * 2**n with m from √½ to √2; for normal x above 0."""
+
+    def codegen(context, builder, sig, args):
+        bits = _Bits(x)
+        n = _binary_exponent(builder, args[0], bits)
+        whole = builder.bitcast(args[0], bits.type)
+        return builder.bitcast(builder.sub(whole, builder.shl(n, bits.mantissa)), x.llvm)
+
+    return x(x), codegen
+
+
+def _binary_exponent(builder, x, bits):
+    above = builder.sub(builder.bitcast(x, bits.type), bits.root_half)
+    return builder.ashr(above, bits.mantissa)
+
+
 class _Bits:
     """Integer constants of a vector's floating-point format."""
 
     def __init__(self, vector):
-        size, mantissa, bias, shift = (
-            (32, 23, 127, 0x4B400000 + 127)
+        size, mantissa, bias, shift, root_half = (
+            (32, 23, 127, 0x4B400000 + 127, 0x3F3504F3)
             if vector.dtype == types.float32
-            else (64, 52, 1023, 0x4338000000000000 + 1023)
+            else (64, 52, 1023, 0x4338000000000000 + 1023, 0x3FE6A09E667F3BCD)
         )
         self.type = ir.VectorType(ir.IntType(size), vector.lanes)
         self.mantissa = self.constant(mantissa)
         self.one = self.constant(bias << mantissa)
         self.shift = self.constant(shift)
+        self.root_half = self.constant(root_half)
 
     def constant(self, value):
         return ir.Constant(self.type, [value] * self.type.count)

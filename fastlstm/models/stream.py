@@ -137,6 +137,40 @@ class Stream:
                 h[rows] = 0
                 carry[:, :, rows] = 0
 
+    def take_rows(self, index: Any) -> Stream:
+        """Let each row go on from the states of another one, as a search does.
+
+        Parameters
+        ----------
+        index : sequence of int
+            (batch,), for each row the one whose states it takes, as they were before; one may be
+            taken several times.
+
+        Returns
+        -------
+        Stream
+            This one.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many rows, or one is out of range.
+        """
+        rows = numeric_array("index", index)
+        if rows.shape != (self.batch,) or rows.dtype.kind not in "iu":
+            raise ValueError(
+                f"stream.take_rows expects whole numbers of shape (batch,) = ({self.batch},), got "
+                f"{rows.dtype} of shape {rows.shape}"
+            )
+        if rows.min() < 0 or rows.max() >= self.batch:
+            wrong = rows.min() if rows.min() < 0 else rows.max()
+            raise ValueError(f"stream.take_rows expects rows 0 to {self.batch - 1}, got {wrong}")
+        with self._lock:
+            for h, carry in self._chain.states():
+                h[...] = h[rows]
+                carry[...] = carry[:, :, rows]
+        return self
+
     def __repr__(self) -> str:
         return f"<Stream of {self.batch} sequences>"
 

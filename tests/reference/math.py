@@ -14,6 +14,12 @@ def exp(x: np.ndarray) -> np.ndarray:
         return np.exp(x)
 
 
+def log(x: np.ndarray) -> np.ndarray:
+    """Natural logarithm in the precision of x."""
+    with np.errstate(all="ignore"):
+        return np.log(x)
+
+
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + e**-x) in the precision of x, without overflow or cancellation."""
     with np.errstate(all="ignore"):

@@ -1,0 +1,20 @@
+"""Sequences from a model, token by token: the likeliest next one, a drawn one, or by beam search.
+
+All three drive a step function that the caller gives,
+
+    scores, states = step(tokens, states)
+
+with tokens (rows,) int32, the last of each row, and scores (rows, vocabulary) of the next one:
+logits or log-probabilities, or probabilities with ``from_logits=False``. States are arrays with the
+row first, in lists, tuples or dictionaries, or None; or any object with a method ``take_rows``, as
+a stream has. In the place of a step function ``model.stream(rows)`` will do, of a model that
+takes ids.
+
+What comes of a row depends on the scores of that row alone, not on the rows beside it.
+"""
+
+from fastlstm.generation.beams import beam_search
+from fastlstm.generation.source import Generated, take_rows
+from fastlstm.generation.tokens import greedy, sample
+
+__all__ = ["Generated", "beam_search", "greedy", "sample", "take_rows"]

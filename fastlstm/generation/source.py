@@ -1,0 +1,147 @@
+"""Where the scores of the next tokens come from, and the states on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.utils import numeric_array
+from fastlstm.validation import whole_number
+
+Array = npt.NDArray[Any]
+Step = Callable[[Array, Any], tuple[npt.ArrayLike, Any]]
+
+
+class Generated(NamedTuple):
+    """What was generated.
+
+    Attributes
+    ----------
+    tokens : numpy.ndarray
+        (rows, n) int32 without the prompt, n at most the length asked for; of a beam search
+        (rows, results, n), the best first. Behind the end token it is repeated.
+    lengths : numpy.ndarray
+        (rows,) or (rows, results), tokens up to the end token, which counts.
+    scores : numpy.ndarray
+        Of the same shape: log-probability of these tokens, float64; of a beam search divided by
+        what ``alpha`` makes of the length.
+    """
+
+    tokens: Array
+    lengths: Array
+    scores: Array
+
+
+def take_rows(states: Any, index: Array) -> Any:
+    """States of some rows, in this order.
+
+    Parameters
+    ----------
+    states : Any
+        Arrays with the row first, in lists, tuples or dictionaries; None; or an object whose method
+        ``take_rows(index)`` returns its states.
+    index : numpy.ndarray
+        (n,), the rows to take; one may be taken several times.
+
+    Returns
+    -------
+    Any
+        The same structure.
+    """
+    if states is None:
+        return None
+    if hasattr(states, "take_rows"):
+        return states.take_rows(index)
+    if isinstance(states, dict):
+        return {key: take_rows(value, index) for key, value in states.items()}
+    if isinstance(states, tuple) and hasattr(states, "_fields"):
+        return type(states)(*(take_rows(value, index) for value in states))
+    if isinstance(states, (list, tuple)):
+        return type(states)(take_rows(value, index) for value in states)
+    array = np.asarray(states)
+    if array.ndim == 0:
+        raise ValueError(f"states expects arrays with the row first, got {states!r}")
+    return array[index]
+
+
+class Source:
+    """Log-probabilities of the next tokens, step by step; holds the states."""
+
+    def __init__(
+        self, step: Any, tokens: Any, states: Any, from_logits: bool, copies: int = 1
+    ) -> None:
+        prompt = numeric_array("tokens", tokens)
+        if prompt.ndim == 1:
+            prompt = prompt[:, np.newaxis]
+        if prompt.ndim != 2 or 0 in prompt.shape:
+            raise ValueError(
+                f"tokens expects ids of shape (rows,) or (rows, steps), got {np.shape(tokens)}"
+            )
+        if prompt.dtype.kind not in "iu":
+            raise TypeError(f"tokens expects whole-number ids, got {prompt.dtype}")
+        self.rows = len(prompt)
+        self.from_logits = from_logits
+        self.step, self.states = self._bound(step, states, copies)
+        self.prompt = np.ascontiguousarray(np.repeat(prompt, copies, axis=0), np.int32)
+
+    def _bound(self, step: Any, states: Any, copies: int) -> tuple[Step, Any]:
+        if not hasattr(step, "take_rows"):
+            index = np.repeat(np.arange(self.rows), copies)
+            return step, states if copies == 1 else take_rows(states, index)
+        if states is not None:
+            raise ValueError("states expects None for a stream, which has its own")
+        if step.batch != self.rows * copies:
+            times = f" · width = {self.rows * copies}" if copies > 1 else ""
+            raise ValueError(
+                f"the stream has {step.batch} rows, expected {self.rows}{times}; make one with "
+                f"model.stream({self.rows * copies})"
+            )
+        return lambda tokens, stream: (stream.step(tokens), stream), step
+
+    def start(self) -> Array:
+        """What comes after the prompts."""
+        for column in self.prompt.T[:-1]:
+            _, self.states = self.step(column.copy(), self.states)
+        return self.next(self.prompt[:, -1].copy())
+
+    def next(self, tokens: Array) -> Array:
+        """Log-probabilities, (rows, vocabulary) in float64, of what comes after these tokens."""
+        given, self.states = self.step(tokens, self.states)
+        scores = numeric_array("the scores of step", given).astype(np.float64)
+        if scores.ndim != 2 or len(scores) != len(tokens) or scores.shape[1] == 0:
+            raise ValueError(
+                f"step expects to give scores of shape (rows, vocabulary), {len(tokens)} rows; "
+                f"got {scores.shape}"
+            )
+        if not np.isfinite(scores.max(axis=1)).all():
+            raise ValueError(
+                "step gave a row of scores with NaN, with infinity, or with -inf for all tokens"
+            )
+        if self.from_logits:
+            return log_softmax(scores)
+        if scores.min() < 0 or (scores.max(axis=1) == 0).any():
+            raise ValueError(
+                "with from_logits=False step expects to give probabilities, from 0 to 1 and not "
+                f"all 0; got {scores.min()} to {scores.max()}"
+            )
+        with np.errstate(divide="ignore"):  # what is impossible
+            return np.log(scores / scores.sum(axis=1, keepdims=True))
+
+
+def log_softmax(scores: Array) -> Array:
+    """Logarithms of the probabilities that logits stand for, row by row."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def checked_end(end: Any, scores: Array) -> int:
+    """The end token, or 0 where there is none."""
+    if end is None:
+        return 0
+    limit = scores.shape[1]
+    if whole_number(end, "end", 0) >= limit:
+        raise ValueError(f"end expects an id from 0 to {limit - 1}, got {end!r}")
+    return int(end)
