@@ -66,7 +66,7 @@ def tanh(x):  # pragma: no cover
 
 
 @inline
-def _reduce32(x):
+def reduce32(x):
     """n + SHIFT and p, where e**x = 2**n * (1 + p)."""
     shifted = fma(x, LOG2_E, SHIFT32)
     n = shifted - SHIFT32
@@ -79,7 +79,7 @@ def _reduce32(x):
 
 
 @inline
-def _reduce64(x):
+def reduce64(x):
     """n + SHIFT and p, where e**x = 2**n * (1 + p)."""
     shifted = fma(x, LOG2_E, SHIFT64)
     n = shifted - SHIFT64
@@ -120,7 +120,7 @@ def _tanh32(x):
 def _tanh64(x):
     """(e**2x - 1) / (e**2x + 1), where the exponential is below 1."""
     y = -2.0 * absolute(x)
-    shifted, p = _reduce64(select(y < -50.0, -50.0, y))
+    shifted, p = reduce64(select(y < -50.0, -50.0, y))
     power = two_to(shifted)
     less_one = fma(p, power, power - 1.0)
     return copy_sign(less_one / (less_one + 2.0), x)
@@ -157,5 +157,5 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
     overload_for(tanh, tanh_vector)
 
 
-_register(types.float32, _reduce32, _tanh32, -104.0, 89.0, -87.0, 88.9)
-_register(types.float64, _reduce64, _tanh64, -746.0, 710.0, -708.0, 709.9)
+_register(types.float32, reduce32, _tanh32, -104.0, 89.0, -87.0, 88.9)
+_register(types.float64, reduce64, _tanh64, -746.0, 710.0, -708.0, 709.9)

@@ -1,4 +1,4 @@
-"""Sums and maxima along the rows of a matrix, in an order that the row's length alone fixes."""
+"""Work along the rows of a matrix; sums in an order that the row's length alone fixes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numba.extending import intrinsic
 
 from fastlstm.kernels.emit import splat
 from fastlstm.kernels.jit import inline
+from fastlstm.kernels.math import exp
 from fastlstm.kernels.simd import (
     Mask,
     Vector,
@@ -17,6 +18,7 @@ from fastlstm.kernels.simd import (
     load,
     load_first,
     select,
+    store_first,
     sum_lanes,
 )
 from fastlstm.kernels.team import meet
@@ -89,6 +91,40 @@ def row_sum(x, at, n):
             part = part + load_or(x, at + j, n - j, 0.0)
         total += np.float64(sum_lanes(part))
     return total
+
+
+@inline
+def exp_row(out, wants_out, x, at, n, shift):
+    """e**(x - shift) of a row, into ``out`` where wanted; returns their sum in float64."""
+    step = lanes(x)
+    total = 0.0
+    for j0 in range(0, n, step * SUM_VECTORS):
+        part = fill(x, 0.0)
+        for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
+            # e**-inf is nothing, so that lanes beyond the row add nothing.
+            value = exp(load_or(x, at + j, n - j, -np.inf) - shift)
+            part = part + value
+            if wants_out:
+                store_first(value, out, at + j, min(step, n - j))
+        total += np.float64(sum_lanes(part))
+    return total
+
+
+@inline
+def scale_row(x, at, n, factor):
+    """x *= factor."""
+    step = lanes(x)
+    for j in range(0, n, step):
+        count = min(step, n - j)
+        store_first(load_or(x, at + j, count, 0.0) * factor, x, at + j, count)
+
+
+@inline
+def fill_row(x, at, n, value):
+    """x = value."""
+    step = lanes(x)
+    for j in range(0, n, step):
+        store_first(fill(x, value), x, at + j, min(step, n - j))
 
 
 @inline

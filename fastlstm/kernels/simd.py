@@ -238,6 +238,18 @@ def scale(typingctx, x, shifted):
     return x(x, shifted), codegen
 
 
+@intrinsic
+def exponent(typingctx, x):
+    """The whole n with 2**n <= x < 2**(n + 1), of positive normal numbers."""
+
+    def codegen(context, builder, sig, args):
+        bits = _Bits(x)
+        n = builder.lshr(builder.bitcast(args[0], bits.type), bits.mantissa)
+        return builder.sitofp(builder.sub(n, bits.bias), x.llvm)
+
+    return x(x), codegen
+
+
 class _Bits:
     """Integer constants of a vector's floating-point format."""
 
@@ -249,6 +261,7 @@ class _Bits:
         )
         self.type = ir.VectorType(ir.IntType(size), vector.lanes)
         self.mantissa = self.constant(mantissa)
+        self.bias = self.constant(bias)
         self.one = self.constant(bias << mantissa)
         self.shift = self.constant(shift)
 
