@@ -312,6 +312,9 @@ def _backward(d_pred, scratch, y_true, member, b, labels, steps, factor, blank, 
     at = member * scratch.shape[1]
     after, posterior = _AFTER * segment + step, _POSTERIOR * segment + step
     _clear(scratch, at + after, segment)
+    # What is read as the label after the last place lies at the head of the next segment.
+    scratch[member, after + segment - step] = 1.0
+    scratch[member, after + 2 * segment - step] = ZERO
     # As if a step followed in which only the last blank is possible.
     scratch[member, after + (_BLANK + 1) * segment + labels] = 0.0
     for t in range(steps - 1, -1, -1):
