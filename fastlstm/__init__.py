@@ -3,6 +3,7 @@
 from fastlstm import (
     callbacks,
     config,
+    ctc,
     initializers,
     layers,
     losses,
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "config",
+    "ctc",
     "get_num_threads",
     "initializers",
     "layers",

@@ -11,7 +11,7 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Sequential __version__ callbacks config get_num_threads initializers layers losses
+        Input Sequential __version__ callbacks config ctc get_num_threads initializers layers losses
         metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": "Dense Dropout Embedding Input LSTM Layer SimpleRNN",
@@ -32,6 +32,7 @@ NAMES = {
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
+    "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
 }
 

@@ -30,7 +30,6 @@ from fastlstm.kernels.rows import (
 from fastlstm.kernels.simd import fill, fma, lanes, store_first
 from fastlstm.kernels.team import share
 
-
 # -- class ids -------------------------------------------------------------------------------
 
 

@@ -15,8 +15,8 @@ with a of step t-1 on the right, and of the ends, backward and without step t it
     b_t(blank j) = d(blank j) + d(label j+1)        where d = b_{t+1} p_{t+1}.
 
 The posterior a_t b_t / Σ a_t b_t of a place is what the gradient takes from its class's softmax.
-All are numbers of ``kernels/extended.py``, which never underflow. The places j = 0 ... L, where label
-0 is never reached, lie side by side in vectors; those beyond L stay zero.
+All are numbers of ``kernels/extended.py``, which never underflow. The places j = 0 ... L, of which
+label 0 is never reached, lie side by side in vectors; those beyond L stay zero.
 
 A thread's scratch is made of segments of one vector and then the places: first ``_FIXED`` of them,
 and then ``_ROW`` for each step and one more, or for one step alone where only the value is wanted.

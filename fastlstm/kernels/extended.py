@@ -26,7 +26,7 @@ LN2 = math.log(2.0)
 SPAN = 16
 
 # Below these, e**x has no digits but those of its exponent.
-_COARSE32, _COARSE64 = -2.0**21, -2.0**50
+_COARSE32, _COARSE64 = -(2.0**21), -(2.0**50)
 
 
 def split_exp(x):  # pragma: no cover

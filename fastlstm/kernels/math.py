@@ -55,6 +55,11 @@ def exp(x):  # pragma: no cover
     return np.exp(x)
 
 
+def exp_falling(x):  # pragma: no cover
+    """e**x of a vector without positive elements; 0 below the smallest normal number."""
+    return np.exp(x)
+
+
 def sigmoid(x):  # pragma: no cover
     """1 / (1 + e**-x) of a vector."""
     return 1.0 / (1.0 + np.exp(-x))
@@ -126,12 +131,12 @@ def _tanh64(x):
     return copy_sign(less_one / (less_one + 2.0), x)
 
 
-def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
-    """Give the three functions their version for one precision.
+def _register(dtype, reduce, tanh_vector, lowest, highest, vanishing, smallest, infinite):
+    """Give the four functions their version for one precision.
 
     ``lowest`` and ``highest`` bound the arguments whose exponential is neither 0 nor infinite,
-    however it is rounded; at ``smallest`` n is that of a normal number, at ``infinite`` that of
-    infinity.
+    however it is rounded; at ``vanishing`` n is that of zero, at ``smallest`` that of a normal
+    number, at ``infinite`` that of infinity.
     """
 
     def exp_vector(x):
@@ -139,6 +144,10 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
         x = select(x < lowest, lowest, x)
         shifted, p = reduce(x)
         return scale(1.0 + p, shifted)
+
+    def exp_falling_vector(x):
+        shifted, p = reduce(select(x < vanishing, vanishing, x))
+        return (1.0 + p) * two_to(shifted)
 
     def sigmoid_vector(x):
         y = -x
@@ -153,9 +162,10 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
             return implementation if isinstance(x, Vector) and x.dtype == dtype else None
 
     overload_for(exp, exp_vector)
+    overload_for(exp_falling, exp_falling_vector)
     overload_for(sigmoid, sigmoid_vector)
     overload_for(tanh, tanh_vector)
 
 
-_register(types.float32, reduce32, _tanh32, -104.0, 89.0, -87.0, 88.9)
-_register(types.float64, reduce64, _tanh64, -746.0, 710.0, -708.0, 709.9)
+_register(types.float32, reduce32, _tanh32, -104.0, 89.0, -88.1, -87.0, 88.9)
+_register(types.float64, reduce64, _tanh64, -746.0, 710.0, -709.1, -708.0, 709.9)

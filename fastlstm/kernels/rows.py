@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from fastlstm.kernels.emit import splat
 from fastlstm.kernels.jit import inline
-from fastlstm.kernels.math import exp
+from fastlstm.kernels.math import exp_falling
 from fastlstm.kernels.simd import (
     Mask,
     Vector,
@@ -73,11 +73,17 @@ def load_or(x, at, count, other):
 def row_max(x, at, n):
     """Largest of ``n`` elements; NaN does not count."""
     step = lanes(x)
-    high = fill(x, -np.inf)
-    for j in range(0, n, step):
+    first, second = fill(x, -np.inf), fill(x, -np.inf)
+    whole = n - n % (2 * step)
+    for j in range(0, whole, 2 * step):
+        # Of two chains, one is compared while the other waits.
+        value, other = load(x, at + j), load(x, at + j + step)
+        first = select(value > first, value, first)
+        second = select(other > second, other, second)
+    for j in range(whole, n, step):
         value = load_or(x, at + j, n - j, -np.inf)
-        high = select(value > high, value, high)
-    return max_lanes(high)
+        first = select(value > first, value, first)
+    return max_lanes(select(first > second, first, second))
 
 
 @inline
@@ -95,14 +101,17 @@ def row_sum(x, at, n):
 
 @inline
 def exp_row(out, wants_out, x, at, n, shift):
-    """e**(x - shift) of a row, into ``out`` where wanted; returns their sum in float64."""
+    """e**(x - shift) of a row whose largest element is ``shift``, into ``out`` where wanted.
+
+    Returns their sum in float64.
+    """
     step = lanes(x)
     total = 0.0
     for j0 in range(0, n, step * SUM_VECTORS):
         part = fill(x, 0.0)
         for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
             # e**-inf is nothing, so that lanes beyond the row add nothing.
-            value = exp(load_or(x, at + j, n - j, -np.inf) - shift)
+            value = exp_falling(load_or(x, at + j, n - j, -np.inf) - shift)
             part = part + value
             if wants_out:
                 store_first(value, out, at + j, min(step, n - j))
