@@ -12,8 +12,12 @@ pytestmark = needs_jit
 
 
 def test_without_the_jit():
-    kernels = [f"tests/kernels/test_{name}.py" for name in ("recurrent", "embedding", "layout")]
-    left_out = "not against_finite and not value_and_grad and not 130 and not test_threads"
+    names = ("recurrent", "embedding", "layout", "ctc", "extended")
+    kernels = [f"tests/kernels/test_{name}.py" for name in names]
+    left_out = (
+        "not against_finite and not value_and_grad and not 130 and not test_threads "
+        "and not long_sequences"
+    )
     output = run_pytest(
         *kernels, "tests/layers/test_gradients.py", "-k", left_out, NUMBA_DISABLE_JIT="1"
     )

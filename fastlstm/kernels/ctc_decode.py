@@ -172,7 +172,7 @@ def _likeliest(floats, ints, m, y_pred, b, t, wanted, blank, scale):
 
 @body
 def _stay(floats, ints, trie, m, y_pred, b, t, size, blank, scale):
-    """Probabilities of the prefixes in the beam after this step, by staying or from those shorter."""
+    """Probabilities of the beam's prefixes after this step, as they are or from shorter ones."""
     log_blank = np.float64(y_pred[b, t, blank]) - scale
     for s in range(size):
         ints[m, _LONGER, s] = END
