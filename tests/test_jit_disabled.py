@@ -12,9 +12,8 @@ pytestmark = needs_jit
 
 
 def test_without_the_jit():
-    kernels = [
-        f"tests/kernels/test_{name}.py" for name in ("recurrent", "embedding", "layout", "crf")
-    ]
+    names = ("recurrent", "embedding", "layout", "crf", "ctc", "extended")
+    kernels = [f"tests/kernels/test_{name}.py" for name in names]
     left_out = "not against_finite and not value_and_grad and not 130 and not test_threads"
     left_out += " and not whatever_the_shape and not long_sequence"
     output = run_pytest(

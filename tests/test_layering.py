@@ -18,7 +18,7 @@ STOREYS = [
     {"memory", "registry", "utils", "validation"},
     {"kernels"},
     {"cells"},
-    {"crf", "generation", "initializers", "layers", "losses", "metrics", "optimizers"},
+    {"crf", "ctc", "generation", "initializers", "layers", "losses", "metrics", "optimizers"},
     {"training"},
     {"callbacks", "models"},
     {"warmup"},
@@ -27,7 +27,12 @@ STOREYS = [
 ]
 FLOORS = {part: floor for floor, parts in enumerate(STOREYS) for part in parts}
 # Parts on one floor that build on another one there.
-BESIDE = {("layers", "initializers"), ("metrics", "losses"), ("validation", "utils")}
+BESIDE = {
+    ("ctc", "losses"),
+    ("layers", "initializers"),
+    ("metrics", "losses"),
+    ("validation", "utils"),
+}
 WITH_NUMBA = {"kernels", "cells"}
 COMPILERS = {"numba", "llvmlite"}
 

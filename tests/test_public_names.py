@@ -12,8 +12,8 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Sequential __version__ callbacks config crf generation get_num_threads initializers
-        layers losses metrics models optimizers set_num_threads utils vjp
+        Input Sequential __version__ callbacks config crf ctc generation get_num_threads
+        initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": "CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
     "SLSTM SimpleRNN",
@@ -41,6 +41,7 @@ NAMES = {
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
+    "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
     "fastlstm.generation": "Generated beam_search greedy sample take_rows",
     "fastlstm.crf": """

@@ -16,52 +16,19 @@ import numpy as np
 
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.losses import clip_probability
-from fastlstm.kernels.math import exp
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.rows import (
-    SUM_VECTORS,
+    exp_row,
+    fill_row,
     load_or,
     mean_of_rows,
     row_max,
     row_sum,
     row_weight,
+    scale_row,
 )
-from fastlstm.kernels.simd import fill, fma, lanes, store_first, sum_lanes
+from fastlstm.kernels.simd import fill, fma, lanes, store_first
 from fastlstm.kernels.team import share
-
-
-@inline
-def _exp_row(out, wants_out, x, at, n, shift):
-    """e**(x - shift) of a row, into ``out`` where wanted; returns their sum in float64."""
-    step = lanes(x)
-    total = 0.0
-    for j0 in range(0, n, step * SUM_VECTORS):
-        part = fill(x, 0.0)
-        for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
-            # e**-inf is nothing, so that lanes beyond the row add nothing.
-            value = exp(load_or(x, at + j, n - j, -np.inf) - shift)
-            part = part + value
-            if wants_out:
-                store_first(value, out, at + j, min(step, n - j))
-        total += np.float64(sum_lanes(part))
-    return total
-
-
-@inline
-def _scale_row(x, at, n, factor):
-    """x *= factor."""
-    step = lanes(x)
-    for j in range(0, n, step):
-        count = min(step, n - j)
-        store_first(load_or(x, at + j, count, 0.0) * factor, x, at + j, count)
-
-
-@inline
-def _fill_row(x, at, n, value):
-    step = lanes(x)
-    for j in range(0, n, step):
-        store_first(fill(x, value), x, at + j, min(step, n - j))
-
 
 # -- class ids -------------------------------------------------------------------------------
 
@@ -76,14 +43,14 @@ def sparse_logits(total, d_pred, row_loss, y_true, y_pred, weights, crew):
         at = m * columns
         label = _valid(y_true[m], columns)
         high = row_max(y_pred, at, columns)
-        norm = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
+        norm = exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
         if label < 0:
             norm = np.nan
         margin = np.float64(y_pred[m, max(label, 0)]) - np.float64(high)
         row_loss[m] = np.log(norm) - margin
         if wants_gradient:
             factor = row_weight(weights, m) / rows
-            _scale_row(d_pred, at, columns, factor / norm)
+            scale_row(d_pred, at, columns, factor / norm)
             d_pred[m, max(label, 0)] -= factor
     mean_of_rows(total, row_loss, weights, crew)
 
@@ -103,7 +70,7 @@ def sparse_probabilities(total, d_pred, row_loss, y_true, y_pred, weights, crew)
         row_loss[m] = -np.log(q)
         if wants_gradient:
             factor = 0.0 if clipped else row_weight(weights, m) / rows
-            _fill_row(d_pred, at, columns, factor / norm)
+            fill_row(d_pred, at, columns, factor / norm)
             if not clipped:
                 d_pred[m, max(label, 0)] -= factor / y
     mean_of_rows(total, row_loss, weights, crew)
@@ -129,7 +96,7 @@ def logits(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
     for m in range(first, last):
         at = m * columns
         high = row_max(y_pred, at, columns)
-        norm = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
+        norm = exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
         mass, margin = 0.0, 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * keep + base

@@ -67,6 +67,11 @@ def log(x):  # pragma: no cover
     return np.log(x)
 
 
+def exp_falling(x):  # pragma: no cover
+    """e**x of a vector without positive elements; 0 below the smallest normal number."""
+    return np.exp(x)
+
+
 def sigmoid(x):  # pragma: no cover
     """1 / (1 + e**-x) of a vector."""
     return 1.0 / (1.0 + np.exp(-x))
@@ -78,7 +83,7 @@ def tanh(x):  # pragma: no cover
 
 
 @inline
-def _reduce32(x):
+def reduce32(x):
     """n + SHIFT and p, where e**x = 2**n * (1 + p)."""
     shifted = fma(x, LOG2_E, SHIFT32)
     n = shifted - SHIFT32
@@ -91,7 +96,7 @@ def _reduce32(x):
 
 
 @inline
-def _reduce64(x):
+def reduce64(x):
     """n + SHIFT and p, where e**x = 2**n * (1 + p)."""
     shifted = fma(x, LOG2_E, SHIFT64)
     n = shifted - SHIFT64
@@ -132,7 +137,7 @@ def _tanh32(x):
 def _tanh64(x):
     """(e**2x - 1) / (e**2x + 1), where the exponential is below 1."""
     y = -2.0 * absolute(x)
-    shifted, p = _reduce64(select(y < -50.0, -50.0, y))
+    shifted, p = reduce64(select(y < -50.0, -50.0, y))
     power = two_to(shifted)
     less_one = fma(p, power, power - 1.0)
     return copy_sign(less_one / (less_one + 2.0), x)
@@ -160,12 +165,12 @@ def _register_log(dtype, terms, smallest, ln2_high, ln2_low):
         return log_vector if isinstance(x, Vector) and x.dtype == dtype else None
 
 
-def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
-    """Give the three functions their version for one precision.
+def _register(dtype, reduce, tanh_vector, lowest, highest, vanishing, smallest, infinite):
+    """Give the four functions their version for one precision.
 
     ``lowest`` and ``highest`` bound the arguments whose exponential is neither 0 nor infinite,
-    however it is rounded; at ``smallest`` n is that of a normal number, at ``infinite`` that of
-    infinity.
+    however it is rounded; at ``vanishing`` n is that of zero, at ``smallest`` that of a normal
+    number, at ``infinite`` that of infinity.
     """
 
     def exp_vector(x):
@@ -173,6 +178,10 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
         x = select(x < lowest, lowest, x)
         shifted, p = reduce(x)
         return scale(1.0 + p, shifted)
+
+    def exp_falling_vector(x):
+        shifted, p = reduce(select(x < vanishing, vanishing, x))
+        return (1.0 + p) * two_to(shifted)
 
     def sigmoid_vector(x):
         y = -x
@@ -187,11 +196,12 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, smallest, infinite):
             return implementation if isinstance(x, Vector) and x.dtype == dtype else None
 
     overload_for(exp, exp_vector)
+    overload_for(exp_falling, exp_falling_vector)
     overload_for(sigmoid, sigmoid_vector)
     overload_for(tanh, tanh_vector)
 
 
-_register(types.float32, _reduce32, _tanh32, -104.0, 89.0, -87.0, 88.9)
-_register(types.float64, _reduce64, _tanh64, -746.0, 710.0, -708.0, 709.9)
+_register(types.float32, reduce32, _tanh32, -104.0, 89.0, -88.1, -87.0, 88.9)
+_register(types.float64, reduce64, _tanh64, -746.0, 710.0, -709.1, -708.0, 709.9)
 _register_log(types.float32, _LOG_TERMS32, 2.0**-126, _LN2_HIGH32, _LN2_LOW32)
 _register_log(types.float64, _LOG_TERMS64, 2.0**-1022, _LN2_HIGH64, _LN2_LOW64)

@@ -1,4 +1,4 @@
-"""Sums and maxima along the rows of a matrix, in an order that the row's length alone fixes."""
+"""Work along the rows of a matrix; sums in an order that the row's length alone fixes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numba.extending import intrinsic
 
 from fastlstm.kernels.emit import splat
 from fastlstm.kernels.jit import inline
+from fastlstm.kernels.math import exp_falling
 from fastlstm.kernels.simd import (
     Mask,
     Vector,
@@ -17,6 +18,7 @@ from fastlstm.kernels.simd import (
     load,
     load_first,
     select,
+    store_first,
     sum_lanes,
 )
 from fastlstm.kernels.team import meet
@@ -71,11 +73,17 @@ def load_or(x, at, count, other):
 def row_max(x, at, n):
     """Largest of ``n`` elements; NaN does not count."""
     step = lanes(x)
-    high = fill(x, -np.inf)
-    for j in range(0, n, step):
+    first, second = fill(x, -np.inf), fill(x, -np.inf)
+    whole = n - n % (2 * step)
+    for j in range(0, whole, 2 * step):
+        # Of two chains, one is compared while the other waits.
+        value, other = load(x, at + j), load(x, at + j + step)
+        first = select(value > first, value, first)
+        second = select(other > second, other, second)
+    for j in range(whole, n, step):
         value = load_or(x, at + j, n - j, -np.inf)
-        high = select(value > high, value, high)
-    return max_lanes(high)
+        first = select(value > first, value, first)
+    return max_lanes(select(first > second, first, second))
 
 
 @inline
@@ -89,6 +97,43 @@ def row_sum(x, at, n):
             part = part + load_or(x, at + j, n - j, 0.0)
         total += np.float64(sum_lanes(part))
     return total
+
+
+@inline
+def exp_row(out, wants_out, x, at, n, shift):
+    """e**(x - shift) of a row whose largest element is ``shift``, into ``out`` where wanted.
+
+    Returns their sum in float64.
+    """
+    step = lanes(x)
+    total = 0.0
+    for j0 in range(0, n, step * SUM_VECTORS):
+        part = fill(x, 0.0)
+        for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
+            # e**-inf is nothing, so that lanes beyond the row add nothing.
+            value = exp_falling(load_or(x, at + j, n - j, -np.inf) - shift)
+            part = part + value
+            if wants_out:
+                store_first(value, out, at + j, min(step, n - j))
+        total += np.float64(sum_lanes(part))
+    return total
+
+
+@inline
+def scale_row(x, at, n, factor):
+    """x *= factor."""
+    step = lanes(x)
+    for j in range(0, n, step):
+        count = min(step, n - j)
+        store_first(load_or(x, at + j, count, 0.0) * factor, x, at + j, count)
+
+
+@inline
+def fill_row(x, at, n, value):
+    """x = value."""
+    step = lanes(x)
+    for j in range(0, n, step):
+        store_first(fill(x, value), x, at + j, min(step, n - j))
 
 
 @inline

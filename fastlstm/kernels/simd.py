@@ -261,6 +261,18 @@ def mantissa(typingctx, x):
     return x(x), codegen
 
 
+@intrinsic
+def floor_exponent(typingctx, x):
+    """The whole n with 2**n <= x < 2**(n + 1), of positive normal numbers."""
+
+    def codegen(context, builder, sig, args):
+        bits = _Bits(x)
+        n = builder.lshr(builder.bitcast(args[0], bits.type), bits.mantissa)
+        return builder.sitofp(builder.sub(n, bits.bias), x.llvm)
+
+    return x(x), codegen
+
+
 def _binary_exponent(builder, x, bits):
     above = builder.sub(builder.bitcast(x, bits.type), bits.root_half)
     return builder.ashr(above, bits.mantissa)
@@ -277,6 +289,7 @@ class _Bits:
         )
         self.type = ir.VectorType(ir.IntType(size), vector.lanes)
         self.mantissa = self.constant(mantissa)
+        self.bias = self.constant(bias)
         self.one = self.constant(bias << mantissa)
         self.shift = self.constant(shift)
         self.root_half = self.constant(root_half)

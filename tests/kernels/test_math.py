@@ -55,6 +55,14 @@ def _tanh_flushed(out, x):
     restore_denormals(mode)
 
 
+@body
+def _exp_falling(out, x):
+    mode = flush_denormals()
+    for at in range(0, len(x), lanes(x)):
+        store(math.exp_falling(load(x, at)), out, at)
+    restore_denormals(mode)
+
+
 KERNELS = {"exp": _exp, "log": _log, "sigmoid": _sigmoid, "tanh": _tanh}
 
 
@@ -105,6 +113,15 @@ def test_errors_stay_below_the_stated_limits(name, dtype, sample):
     errors = exact.ulp_errors(_apply(KERNELS[name], x), _exact(name, x))
     worst = errors.argmax()
     assert errors[worst] <= LIMITS[dtype][name], f"{name}({x[worst]!r}): {errors[worst]:.2f} ulp"
+
+
+@pytest.mark.parametrize("sample", [_every_exponent, _where_it_bends])
+@pytest.mark.parametrize("dtype", _TYPES)
+def test_falling_exponentials_have_the_bits_of_others(dtype, sample):
+    x = -np.abs(sample(dtype))
+    expected = _apply(_exp, x)
+    expected[expected < np.finfo(dtype).smallest_normal] = 0
+    np.testing.assert_array_equal(_apply(_exp_falling, x), expected)
 
 
 @pytest.mark.parametrize("dtype", _TYPES)

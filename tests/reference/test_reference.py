@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.reference import dense, embedding, finite, lstm, rnn
+from tests.reference import ctc, dense, embedding, finite, lstm, rnn
 from tests.reference.rnn import ACTIVATIONS
 
 B, T, D, U = 3, 4, 2, 3
@@ -76,3 +76,18 @@ def test_embedding(rng):
 
     got = embedding.backward(ids, table, d_y)
     np.testing.assert_allclose(finite.gradient(value, table), got, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("labels", [(), (1,), (2, 1), (1, 1), (2, 2, 1)])
+def test_ctc(rng, labels):
+    y = rng.standard_normal((5, 3))
+    loss, got = ctc.recursion(labels, y)
+    np.testing.assert_allclose(loss, ctc.brute_force(labels, y), rtol=1e-13)
+    slopes = finite.gradient(lambda: ctc.brute_force(labels, y), y)
+    np.testing.assert_allclose(slopes, got, rtol=1e-6, atol=1e-9)
+
+
+def test_ctc_of_all_label_sequences_is_certain(rng):
+    sums = ctc.all_label_sequences(rng.standard_normal((5, 3)), blank=1)
+    np.testing.assert_allclose(np.logaddexp.reduce(list(sums.values())), 0, atol=1e-13)
+    assert ctc.collapse([0, 0, 1, 0, 2, 2, 1], blank=1) == (0, 0, 2)
