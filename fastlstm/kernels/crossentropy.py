@@ -31,7 +31,7 @@ from fastlstm.kernels.team import share
 
 
 @inline
-def _exp_row(out, wants_out, x, at, n, shift):
+def exp_row(out, wants_out, x, at, n, shift):
     """e**(x - shift) of a row, into ``out`` where wanted; returns their sum in float64."""
     step = lanes(x)
     total = 0.0
@@ -48,7 +48,7 @@ def _exp_row(out, wants_out, x, at, n, shift):
 
 
 @inline
-def _scale_row(x, at, n, factor):
+def scale_row(x, at, n, factor):
     """x *= factor."""
     step = lanes(x)
     for j in range(0, n, step):
@@ -61,6 +61,12 @@ def _fill_row(x, at, n, value):
     step = lanes(x)
     for j in range(0, n, step):
         store_first(fill(x, value), x, at + j, min(step, n - j))
+
+
+@inline
+def some(norm):
+    """The sum to divide a row by; 1 for a row of zeros, which are then clipped, and no 0 / 0."""
+    return 1.0 if norm == 0.0 else norm
 
 
 # -- class ids -------------------------------------------------------------------------------
@@ -76,14 +82,14 @@ def sparse_logits(total, d_pred, row_loss, y_true, y_pred, weights, crew):
         at = m * columns
         label = _valid(y_true[m], columns)
         high = row_max(y_pred, at, columns)
-        norm = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
+        norm = exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
         if label < 0:
             norm = np.nan
         margin = np.float64(y_pred[m, max(label, 0)]) - np.float64(high)
         row_loss[m] = np.log(norm) - margin
         if wants_gradient:
             factor = row_weight(weights, m) / rows
-            _scale_row(d_pred, at, columns, factor / norm)
+            scale_row(d_pred, at, columns, factor / norm)
             d_pred[m, max(label, 0)] -= factor
     mean_of_rows(total, row_loss, weights, crew)
 
@@ -97,7 +103,7 @@ def sparse_probabilities(total, d_pred, row_loss, y_true, y_pred, weights, crew)
     for m in range(first, last):
         at = m * columns
         label = _valid(y_true[m], columns)
-        norm = row_sum(y_pred, at, columns) if label >= 0 else np.nan
+        norm = some(row_sum(y_pred, at, columns)) if label >= 0 else np.nan
         y = np.float64(y_pred[m, max(label, 0)])
         q, clipped = clip_probability(y / norm)
         row_loss[m] = -np.log(q)
@@ -129,7 +135,7 @@ def logits(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
     for m in range(first, last):
         at = m * columns
         high = row_max(y_pred, at, columns)
-        norm = _exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
+        norm = exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
         mass, margin = 0.0, 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * keep + base
@@ -155,7 +161,7 @@ def probabilities(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, c
     keep, base = 1.0 - smoothing, smoothing / columns
     for m in range(first, last):
         factor = row_weight(weights, m) / rows
-        norm = row_sum(y_pred, m * columns, columns)
+        norm = some(row_sum(y_pred, m * columns, columns))
         loss, mass = 0.0, 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * keep + base
