@@ -41,7 +41,7 @@ EPSILON = 1e-7
 _ARTANH_TERMS = 17
 
 
-# -- equations on vectors: option is the loss's one parameter, several in an array, or 0 --------------------------
+# -- equations on vectors: option is the loss's one parameter, an array of several, or 0 ------
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,12 +73,28 @@ def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
         config["compile"] = {
             "optimizer": serialize(model.optimizer),
             "loss": serialize(model.loss),
-            "metrics": [{"name": m.name, **serialize(m)} for m in model.metrics],
+            **_metric_configs(model),
             "iterations": model.optimizer.iterations,
         }
         for name, moment in model.optimizer.state().items():
             tensors[f"{_OPTIMIZER}{name}"] = moment
     _write(filepath, tensors, config, overwrite=overwrite)
+
+
+def _metric_configs(model: Sequential) -> dict[str, Any]:
+    """The metrics, but for functions of Python, which no file can hold."""
+    configs = {}
+    for key, group in zip(("metrics", "weighted_metrics"), model.metrics_by_weight(), strict=True):
+        kept = [metric for metric in group if not metric.runs_python]
+        configs[key] = [{"name": metric.name, **serialize(metric)} for metric in kept]
+        lost = [metric.name for metric in group if metric.runs_python]
+        if lost:
+            warnings.warn(
+                f"the file does not hold the metrics {lost}, which are functions of Python; give "
+                "them to compile() again after load_model()",
+                stacklevel=4,  # the caller of model.save
+            )
+    return configs
 
 
 def save_weights(model: Weighted, filepath: Any, *, overwrite: bool) -> None:
@@ -174,7 +191,7 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
     _set_weights(model, tensors, list(expected), path)
     if compiled is not None:
         optimizer, loss, chosen, iterations = compiled
-        model.compile(optimizer=optimizer, loss=loss, metrics=chosen)
+        model.compile(optimizer, loss, *chosen)
         state = {
             name.removeprefix(_OPTIMIZER): value
             for name, value in tensors.items()
@@ -284,10 +301,13 @@ def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
 
 def _compile_from(config: Any) -> tuple[Any, Any, list[Any], int]:
     chosen = []
-    for entry in config["metrics"]:
-        metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
-        metric.name = str(entry["name"])
-        chosen.append(metric)
+    for key in ("metrics", "weighted_metrics"):
+        group = []
+        for entry in config.get(key, []):
+            metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
+            metric.name = str(entry["name"])
+            group.append(metric)
+        chosen.append(group)
     return (
         optimizers.get(config["optimizer"]),
         losses.get(config["loss"]),
