@@ -16,7 +16,7 @@ import numpy as np
 
 from fastlstm.kernels.crossentropy import exp_row, scale_row, some
 from fastlstm.kernels.equations import clipped
-from fastlstm.kernels.jit import inline
+from fastlstm.kernels.jit import body, inline
 from fastlstm.kernels.logarithm import log, power
 from fastlstm.kernels.losses import EPSILON
 from fastlstm.kernels.math import exp
@@ -88,16 +88,37 @@ def _length(square):
 
 
 @inline
+def _other(y_true, y_pred, at, count):
+    """(1 - t) y of a vector; -infinity beyond the row."""
+    return (1.0 - load_or(y_true, at, count, 0.0)) * load_or(y_pred, at, count, -np.inf)
+
+
+@inline
 def _highest_other(y_true, y_pred, at, n):
     """Largest (1 - t) y of a row; NaN does not count."""
     step = lanes(y_pred)
     high = fill(y_pred, -np.inf)
     for j in range(0, n, step):
-        # Lanes beyond the row: (1 - 0) · -inf.
-        t = load_or(y_true, at + j, n - j, 0.0)
-        value = (1.0 - t) * load_or(y_pred, at + j, n - j, -np.inf)
+        value = _other(y_true, y_pred, at + j, n - j)
         high = select(value > high, value, high)
     return max_lanes(high)
+
+
+@body
+def _place_of_highest(y_true, y_pred, m, high):
+    """Column of the largest (1 - t) y of a row, which is ``high``; 0 if all are NaN."""
+    columns, step = y_pred.shape[1], lanes(y_pred)
+    start = 0
+    for j in range(0, columns, step):
+        if max_lanes(_other(y_true, y_pred, m * columns + j, columns - j)) == high:
+            start = j
+            break
+    place, best = start, -np.inf
+    for j in range(start, min(columns, start + step)):
+        value = (1.0 - y_true[m, j]) * y_pred[m, j]
+        if value > best:
+            place, best = j, value
+    return place
 
 
 @kernel
@@ -118,10 +139,8 @@ def categorical_hinge(total, d_pred, row_loss, y_true, y_pred, weights, crew):
                 count = min(step, columns - j)
                 d = load_or(y_true, at + j, count, 0.0) * -factor
                 store_first(d, d_pred, at + j, count)
-            for j in range(columns):
-                if (1.0 - y_true[m, j]) * y_pred[m, j] == high:
-                    d_pred[m, j] += factor * (1.0 - y_true[m, j])
-                    break
+            j = _place_of_highest(y_true, y_pred, m, high)
+            d_pred[m, j] += factor * (1.0 - y_true[m, j])
     mean_of_rows(total, row_loss, weights, crew)
 
 

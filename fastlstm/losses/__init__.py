@@ -76,6 +76,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_hinge",
     "cosine_similarity",
+    "get",
     "hinge",
     "huber",
     "kl_divergence",
@@ -88,7 +89,6 @@ __all__ = [
     "quantile",
     "sparse_categorical_crossentropy",
     "squared_hinge",
-    "get",
 ]
 
 _TABLE = named(

@@ -1,8 +1,8 @@
 """Metrics with Keras' names and values, over the rows seen since the last reset.
 
 Most are numbers. Those of each class, or of several thresholds, are arrays: ``History`` and
-``evaluate`` have them as they are, a progress line shows those of up to eight numbers, and callbacks
-cannot monitor them.
+``evaluate`` have them as they are, a progress line shows those of up to eight numbers (of others
+their shape), and callbacks cannot monitor them.
 """
 
 from __future__ import annotations
@@ -176,8 +176,6 @@ def get(identifier: Any) -> Metric:
         callable(identifier) and not is_class and not isinstance(identifier, Metric)
     ):
         wrapper: Metric = MeanMetricWrapper(identifier)
-        if identifier in losses.CLASS_OF:
-            wrapper.name = identifier.__name__
         return wrapper
     metric = resolve("metric", identifier, Metric, _TABLE)
     if isinstance(identifier, str):

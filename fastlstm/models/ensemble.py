@@ -392,7 +392,9 @@ def copy_of(model: Sequential) -> Sequential:
     if model.optimizer is not None:
         optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
         plain, weighted = model.metrics_by_weight()
-        copies = ([get_metric(serialize(metric)) for metric in group] for group in (plain, weighted))
+        copies = (
+            [get_metric(serialize(metric)) for metric in group] for group in (plain, weighted)
+        )
         made.compile(optimizer, model.loss, *copies)
     return made
 

@@ -141,9 +141,7 @@ class Supervised(Chain):
                 )
             weights = self.rows_weights if self._is_weighted(metric) else self._no_weights
             # The loss is done with its rows.
-            arrays = MetricArrays(
-                sums, self.row_loss, parts, self.rows_true, self.rows_y, weights
-            )
+            arrays = MetricArrays(sums, self.row_loss, parts, self.rows_true, self.rows_y, weights)
             for kernel, args, work in metric.calls(arrays, accepted):
                 program.add(kernel, *args, work=work)
 
