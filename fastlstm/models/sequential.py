@@ -493,6 +493,7 @@ class Sequential:
         if class_weight is not None:
             data = self.weigh_classes(data, class_weight)
         bptt = self.check_bptt(bptt)
+        self._reset_metrics()
         loss = self.train_step(data, np.arange(len(data.x)), bptt)
         if not np.isfinite(loss):
             since = "" if isinstance(bptt, str) else " from that window on"
@@ -509,12 +510,15 @@ class Sequential:
         """Loss and metrics of one batch, as ``train_on_batch`` returns them."""
         self._compiled("test_on_batch")
         data = self.prepare(x, y, sample_weight)
+        self._reset_metrics()
         return self._results(self.test_step(data, np.arange(len(data.x))), return_dict)
+
+    def _reset_metrics(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
 
     def _results(self, loss: float, as_dict: bool) -> Any:
         values = {"loss": loss, **{metric.name: metric.result() for metric in self.metrics}}
-        for metric in self.metrics:
-            metric.reset_state()
         if as_dict:
             return values
         return list(values.values()) if self.metrics else loss
