@@ -19,7 +19,16 @@ from fastlstm.kernels.jit import INLINE, body, inline
 from fastlstm.kernels.metrics import argmax
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.rows import load_or, row_max, row_weight
-from fastlstm.kernels.simd import fill, lanes, select, sum_lanes
+from fastlstm.kernels.simd import (
+    absolute,
+    eight,
+    fill,
+    lanes,
+    load_eight,
+    select,
+    store_eight,
+    sum_lanes,
+)
 from fastlstm.kernels.team import meet, share
 
 # Keras takes a largest prediction for none if it is no larger than this.
@@ -191,29 +200,94 @@ def sides(sums, parts, y_true, y_pred, weights, threshold, crew):
 
 
 @kernel
-def classes(sums, parts, y_true, y_pred, weights, threshold, largest, crew):
+def classes(sums, row, parts, y_true, y_pred, weights, threshold, largest, crew):
     """Of each class: weight of the true ones that were found, of all found, of all true ones.
 
     sums : (3 C,)
+    row : (M,), scratch
+    y_true : (M, C)
     largest : whether a row's largest outputs are what is found, else those above the threshold
     """
     rows, columns = y_pred.shape
     blocks = len(parts) // len(sums)
     first, last = share(blocks, crew)
-    clear_parts(sums, parts, first, last)
+    whole = columns // 8 * 8
     for block in range(first, last):
         at = block * len(sums)
-        for m in range(rows * block // blocks, rows * (block + 1) // blocks):
-            weight = row_weight(weights, m)
-            high = row_max(y_pred, m * columns, columns) if largest else 0.0
-            for j in range(columns):
-                y = y_pred[m, j]
-                found = abs(y) > _NOTHING and y >= high if largest else y > threshold
-                true = weight * np.float64(target(y_true, m, j))
-                parts[at + j] += true if found else 0.0
-                parts[at + columns + j] += weight if found else 0.0
-                parts[at + 2 * columns + j] += true
+        start, stop = rows * block // blocks, rows * (block + 1) // blocks
+        _limits(row, y_pred, threshold, largest, start, stop)
+        for j in range(0, whole, 8):
+            both, found, true = eight(0.0), eight(0.0), eight(0.0)
+            for m in range(start, stop):
+                weight = eight(row_weight(weights, m))
+                t = load_eight(y_true, m * columns + j)
+                f = _found(load_eight(y_pred, m * columns + j), row[m], largest, weight)
+                both, found, true = both + f * t, found + f, true + weight * t
+            store_eight(both, parts, at + j)
+            store_eight(found, parts, at + columns + j)
+            store_eight(true, parts, at + 2 * columns + j)
+        for j in range(whole, columns):
+            one, two, three = 0.0, 0.0, 0.0
+            for m in range(start, stop):
+                weight, t = row_weight(weights, m), np.float64(y_true[m, j])
+                f = weight if _is_found(y_pred[m, j], row[m], largest) else 0.0
+                one, two, three = one + f * t, two + f, three + weight * t
+            parts[at + j] = one
+            parts[at + columns + j], parts[at + 2 * columns + j] = two, three
     combine(sums, parts, crew)
+
+
+@kernel
+def classes_of_ids(sums, row, parts, y_true, y_pred, weights, threshold, largest, crew):
+    """The same for class ids, (M,)."""
+    rows, columns = y_pred.shape
+    blocks = len(parts) // len(sums)
+    first, last = share(blocks, crew)
+    clear_parts(sums, parts, first, last)
+    whole = columns // 8 * 8
+    for block in range(first, last):
+        at = block * len(sums)
+        start, stop = rows * block // blocks, rows * (block + 1) // blocks
+        _limits(row, y_pred, threshold, largest, start, stop)
+        for j in range(0, whole, 8):
+            found = eight(0.0)
+            for m in range(start, stop):
+                y, weight = load_eight(y_pred, m * columns + j), eight(row_weight(weights, m))
+                found = found + _found(y, row[m], largest, weight)
+            store_eight(found, parts, at + columns + j)
+        for m in range(start, stop):
+            weight, label = row_weight(weights, m), y_true[m]
+            for j in range(whole, columns):
+                if _is_found(y_pred[m, j], row[m], largest):
+                    parts[at + columns + j] += weight
+            if 0 <= label < columns:
+                parts[at + 2 * columns + label] += weight
+                if _is_found(y_pred[m, label], row[m], largest):
+                    parts[at + label] += weight
+    combine(sums, parts, crew)
+
+
+@inline
+def _limits(row, y_pred, threshold, largest, start, stop):
+    """What the outputs of some rows are compared with."""
+    columns = y_pred.shape[1]
+    for m in range(start, stop):
+        row[m] = row_max(y_pred, m * columns, columns) if largest else threshold
+
+
+@inline
+def _found(y, limit, largest, weight):
+    """The weight where an output is found, of a vector."""
+    if largest:
+        found = select(absolute(y) > _NOTHING, select(y >= limit, weight, 0.0), 0.0)
+    else:
+        found = select(y > limit, weight, 0.0)
+    return found
+
+
+@inline
+def _is_found(y, limit, largest):
+    return (abs(y) > _NOTHING and y >= limit) if largest else y > limit
 
 
 @kernel
@@ -255,17 +329,33 @@ def moments(sums, parts, y_true, y_pred, weights, crew):
     rows, columns = y_pred.shape
     blocks = len(parts) // len(sums)
     first, last = share(blocks, crew)
-    clear_parts(sums, parts, first, last)
+    whole = columns // 8 * 8
     for block in range(first, last):
         at = block * len(sums)
-        for m in range(rows * block // blocks, rows * (block + 1) // blocks):
-            weight = row_weight(weights, m)
-            for j in range(columns):
-                t = np.float64(y_true[m, j])
+        start, stop = rows * block // blocks, rows * (block + 1) // blocks
+        for j in range(0, whole, 8):
+            total, squares, errors = eight(0.0), eight(0.0), eight(0.0)
+            for m in range(start, stop):
+                t = load_eight(y_true, m * columns + j)
+                error = t - load_eight(y_pred, m * columns + j)
+                weighted = t * row_weight(weights, m)
+                total, squares = total + weighted, squares + weighted * t
+                errors = errors + error * error * row_weight(weights, m)
+            store_eight(total, parts, at + j)
+            store_eight(squares, parts, at + columns + j)
+            store_eight(errors, parts, at + 2 * columns + j)
+        for j in range(whole, columns):
+            one, two, three = 0.0, 0.0, 0.0
+            for m in range(start, stop):
+                weight, t = row_weight(weights, m), np.float64(y_true[m, j])
                 error = t - np.float64(y_pred[m, j])
-                parts[at + j] += weight * t
-                parts[at + columns + j] += weight * t * t
-                parts[at + 2 * columns + j] += weight * error * error
-            parts[at + 3 * columns] += weight
-            parts[at + 3 * columns + 1] += columns
+                one, two = one + weight * t, two + weight * t * t
+                three += weight * error * error
+            parts[at + j] = one
+            parts[at + columns + j], parts[at + 2 * columns + j] = two, three
+        weight = 0.0
+        for m in range(start, stop):
+            weight += row_weight(weights, m)
+        parts[at + 3 * columns] = weight
+        parts[at + 3 * columns + 1] = (stop - start) * columns
     combine(sums, parts, crew)

@@ -67,12 +67,12 @@ class FBetaScore(Metric):
 
     def calls(self, arrays: MetricArrays, from_logits: bool) -> list[Call]:
         """Kernels, arguments and work; see ``Metric.calls``."""
-        sums, _, parts, y_true, y_pred, weights = arrays
-        need_columns_or_ids(self.name, y_true, y_pred)
+        need_columns_or_ids(self.name, arrays.y_true, arrays.y_pred)
+        kernel = kernels.classes_of_ids if arrays.y_true.ndim == 1 else kernels.classes
         largest = self.threshold is None
-        threshold = 0.0 if self.threshold is None else self.threshold
-        args = (sums, parts, y_true, y_pred, weights, threshold, largest)
-        return [(kernels.classes, args, 4.0 * WORK * y_pred.size)]
+        # In the predictions' precision, so that an equal one is not above it.
+        threshold = float(arrays.y_pred.dtype.type(self.threshold or 0.0))
+        return [(kernel, (*arrays, threshold, largest), WORK * arrays.y_pred.size)]
 
     def result_of(self, sums: Array) -> Any:
         """A number, or an array of one a class; 0 if nothing has been seen."""

@@ -60,7 +60,7 @@ class R2Score(Metric):
         sums, _, parts, y_true, y_pred, weights = arrays
         need_columns(self.name, y_true, y_pred)
         args = (sums, parts, y_true, y_pred, weights)
-        return [(kernels.moments, args, 4.0 * WORK * y_pred.size)]
+        return [(kernels.moments, args, WORK * y_pred.size)]
 
     def result_of(self, sums: Array) -> Any:
         """A number, or an array of one a column; 0 if nothing has been seen."""

@@ -8,6 +8,7 @@ import pytest
 from fastlstm.kernels.logarithm import log, power
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import lanes, load_first, store_first
+from tests.marks import needs_jit
 
 ULPS = {np.float32: 2.0, np.float64: 2.5}
 
@@ -36,6 +37,7 @@ def _wide(x):
     return x.astype(np.longdouble)
 
 
+@needs_jit
 @pytest.mark.parametrize("dtype", ULPS)
 def test_it_is_right_to_few_ulps(dtype, rng):
     info = np.finfo(dtype)

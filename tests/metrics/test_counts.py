@@ -25,7 +25,7 @@ from fastlstm.metrics import (
 from tests.peers import import_keras
 from tests.reference import metrics as reference
 
-CLASSES = 6
+CLASSES = 11
 BATCHES = (40, 7, 1)
 EVEN = [-1e-7, *(k / 199 for k in range(1, 199)), 1 + 1e-7]
 
@@ -162,7 +162,8 @@ def test_result_over_batches_is_that_of_keras(case, weighted, rng):
     for t, y, weights in _batches(rng, kind):
         ours.update(t, y, weights if weighted else weights[:0], False)
         theirs.update_state(t, y, weights if weighted else None)
-    np.testing.assert_allclose(ours.result(), np.asarray(theirs.result()), rtol=2e-5)
+    # Keras' sums of squares are in float32.
+    np.testing.assert_allclose(ours.result(), np.asarray(theirs.result()), rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_class_ids_stand_for_one_hot_rows(case, rng):
 
 
 def test_sparse_top_k_is_top_k_of_ids(rng):
-    for k in (1, 2, CLASSES, 9):
+    for k in (1, 2, CLASSES, CLASSES + 3):
         ours, sparse = TopKCategoricalAccuracy(k), SparseTopKCategoricalAccuracy(k)
         batches = _batches(rng, "classes")
         for t, y, weights in batches:
