@@ -242,6 +242,7 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "store_first": _store_first,
         "fill": _fill,
         "eight": lambda scalar: np.full(8, scalar),
+        "store_eight": lambda value, array, at: _part(array, at, 8).__setitem__(slice(None), value),
         "load_eight": lambda array, at: _part(array, at, 8).astype(np.float64),
         "select": _select,
         "sum_lanes": _sum_lanes,

@@ -28,6 +28,13 @@ def test_optimizers_without_the_jit():
     assert "108 passed, 1 skipped" in output
 
 
+def test_losses_and_metrics_without_the_jit():
+    chosen = "(value_of_each and 37 or result_over_batches and False) and not keras"
+    files = ["tests/kernels/test_losses.py", "tests/metrics/test_counts.py"]
+    output = run_pytest(*files, "-k", chosen, NUMBA_DISABLE_JIT="1")
+    assert " passed" in output
+
+
 def test_segments_and_windows_without_the_jit():
     files = [f"tests/models/test_{name}.py" for name in ("checkpoint", "bptt")]
     chosen = "full_way and every or windows_are and 5"

@@ -8,14 +8,28 @@ import numpy as np
 import pytest
 
 from fastlstm import losses
+from fastlstm.kernels.parallel import set_num_threads
 from fastlstm.losses import (
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
     Huber,
+    KLDivergence,
+    LogCosh,
     MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    Quantile,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
 )
+from fastlstm.registry import snake_case
 from tests.peers import import_keras, import_torch
 from tests.reference import losses as reference
 
@@ -34,7 +48,25 @@ CASES = [
     (CategoricalCrossentropy, {"from_logits": True, "label_smoothing": 0.2}),
     (SparseCategoricalCrossentropy, {}),
     (SparseCategoricalCrossentropy, {"from_logits": True}),
+    (MeanAbsolutePercentageError, {}),
+    (MeanSquaredLogarithmicError, {}),
+    (LogCosh, {}),
+    (Poisson, {}),
+    (KLDivergence, {}),
+    (CosineSimilarity, {}),
+    (Hinge, {}),
+    (SquaredHinge, {}),
+    (CategoricalHinge, {}),
+    (BinaryFocalCrossentropy, {}),
+    (BinaryFocalCrossentropy, {"from_logits": True, "gamma": 1.5, "label_smoothing": 0.1}),
+    (BinaryFocalCrossentropy, {"apply_class_balancing": True, "alpha": 0.3, "gamma": 3.0}),
+    (CategoricalFocalCrossentropy, {}),
+    (CategoricalFocalCrossentropy, {"from_logits": True, "alpha": 0.6, "gamma": 1.5}),
+    (CategoricalFocalCrossentropy, {"label_smoothing": 0.1}),
 ]
+YES_OR_NO = (BinaryCrossentropy, BinaryFocalCrossentropy, Hinge, SquaredHinge)
+ONE_HOT = (CategoricalCrossentropy, CategoricalFocalCrossentropy, CategoricalHinge)
+POSITIVE = (MeanSquaredLogarithmicError, Poisson, KLDivergence)
 LEADING = (4, 6)  # batch and steps
 CLASSES = 5
 
@@ -50,13 +82,15 @@ def _data(cls, options, rng):
     ids = rng.integers(0, CLASSES, LEADING)
     if cls is SparseCategoricalCrossentropy:
         t = ids
-    elif cls is CategoricalCrossentropy:
+    elif cls in ONE_HOT:
         t = np.eye(CLASSES)[ids]
-    elif cls is BinaryCrossentropy:
+    elif cls in YES_OR_NO:
         t = rng.integers(0, 2, (*LEADING, CLASSES))
     else:
         t = rng.standard_normal((*LEADING, CLASSES))
     y = rng.standard_normal((*LEADING, CLASSES))
+    if cls in POSITIVE:
+        t, y = np.abs(t), np.abs(y)
     if cls.fuses and not options.get("from_logits"):
         # Rows that do not sum to one, and some beyond the clip.
         y = rng.uniform(0, 1, y.shape)
@@ -91,8 +125,26 @@ def test_value_and_gradient_are_those_of_keras(case, rng):
         value.backward()
         ours, d = _compute(cls(**options), t, y, given)
         assert ours == pytest.approx(value.item(), rel=2e-6)
-        np.testing.assert_allclose(d, tensor.grad.numpy(), rtol=2e-5, atol=1e-7)
+        scale = max(1.0, np.abs(d).max())
+        np.testing.assert_allclose(d, tensor.grad.numpy(), rtol=2e-5, atol=1e-7 * scale)
         assert cls(**options)(t, y, given) == pytest.approx(ours, rel=1e-6)
+
+
+def test_value_and_gradient_in_float64_are_those_of_keras(case, rng):
+    keras, torch = import_keras(), import_torch()
+    cls, options = case
+    t, y, weights = _data(cls, options, rng)
+    t = t if cls is SparseCategoricalCrossentropy else t.astype(np.float64)
+    y, weights = y.astype(np.float64), weights.astype(np.float64)
+    theirs = getattr(keras.losses, cls.__name__)(**options, dtype="float64")
+    tensor = torch.tensor(y, requires_grad=True)
+    value = theirs(torch.tensor(t), tensor, torch.tensor(weights))
+    value.backward()
+    ours, d = _compute(cls(**options), t, y, weights)
+    # Focal losses of logits are clipped there, and the constants are rounded to float32.
+    assert ours == pytest.approx(value.item(), rel=2e-7)
+    scale = max(1.0, np.abs(d).max())
+    np.testing.assert_allclose(d, tensor.grad.numpy(), rtol=1e-6, atol=1e-9 * scale)
 
 
 def test_value_and_gradient_are_those_of_torch(rng):
@@ -203,6 +255,19 @@ def test_weights_that_do_not_fit_are_refused(weights, text):
         lambda: Huber(float("inf")),
         lambda: BinaryCrossentropy(label_smoothing=1.5),
         lambda: CategoricalCrossentropy(label_smoothing=-0.1),
+        lambda: BinaryFocalCrossentropy(alpha=1.5),
+        lambda: CategoricalFocalCrossentropy(gamma=-1.0),
+        lambda: CategoricalFocalCrossentropy(gamma=float("nan")),
+        lambda: CosineSimilarity(axis=0),
+        lambda: BinaryCrossentropy(axis=1),
+        lambda: MeanSquaredError(reduction="median"),
+        lambda: Quantile(0.0),
+        lambda: Quantile([0.1, 1.0]),
+        lambda: Quantile([0.5, 0.1]),
+        lambda: Quantile([0.5, 0.5]),
+        lambda: Quantile([]),
+        lambda: Quantile([[0.1, 0.2]]),
+        lambda: Quantile(float("nan")),
     ],
 )
 def test_arguments_are_checked(make):
@@ -217,20 +282,28 @@ def test_names_and_aliases():
         assert isinstance(losses.get(alias), MeanAbsoluteError)
     for alias in ("bce", "BCE", "binary_crossentropy"):
         assert isinstance(losses.get(alias), BinaryCrossentropy)
+    for alias, cls in {
+        "mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError,
+        "msle": MeanSquaredLogarithmicError, "MSLE": MeanSquaredLogarithmicError,
+        "kld": KLDivergence, "KLD": KLDivergence, "kl_divergence": KLDivergence,
+        "logcosh": LogCosh, "log_cosh": LogCosh, "poisson": Poisson, "hinge": Hinge,
+        "cosine_similarity": CosineSimilarity, "quantile": Quantile,
+        "binary_focal_crossentropy": BinaryFocalCrossentropy,
+    }.items():  # fmt: skip
+        assert isinstance(losses.get(alias), cls)
     assert losses.get("huber").name == "huber"
+    assert MeanSquaredError(name="mine").name == "mine"
     assert repr(Huber(2)) == "Huber(delta=2.0)"
 
 
 def test_what_the_model_asks_for():
     fused = {cls: cls.fuses for cls, _ in CASES}
-    assert fused == {
-        MeanSquaredError: None,
-        MeanAbsoluteError: None,
-        Huber: None,
-        BinaryCrossentropy: "sigmoid",
-        CategoricalCrossentropy: "softmax",
-        SparseCategoricalCrossentropy: "softmax",
-    }
+    assert {cls for cls, name in fused.items() if name == "sigmoid"} == {
+        BinaryCrossentropy, BinaryFocalCrossentropy
+    }  # fmt: skip
+    assert {cls for cls, name in fused.items() if name == "softmax"} == {
+        CategoricalCrossentropy, CategoricalFocalCrossentropy, SparseCategoricalCrossentropy
+    }  # fmt: skip
     assert [cls for cls in fused if cls.sparse] == [SparseCategoricalCrossentropy]
 
 
@@ -256,3 +329,137 @@ def test_a_warm_step_allocates_nothing(rng):
         finally:
             tracemalloc.stop()
         assert peak < 10_000  # a few Python objects, no array
+
+
+# -- rows, means and sums --------------------------------------------------------------------------
+
+
+def test_functions_give_the_loss_of_each_row(case, rng):
+    cls, options = case
+    t, y, _ = _data(cls, options, rng)
+    function = getattr(losses, snake_case(cls.__name__))
+    rows = function(t, y, **options)
+    assert rows.shape == LEADING
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, cls(**options, reduction="none")(t, y))
+    assert cls(**options)(t, y) == pytest.approx(rows.mean(), rel=1e-6)
+    assert type(losses.get(function)) is cls
+
+
+def test_functions_are_those_of_keras(case, rng):
+    keras = import_keras()
+    cls, options = case
+    t, y, _ = _data(cls, options, rng)
+    name = snake_case(cls.__name__)
+    expected = np.asarray(getattr(keras.losses, name)(t, y, **options))
+    np.testing.assert_allclose(getattr(losses, name)(t, y, **options), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "reduction", ["sum", "mean", "sum_over_batch_size", "mean_with_sample_weight", "none", None]
+)
+def test_reductions_are_those_of_keras(reduction, rng):
+    keras, torch = import_keras(), import_torch()
+    for cls in (MeanSquaredError, SparseCategoricalCrossentropy):
+        t, y, weights = _data(cls, {}, rng)
+        theirs = getattr(keras.losses, cls.__name__)(reduction=reduction)
+        ours = cls(reduction=reduction)
+        for given in (None, weights):
+            tensor = torch.tensor(y, requires_grad=True)
+            value = theirs(torch.tensor(t), tensor, None if given is None else torch.tensor(given))
+            np.testing.assert_allclose(ours(t, y, given), value.detach().numpy(), rtol=2e-6)
+            if value.ndim == 0:
+                value.backward()
+                _, d = _compute(ours, t, y, given)
+                np.testing.assert_allclose(d, tensor.grad.numpy(), rtol=2e-5, atol=1e-7)
+
+
+def test_weights_of_zero_have_a_mean_of_zero():
+    loss = MeanSquaredError(reduction="mean_with_sample_weight")
+    assert loss(np.ones((3, 2)), np.zeros((3, 2)), np.zeros(3)) == 0.0
+
+
+def test_a_function_of_python_is_no_loss():
+    with pytest.raises(TypeError, match="needs its gradient"):
+        losses.get(lambda t, y: y)
+
+
+# -- quantiles -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [0.3, [0.3], [0.1, 0.5, 0.9]])
+@pytest.mark.parametrize("targets", [1, 4])
+def test_quantiles_side_by_side(levels, targets, rng):
+    torch = import_torch()
+    count = len(np.atleast_1d(levels))
+    t = rng.standard_normal((3, 6, targets)).astype(np.float32)
+    y = rng.standard_normal((3, 6, targets * count)).astype(np.float32)
+    tensor = torch.tensor(y, requires_grad=True)
+    error = torch.tensor(t)[..., None] - tensor.reshape(3, 6, targets, count)
+    q = torch.tensor(np.atleast_1d(levels), dtype=torch.float32)
+    value = torch.maximum(q * error, (q - 1) * error).mean()
+    value.backward()
+    ours, d = 0.0, np.full((18, y.shape[-1]), np.nan, np.float32)
+    loss = Quantile(levels)
+    ours = loss.compute(
+        d, np.empty(18, np.float32), t.reshape(18, targets), y.reshape(18, -1),
+        np.zeros(0, np.float32), False,
+    )  # fmt: skip
+    assert ours == pytest.approx(value.item(), rel=2e-6)
+    np.testing.assert_allclose(d, tensor.grad.numpy().reshape(18, -1), rtol=1e-5)
+    assert loss(t, y) == pytest.approx(ours)
+    if targets == 1:
+        assert loss(t[..., 0], y) == pytest.approx(ours)
+
+
+def test_outputs_that_are_no_multiple_of_the_quantiles_are_refused():
+    with pytest.raises(ValueError, match=r"of 3 quantiles expects.*\(2, 4\).*3 units"):
+        Quantile([0.1, 0.5, 0.9])(np.ones((2, 1)), np.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"shape \(2, 2\) for predictions of shape \(2, 6\), got"):
+        Quantile([0.1, 0.5, 0.9])(np.ones((2, 6)), np.ones((2, 6)))
+
+
+# -- extremes --------------------------------------------------------------------------------------
+
+
+def test_no_nan_comes_from_extreme_numbers(case):
+    """Logits of ±1e4, targets of zero, predictions of zero: in float32, as in a model."""
+    cls, options = case
+    logits = options.get("from_logits")
+    values = [0.0, 1.0, 1e-30] if not logits else [1e4, -1e4, 0.0]
+    if cls.fuses is None and cls not in POSITIVE:
+        values = [0.0, 1e4, -1e4]
+    y = np.array([values[:2], values[:2][::-1], [values[2]] * 2, [values[0]] * 2], np.float32)
+    for pattern in ([[0, 0]] * 4, [[1, 0]] * 4, [[0, 1]] * 4):
+        t = np.argmax(pattern, axis=1) if cls is SparseCategoricalCrossentropy else pattern
+        t = np.array(t, np.int32 if cls is SparseCategoricalCrossentropy else np.float32)
+        value, d = _compute(cls(**options), t, y, None)
+        assert np.isfinite(value)
+        assert np.isfinite(d).all()
+
+
+def test_every_rate_of_focal_losses_stays_finite():
+    """gamma below 1 has an infinite slope where the answer is certain."""
+    for gamma in (0.0, 0.3, 1.0, 5.0):
+        for logits, values in ((True, [1e4, -1e4]), (False, [1.0, 0.0])):
+            y = np.array([values, values[::-1]], np.float32)
+            t = np.array([[1, 0], [1, 0]], np.float32)
+            for cls in (BinaryFocalCrossentropy, CategoricalFocalCrossentropy):
+                value, d = _compute(cls(gamma=gamma, from_logits=logits), t, y, None)
+                assert np.isfinite(value)
+                assert np.isfinite(d).all()
+
+
+def test_bits_do_not_depend_on_the_threads(case, rng):
+    cls, options = case
+    t, y, weights = _data(cls, options, rng)
+    t, y, weights = (np.tile(a, (1000, 1, *[1] * (a.ndim - 2))) for a in (t, y, weights))
+    for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight"):
+        loss = cls(**options, reduction=reduction)
+        set_num_threads(1)
+        value, d = _compute(loss, t, y, weights)
+        for threads in (2, 3):
+            set_num_threads(threads)
+            other_value, other_d = _compute(loss, t, y, weights)
+            assert other_value == value
+            np.testing.assert_array_equal(other_d, d)

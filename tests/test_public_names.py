@@ -26,12 +26,24 @@ NAMES = {
         OneCycle PiecewiseConstantDecay PolynomialDecay get
     """,
     "fastlstm.losses": """
-        BinaryCrossentropy CategoricalCrossentropy Huber Loss MeanAbsoluteError MeanSquaredError
-        SparseCategoricalCrossentropy get
+        BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy
+        CategoricalFocalCrossentropy CategoricalHinge CosineSimilarity Hinge Huber KLDivergence
+        LogCosh Loss MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
+        MeanSquaredLogarithmicError Poisson Quantile SparseCategoricalCrossentropy SquaredHinge
+        binary_crossentropy binary_focal_crossentropy categorical_crossentropy
+        categorical_focal_crossentropy categorical_hinge cosine_similarity get hinge huber
+        kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error
+        mean_squared_error mean_squared_logarithmic_error poisson quantile
+        sparse_categorical_crossentropy squared_hinge
     """,
     "fastlstm.metrics": """
-        Accuracy BinaryAccuracy CategoricalAccuracy Mean MeanAbsoluteError MeanSquaredError Metric
-        RootMeanSquaredError SparseCategoricalAccuracy get
+        AUC Accuracy BinaryAccuracy BinaryCrossentropy CategoricalAccuracy CategoricalCrossentropy
+        CategoricalHinge ConfusionMatrix CosineSimilarity F1Score FBetaScore FalseNegatives
+        FalsePositives FunctionMetric Hinge KLDivergence LogCoshError Mean MeanAbsoluteError
+        MeanAbsolutePercentageError MeanMetricWrapper MeanSquaredError MeanSquaredLogarithmicError
+        Metric Perplexity Poisson Precision R2Score Recall RootMeanSquaredError
+        SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy
+        SquaredHinge TopKCategoricalAccuracy TrueNegatives TruePositives get
     """,
     "fastlstm.callbacks": """
         CSVLogger Callback CallbackList EarlyStopping History LambdaCallback LearningRateScheduler

@@ -30,6 +30,13 @@ from fastlstm.kernels.rows import (
 from fastlstm.kernels.simd import fill, fma, lanes, store_first
 from fastlstm.kernels.team import share
 
+
+@inline
+def some(norm):
+    """The sum to divide a row by; 1 for a row of zeros, which are then clipped, and no 0 / 0."""
+    return 1.0 if norm == 0.0 else norm
+
+
 # -- class ids -------------------------------------------------------------------------------
 
 
@@ -64,7 +71,7 @@ def sparse_probabilities(total, d_pred, row_loss, y_true, y_pred, weights, crew)
     for m in range(first, last):
         at = m * columns
         label = _valid(y_true[m], columns)
-        norm = row_sum(y_pred, at, columns) if label >= 0 else np.nan
+        norm = some(row_sum(y_pred, at, columns)) if label >= 0 else np.nan
         y = np.float64(y_pred[m, max(label, 0)])
         q, clipped = clip_probability(y / norm)
         row_loss[m] = -np.log(q)
@@ -122,7 +129,7 @@ def probabilities(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, c
     keep, base = 1.0 - smoothing, smoothing / columns
     for m in range(first, last):
         factor = row_weight(weights, m) / rows
-        norm = row_sum(y_pred, m * columns, columns)
+        norm = some(row_sum(y_pred, m * columns, columns))
         loss, mass = 0.0, 0.0
         for j in range(columns):
             t = np.float64(y_true[m, j]) * keep + base

@@ -41,7 +41,7 @@ EPSILON = 1e-7
 _ARTANH_TERMS = 17
 
 
-# -- equations on vectors: option is the loss's one parameter, or 0 --------------------------
+# -- equations on vectors: option is the loss's one parameter, an array of several, or 0 ------
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,21 @@ class BinaryLogits(Static):
     def equation(self, y, t, smoothing):
         t = t * (1.0 - smoothing) + 0.5 * smoothing
         z = exp(-absolute(y))
-        value = select(y < 0.0, 0.0, y) - y * t + _log_one_plus(z)
+        value = select(y < 0.0, 0.0, y) - y * t + log_one_plus(z)
         return value, select(y < 0.0, z, 1.0) / (1.0 + z) - t
 
 
 @inline
-def _log_one_plus(z):
-    """log(1 + z) of a vector, for z in [0, 1]: 2·artanh(s) with s = z / (2 + z) <= 1/3."""
-    s = z / (2.0 + z)
+def log_one_plus(z):
+    """log(1 + z) of a vector, for z in [0, 1]."""
+    return log_one_plus_of(z / (2.0 + z))
+
+
+@inline
+def log_one_plus_of(s):
+    """log(1 + z) from s = z / (2 + z) <= 1/3: 2·artanh(s)."""
     s2 = s * s
-    series = zero_like(z)
+    series = zero_like(s)
     for k in range(_ARTANH_TERMS - 1, 0, -1):
         series = fma(series, s2, 1.0 / (2 * k + 1))
     return 2.0 * fma(s * s2, series, s)

@@ -50,6 +50,8 @@ _N1, _N2 = 0.13379722833633423, 0.003494036151096225
 _N3, _N4 = 2.0583516743499786e-05, 1.3319126246358337e-08
 _D1, _D2 = 0.4671303927898407, 0.02587108500301838
 _D3, _D4 = 0.0003283095720689744, 7.762034783809213e-07
+# Keeps the logarithm of nothing finite, so that 0**0 is 1; a normal number in either precision.
+_LEAST_BASE = 1e-37
 # In double precision the Taylor series of e**r, long enough that the rest is far below rounding.
 _C2, _C3, _C4, _C5, _C6, _C7, _C8 = (1.0 / math.factorial(n) for n in range(2, 9))
 _C9, _C10, _C11, _C12, _C13, _C14 = (1.0 / math.factorial(n) for n in range(9, 15))
@@ -80,6 +82,16 @@ def sigmoid(x):  # pragma: no cover
 def tanh(x):  # pragma: no cover
     """Hyperbolic tangent of a vector."""
     return np.tanh(x)
+
+
+@inline
+def power(base, exponent):
+    """base**exponent of a vector of numbers >= 0, for a number >= 0; squares are exact."""
+    if exponent == 2.0:
+        result = base * base
+    else:
+        result = exp(log(select(base < _LEAST_BASE, _LEAST_BASE, base)) * exponent)
+    return result
 
 
 @inline

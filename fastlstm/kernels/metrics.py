@@ -1,6 +1,6 @@
-"""How often predictions are right.
+"""Metrics that are means over rows: how often predictions are right.
 
-total      (1,) float64, receives the sum over rows of weight · match
+sums       (2,) float64, receives the sum over rows of weight · match, and that of the weights
 row_match  (M,), receives 1 where the row is right, else 0; or the fraction of it that is
 y_true     (M,) class ids, or (M, C)
 y_pred     (M, C), probabilities or logits: only their order matters
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlstm.kernels.jit import body
+from fastlstm.kernels.jit import body, inline
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.rows import row_max, weighted_sum
 from fastlstm.kernels.team import meet, share
@@ -22,50 +22,71 @@ from fastlstm.kernels.team import meet, share
 _BLOCK = 256
 
 
+@inline
+def _sum_rows(sums, row, weights, crew):
+    """sums = the rows' weighted sum, and their weight."""
+    meet(crew)
+    if crew.member == 0:
+        sums[0] = weighted_sum(row, weights)
+        weight = 0.0
+        for m in range(len(weights)):
+            weight += np.float64(weights[m])
+        sums[1] = weight if len(weights) > 0 else len(row)
+
+
 @kernel
-def sparse_accuracy(total, row_match, y_true, y_pred, weights, crew):
+def sum_rows(sums, row, weights, crew):
+    """The same of values that another kernel left in ``row``."""
+    _sum_rows(sums, row, weights, crew)
+
+
+@kernel
+def sparse_accuracy(sums, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction is that of the class id."""
     first, last = share(len(row_match), crew)
     for m in range(first, last):
-        row_match[m] = 1.0 if _argmax(y_pred, m) == y_true[m] else 0.0
-    meet(crew)
-    if crew.member == 0:
-        total[0] = weighted_sum(row_match, weights)
+        row_match[m] = 1.0 if argmax(y_pred, m) == y_true[m] else 0.0
+    _sum_rows(sums, row_match, weights, crew)
 
 
 @kernel
-def categorical_accuracy(total, row_match, y_true, y_pred, weights, crew):
+def categorical_accuracy(sums, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction stands where the largest target does."""
     first, last = share(len(row_match), crew)
     for m in range(first, last):
-        row_match[m] = 1.0 if _argmax(y_pred, m) == _argmax(y_true, m) else 0.0
-    meet(crew)
-    if crew.member == 0:
-        total[0] = weighted_sum(row_match, weights)
+        row_match[m] = 1.0 if argmax(y_pred, m) == argmax(y_true, m) else 0.0
+    _sum_rows(sums, row_match, weights, crew)
 
 
 @kernel
-def binary_accuracy(total, row_match, y_true, y_pred, weights, threshold, crew):
+def sparse_top_k(sums, row_match, y_true, y_pred, weights, k, crew):
+    """Whether the class id's prediction is one of the k largest."""
+    first, last = share(len(row_match), crew)
+    for m in range(first, last):
+        row_match[m] = 1.0 if _is_among(y_pred, m, y_true[m], k) else 0.0
+    _sum_rows(sums, row_match, weights, crew)
+
+
+@kernel
+def categorical_top_k(sums, row_match, y_true, y_pred, weights, k, crew):
+    """Whether the prediction where the largest target stands is one of the k largest."""
+    first, last = share(len(row_match), crew)
+    for m in range(first, last):
+        row_match[m] = 1.0 if _is_among(y_pred, m, argmax(y_true, m), k) else 0.0
+    _sum_rows(sums, row_match, weights, crew)
+
+
+@kernel
+def binary_accuracy(sums, row_match, y_true, y_pred, weights, threshold, crew):
     """Fraction of the row's predictions on their target's side of the threshold."""
     first, last = share(len(row_match), crew)
     for m in range(first, last):
         row_match[m] = _binary_matches(y_true, y_pred, threshold, m)
-    meet(crew)
-    if crew.member == 0:
-        total[0] = weighted_sum(row_match, weights)
-
-
-@kernel
-def total_weight(total, weights, crew):
-    """Sum of the weights; NumPy's would make a copy of float32 weights first."""
-    if crew.member == 0:
-        total[0] = 0.0
-        for m in range(len(weights)):
-            total[0] += np.float64(weights[m])
+    _sum_rows(sums, row_match, weights, crew)
 
 
 @body
-def _argmax(x, m):
+def argmax(x, m):
     """Column of the largest element of row ``m``, the first of equals; -1 if all are NaN."""
     columns = x.shape[1]
     high, block = -np.inf, -1
@@ -77,6 +98,21 @@ def _argmax(x, m):
         if x[m, j] == high:
             return j
     return -1
+
+
+@body
+def _is_among(x, m, label, k):
+    """Whether fewer than k elements of row ``m`` come before that of the label; none is NaN's."""
+    columns = x.shape[1]
+    if not 0 <= label < columns:
+        return False
+    value = x[m, label]
+    before = 0
+    for j in range(label):
+        before += x[m, j] >= value
+    for j in range(label + 1, columns):
+        before += x[m, j] > value
+    return before < k and value == value
 
 
 @body

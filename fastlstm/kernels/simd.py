@@ -411,6 +411,18 @@ def load_eight(typingctx, array, offset):
     return _EIGHT(array, types.intp), codegen
 
 
+@intrinsic
+def store_eight(typingctx, value, array, offset):
+    """Write eight float64 lanes to the float64 array's memory."""
+
+    def codegen(context, builder, sig, args):
+        pointer = data_pointer(context, builder, array, args[1])
+        store_vector(builder, value, args[0], builder.gep(pointer, [args[2]]))
+        return context.get_dummy_value()
+
+    return types.void(value, array, types.intp), codegen
+
+
 # -- sizes -----------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """Losses with Keras' names and values.
 
 A loss reads rows: y_pred is (M, C), with batch and time steps together in M. Its value is the
-mean over rows of weight · row loss, and a row's loss is the mean over C, or the cross-entropy.
+mean over rows of weight · row loss, and a row's loss is the mean over C, or what its class says.
+Functions in lower case give the loss of each row.
 """
 
 from __future__ import annotations
@@ -14,33 +15,99 @@ from fastlstm.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
-from fastlstm.losses.regression import Huber, MeanAbsoluteError, MeanSquaredError
+from fastlstm.losses.distribution import CosineSimilarity, KLDivergence, Poisson
+from fastlstm.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
+from fastlstm.losses.functions import (
+    CLASS_OF,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    quantile,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+from fastlstm.losses.margin import CategoricalHinge, Hinge, SquaredHinge
+from fastlstm.losses.pinball import Quantile
+from fastlstm.losses.regression import (
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+)
 from fastlstm.registry import named, resolve
 
 __all__ = [
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
     "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "Quantile",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "quantile",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
 ]
 
 _TABLE = named(
-    MeanSquaredError,
-    MeanAbsoluteError,
-    Huber,
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    SparseCategoricalCrossentropy,
+    *CLASS_OF.values(),
     mse=MeanSquaredError,
     MSE=MeanSquaredError,
     mae=MeanAbsoluteError,
     MAE=MeanAbsoluteError,
+    mape=MeanAbsolutePercentageError,
+    MAPE=MeanAbsolutePercentageError,
+    msle=MeanSquaredLogarithmicError,
+    MSLE=MeanSquaredLogarithmicError,
     bce=BinaryCrossentropy,
     BCE=BinaryCrossentropy,
+    kl_divergence=KLDivergence,
+    kld=KLDivergence,
+    KLD=KLDivergence,
+    kullback_leibler_divergence=KLDivergence,
+    logcosh=LogCosh,
 )
 
 
@@ -49,8 +116,9 @@ def get(identifier: Any) -> Loss:
 
     Parameters
     ----------
-    identifier : str, Loss, class or dict
-        A name ("mse", "MeanSquaredError"), an instance, a class or a configuration.
+    identifier : str, Loss, class, function or dict
+        A name ("mse", "MeanSquaredError"), an instance, a class, a function of this module or a
+        configuration.
 
     Returns
     -------
@@ -64,4 +132,12 @@ def get(identifier: Any) -> Loss:
     TypeError
         If ``identifier`` is none of these.
     """
+    if callable(identifier) and not isinstance(identifier, (type, Loss)):
+        if identifier in CLASS_OF:
+            return CLASS_OF[identifier]()
+        raise TypeError(
+            f"a loss needs its gradient, which the function {identifier!r} does not tell: derive a "
+            "class from fastlstm.losses.Loss, or use one of this module. As a metric, any function "
+            "of y_true and y_pred will do"
+        )
     return resolve("loss", identifier, Loss, _TABLE)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastlstm.config import floatx
 from fastlstm.kernels.program import Kernel
+from fastlstm.kernels.rowlosses import rescale
 from fastlstm.registry import snake_case
 from fastlstm.utils import numeric_array
 
@@ -49,9 +50,22 @@ class LossArrays(NamedTuple):
 ERROR_WORK = 8.0
 ENTROPY_WORK = 40.0
 
+MEAN = "sum_over_batch_size"
+_BY_WEIGHT = "mean_with_sample_weight"
+_REDUCTIONS = (MEAN, "mean", _BY_WEIGHT, "sum", "none")
+
 
 class Loss(ABC):
     """Base class of the losses.
+
+    Parameters
+    ----------
+    reduction : str or None
+        What becomes of the rows' weighted losses: "sum_over_batch_size" or "mean", their sum
+        divided by the number of rows; "mean_with_sample_weight", divided by the sum of the
+        weights; "sum"; "none" or None, an array of them, which no model can be trained with.
+    name : str, optional
+        Name in errors, by default the class name in snake case.
 
     Attributes
     ----------
@@ -60,18 +74,35 @@ class Loss(ABC):
         "softmax", "sigmoid" or None.
     sparse : bool
         Whether targets are class ids, (M,) int32, rather than (M, C) numbers.
+    unit_targets : bool
+        Whether targets must be within 0 and 1.
     from_logits : bool
         Whether the user's predictions are logits.
     """
 
     fuses: ClassVar[str | None] = None
     sparse: ClassVar[bool] = False
+    unit_targets: ClassVar[bool] = False
     from_logits: bool = False
+    reduction: str = MEAN
+    _name: str | None = None
+
+    def __init__(self, reduction: str | None = MEAN, name: str | None = None) -> None:
+        reduction = "none" if reduction is None else reduction
+        if reduction not in _REDUCTIONS:
+            raise ValueError(
+                f"reduction expects one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}"
+            )
+        self.reduction, self._name = reduction, name
 
     @property
     def name(self) -> str:
-        """The loss's name in strings."""
-        return snake_case(type(self).__name__)
+        """The loss's name in errors."""
+        return self._name or snake_case(type(self).__name__)
+
+    def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the targets for predictions of a shape (..., C)."""
+        return shape[:-1] if self.sparse else shape
 
     @abstractmethod
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:
@@ -85,6 +116,24 @@ class Loss(ABC):
             Whether ``y_pred`` has not been through the activation in ``fuses``.
         """
 
+    def calls(self, arrays: LossArrays, from_logits: bool) -> list[Call]:
+        """All that computes the loss, as its ``reduction`` wants it; arguments as for ``call``."""
+        calls = [self.call(arrays, from_logits)]
+        by_weight = self.reduction == _BY_WEIGHT
+        if self.reduction == "sum" or (by_weight and len(arrays.weights)):
+            rows = len(arrays.row_loss)
+            args = (arrays.total, arrays.d_pred, arrays.weights, rows, by_weight)
+            calls.append((rescale, args, float(arrays.d_pred.size + rows)))
+        return calls
+
+    def check_reduces(self) -> None:
+        """An error unless the loss is one number."""
+        if self.reduction == "none":
+            raise ValueError(
+                f"{self.name} has reduction='none' and gives a loss a row; training needs one "
+                f"number: leave reduction at {MEAN!r}, or use 'sum'"
+            )
+
     def compute(
         self,
         d_pred: Array,
@@ -96,8 +145,8 @@ class Loss(ABC):
     ) -> float:
         """Value and gradient, now, for what ``LossArrays`` describes."""
         arrays = LossArrays(np.zeros(1), d_pred, row_loss, y_true, y_pred, weights)
-        kernel, args, work = self.call(arrays, from_logits)
-        kernel(*args, work=work)
+        for kernel, args, work in self.calls(arrays, from_logits):
+            kernel(*args, work=work)
         return float(arrays.total[0])
 
     def __call__(
@@ -105,7 +154,7 @@ class Loss(ABC):
         y_true: npt.ArrayLike,
         y_pred: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-    ) -> float:
+    ) -> Any:
         """Value of the loss for arrays of any leading shape.
 
         Parameters
@@ -119,8 +168,8 @@ class Loss(ABC):
 
         Returns
         -------
-        float
-            Mean over all rows.
+        float or numpy.ndarray
+            Mean over all rows, or what ``reduction`` says; with "none" an array of shape (...).
 
         Raises
         ------
@@ -129,6 +178,19 @@ class Loss(ABC):
         TypeError
             If the arrays do not hold numbers.
         """
+        value, rows, weights = self._evaluate(y_true, y_pred, sample_weight)
+        if self.reduction != "none":
+            return value
+        return rows * weights.reshape(rows.shape) if weights.size else rows
+
+    def rows(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+        """Loss of each row; see ``__call__`` for the arrays."""
+        return self._evaluate(y_true, y_pred, None)[1]
+
+    def _evaluate(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> tuple[float, Array, Array]:
+        """The value, each row's loss without its weight, and the weights."""
         pred = numeric_array("y_pred", y_pred)
         true_shape = np.shape(y_true)
         if pred.ndim == 1 and len(true_shape) == 2 and true_shape[1] == 1:
@@ -138,14 +200,16 @@ class Loss(ABC):
         weights = prepare_weights(sample_weight, pred.shape[:-1], pred.dtype).reshape(-1)
         columns, dtype = pred.shape[-1], pred.dtype
         rows = pred.reshape(-1, columns)
-        return self.compute(
+        row_loss = np.empty(len(rows), dtype)
+        value = self.compute(
             np.zeros((0, columns), dtype),
-            np.empty(len(rows), dtype),
-            true.reshape(-1) if self.sparse else true.reshape(-1, columns),
+            row_loss,
+            true.reshape(-1) if self.sparse else true.reshape(len(rows), -1),
             rows,
             weights,
             self.from_logits,
         )
+        return value, row_loss.reshape(pred.shape[:-1]), weights
 
     def prepare_targets(
         self, y_true: npt.ArrayLike, shape: Sequence[int], dtype: npt.DTypeLike
@@ -174,19 +238,23 @@ class Loss(ABC):
             If the targets are not numbers.
         """
         true = numeric_array("y_true", y_true)
-        shape = tuple(shape)
+        given, shape = tuple(shape), self.target_shape(tuple(shape))
         if true.ndim == len(shape) - 1 and shape[-1] == 1:
             true = true[..., np.newaxis]
         if true.shape != shape:
+            wanted = f"the predictions' shape {shape}"
+            if shape != given:
+                wanted = f"shape {shape} for predictions of shape {given}"
             raise ValueError(
-                f"{self.name} expects y_true of the predictions' shape {shape}, "
-                f"got {true.shape}.{self._shape_advice(true.shape, shape)}"
+                f"{self.name} expects y_true of {wanted}, got {true.shape}."
+                f"{self._shape_advice(true.shape, shape)}"
             )
         return np.ascontiguousarray(true, dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {}
+        """Return the constructor's arguments; name and reduction where they were chosen."""
+        config = {} if self._name is None else {"name": self._name}
+        return config if self.reduction == MEAN else {"reduction": self.reduction, **config}
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
@@ -194,6 +262,15 @@ class Loss(ABC):
 
     def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
         return ""
+
+
+def check_axis(axis: int) -> None:
+    """An error unless ``axis`` is the last one, which all losses work along."""
+    if axis != -1:
+        raise ValueError(
+            f"axis expects -1, the last one, along which all losses work here; got {axis!r}. Move "
+            "it there with np.moveaxis"
+        )
 
 
 def prepare_predictions(pred: Array, name: str) -> Array:

@@ -10,16 +10,33 @@ import numpy.typing as npt
 
 from fastlstm.kernels import crossentropy
 from fastlstm.kernels import losses as kernels
-from fastlstm.losses.base import ENTROPY_WORK, Array, Call, Loss, LossArrays
+from fastlstm.losses.base import (
+    ENTROPY_WORK,
+    MEAN,
+    Array,
+    Call,
+    Loss,
+    LossArrays,
+    check_axis,
+)
 from fastlstm.utils import numeric_array
 
 _BINARY = kernels.BinaryLogits()
 
 
-class _Smoothed(Loss):
+class Smoothed(Loss):
     """A cross-entropy whose targets may be moved from certainty."""
 
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = MEAN,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        check_axis(axis)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(
                 f"label_smoothing expects a number from 0 to 1, got {label_smoothing!r}"
@@ -29,10 +46,11 @@ class _Smoothed(Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+        config = {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+        return {**config, **super().get_config()}
 
 
-class BinaryCrossentropy(_Smoothed):
+class BinaryCrossentropy(Smoothed):
     """Mean of -t log p - (1 - t) log(1 - p): each output is a yes or no of its own.
 
     Probabilities are kept 1e-7 away from 0 and 1, logits are exact everywhere.
@@ -43,9 +61,14 @@ class BinaryCrossentropy(_Smoothed):
         Whether predictions are logits, the sigmoid not yet taken.
     label_smoothing : float
         Moves targets towards ½ by this part of the way, in [0, 1].
+    axis : int
+        Only the last one, -1.
+    reduction, name
+        As for ``Loss``.
     """
 
     fuses = "sigmoid"
+    unit_targets = True
 
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
@@ -56,7 +79,7 @@ class BinaryCrossentropy(_Smoothed):
         return kernels.binary_probabilities, args, work
 
 
-class CategoricalCrossentropy(_Smoothed):
+class CategoricalCrossentropy(Smoothed):
     """-Σ t log p over the classes of a row; targets are one-hot or probabilities.
 
     Probabilities are divided by their sum and kept 1e-7 away from 0 and 1; logits are exact
@@ -68,6 +91,10 @@ class CategoricalCrossentropy(_Smoothed):
         Whether predictions are logits, the softmax not yet taken.
     label_smoothing : float
         Moves targets towards 1 / C by this part of the way, in [0, 1].
+    axis : int
+        Only the last one, -1.
+    reduction, name
+        As for ``Loss``.
     """
 
     fuses = "softmax"
@@ -79,9 +106,7 @@ class CategoricalCrossentropy(_Smoothed):
         return kernel, args, ENTROPY_WORK * arrays.y_pred.size
 
     def _shape_advice(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
-        if given in (shape[:-1], (*shape[:-1], 1)):
-            return " For targets that are class ids, use sparse_categorical_crossentropy."
-        return ""
+        return ids_advice(given, shape)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -94,12 +119,25 @@ class SparseCategoricalCrossentropy(Loss):
     ----------
     from_logits : bool
         Whether predictions are logits, the softmax not yet taken.
+    axis : int
+        Only the last one, -1.
+    reduction, name
+        As for ``Loss``.
     """
 
     fuses = "softmax"
     sparse = True
 
-    def __init__(self, from_logits: bool = False) -> None:
+    def __init__(
+        self,
+        from_logits: bool = False,
+        *,
+        reduction: str | None = MEAN,
+        axis: int = -1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        check_axis(axis)
         self.from_logits = bool(from_logits)
 
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:
@@ -136,7 +174,17 @@ class SparseCategoricalCrossentropy(Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"from_logits": self.from_logits}
+        return {"from_logits": self.from_logits, **super().get_config()}
+
+
+def ids_advice(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What to do where one-hot targets are expected, and these look like class ids."""
+    if given in (shape[:-1], (*shape[:-1], 1)):
+        return (
+            " For targets that are class ids, use sparse_categorical_crossentropy, or make them "
+            "one-hot with fastlstm.utils.to_categorical."
+        )
+    return ""
 
 
 def class_ids(true: Array, rows: tuple[int, ...], classes: int, name: str) -> Array:

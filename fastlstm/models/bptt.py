@@ -78,7 +78,8 @@ def train_windows(load: Callable[[int, int], Supervised], steps: int, window: in
     Returns
     -------
     float
-        Mean loss of all steps; one that is not finite comes from the window that had no update.
+        Mean loss of all steps (of a loss whose reduction is "sum", mean of the windows' by their
+        steps); one that is not finite comes from the window that had no update.
     """
     total = 0.0
     for start in range(0, steps, window):

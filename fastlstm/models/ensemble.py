@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from fastlstm.layers.chain import Chain
 from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.input import Input
 from fastlstm.memory import Arena
+from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
-from fastlstm.models.sequential import Sequential
+from fastlstm.models.sequential import Sequential, as_list
 from fastlstm.models.supervised import Supervised
 from fastlstm.registry import serialize
 from fastlstm.training import loop
@@ -61,6 +63,7 @@ class Ensemble:
             raise TypeError(f"Ensemble expects a Sequential model, got {type(model).__name__}")
         if model.stateful:
             raise ValueError("Ensemble expects a model without stateful layers")
+        _refuse_functions(model.metrics)
         self._model = copy_of(model)
         self.stop_training = False
         self.history: History | None = None
@@ -79,9 +82,16 @@ class Ensemble:
 
     # -- compiling ----------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
         """Choose how the models are trained; see ``Sequential.compile``."""
-        self._model.compile(optimizer, loss, metrics)
+        _refuse_functions(map(get_metric, [*as_list(metrics), *as_list(weighted_metrics)]))
+        self._model.compile(optimizer, loss, metrics, weighted_metrics)
         self._start_training()
 
     def _start_training(self) -> None:
@@ -138,6 +148,13 @@ class Ensemble:
     def _apart(self, flat: np.ndarray) -> np.ndarray:
         """(models · samples, ...) seen as (samples, models, ...): the loop counts samples."""
         return flat.reshape(self.count, -1, *flat.shape[1:]).swapaxes(0, 1)
+
+    def weigh_classes(self, data: Data, class_weight: Any) -> Data:
+        """The data with weights times those of the targets' classes."""
+        together = Data(*(None if a is None else a.swapaxes(0, 1) for a in data))  # type: ignore[arg-type]
+        weight = self._model.weigh_classes(together, class_weight).weight
+        assert weight is not None
+        return data._replace(weight=weight.swapaxes(0, 1))
 
     def _bound(self, data: Data, index: np.ndarray, task: str) -> _Bound:
         """The layers bound to a batch of each model, with the samples ``index`` to come."""
@@ -240,8 +257,10 @@ class Ensemble:
         samples = self.prepare_inputs(x)
         return self.predict_step(samples, np.arange(len(samples))).swapaxes(0, 1)
 
-    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
-        """One update of every model from one batch.
+    def train_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+    ) -> np.ndarray:
+        """One update of every model from one batch; arguments as for ``Sequential``.
 
         Returns
         -------
@@ -249,6 +268,8 @@ class Ensemble:
             (models,) losses. Where one is not finite, that model was not updated.
         """
         data = self.prepare(x, y, sample_weight)
+        if class_weight is not None:
+            data = self.weigh_classes(data, class_weight)
         return self._train(data, np.arange(len(data.x)))
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
@@ -329,7 +350,7 @@ class _Bound:
         self.seeds = [np.zeros((count, 1), np.uint64) for _ in self._dropouts()]
         stacks += zip((op.seed for op in self._dropouts()), self.seeds, strict=True)
         own = chain.totals if isinstance(chain, Supervised) else []
-        self.totals = [np.zeros((count, 1)) for _ in own]
+        self.totals = [np.zeros((count, total.size)) for total in own]
         stacks += zip(own, self.totals, strict=True)
         shared = [chain.index, chain.first_step]
         if model.optimizer is not None:
@@ -362,10 +383,9 @@ class _Bound:
         finished = self.replicas.run()
         losses = self.totals[0][:, 0].copy()
         losses[(finished == 0) & np.isfinite(losses)] = np.nan
-        rows = int(np.prod(self.chain.y.shape[:-1]))
         for metric, totals in zip(self.ensemble.metrics, self.totals[1:], strict=True):
             whole = finished != 0
-            metric.add(float(totals[whole].sum()), rows, float(rows * whole.sum()))
+            metric.add(totals[whole].sum(axis=0))
         return losses
 
     def predict(self) -> np.ndarray:
@@ -385,6 +405,19 @@ def copy_of(model: Sequential) -> Sequential:
     made.build()
     if model.optimizer is not None:
         optimizer = model.optimizer.copy()
-        metrics = [get_metric(serialize(metric)) for metric in model.metrics]
-        made.compile(optimizer, model.loss, metrics)
+        plain, weighted = model.metrics_by_weight()
+        copies = (
+            [get_metric(serialize(metric)) for metric in group] for group in (plain, weighted)
+        )
+        made.compile(optimizer, model.loss, *copies)
     return made
+
+
+def _refuse_functions(metrics: Iterable[Metric]) -> None:
+    for metric in metrics:
+        if metric.runs_python:
+            raise ValueError(
+                f"an Ensemble cannot have the metric {metric.name!r}, a function of Python: its "
+                "models' outputs are never outside of their threads. Use a metric of "
+                "fastlstm.metrics, or compute it from predict()"
+            )

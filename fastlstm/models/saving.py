@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,12 +69,28 @@ def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
             "optimizer": serialize(model.optimizer),
             "not_decayed": model.optimizer.excluded_from_weight_decay(model.weight_names),
             "loss": serialize(model.loss),
-            "metrics": [{"name": m.name, **serialize(m)} for m in model.metrics],
+            **_metric_configs(model),
             "iterations": model.optimizer.steps,
         }
         for name, moment in model.optimizer.state().items():
             tensors[f"{_OPTIMIZER}{name}"] = moment
     _write(filepath, tensors, config, overwrite=overwrite)
+
+
+def _metric_configs(model: Sequential) -> dict[str, Any]:
+    """The metrics, but for functions of Python, which no file can hold."""
+    configs = {}
+    for key, group in zip(("metrics", "weighted_metrics"), model.metrics_by_weight(), strict=True):
+        kept = [metric for metric in group if not metric.runs_python]
+        configs[key] = [{"name": metric.name, **serialize(metric)} for metric in kept]
+        lost = [metric.name for metric in group if metric.runs_python]
+        if lost:
+            warnings.warn(
+                f"the file does not hold the metrics {lost}, which are functions of Python; give "
+                "them to compile() again after load_model()",
+                stacklevel=4,  # the caller of model.save
+            )
+    return configs
 
 
 def save_weights(model: Weighted, filepath: Any, *, overwrite: bool) -> None:
@@ -176,7 +193,7 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
             if name.startswith(_OPTIMIZER)
         }
         try:
-            model.compile(optimizer=optimizer, loss=loss, metrics=chosen)
+            model.compile(optimizer, loss, *chosen)
             if state or iterations:  # a model saved before its first batch may have none
                 optimizer.load_state(state, iterations)
         except ValueError as error:
@@ -280,10 +297,13 @@ def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
 
 def _compile_from(config: Any) -> tuple[Any, Any, list[Any], int]:
     chosen = []
-    for entry in config["metrics"]:
-        metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
-        metric.name = str(entry["name"])
-        chosen.append(metric)
+    for key in ("metrics", "weighted_metrics"):
+        group = []
+        for entry in config.get(key, []):
+            metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
+            metric.name = str(entry["name"])
+            group.append(metric)
+        chosen.append(group)
     optimizer = optimizers.get(config["optimizer"])
     optimizer.exclude_from_weight_decay(config.get("not_decayed"))
     return (

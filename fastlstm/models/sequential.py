@@ -23,6 +23,7 @@ from fastlstm.models.stream import Stream
 from fastlstm.models.summary import summary_lines
 from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import prepare_targets
+from fastlstm.models.weights import weigh_classes
 from fastlstm.training import loop
 from fastlstm.training.data import Data
 from fastlstm.training.history import History
@@ -57,6 +58,7 @@ class Sequential:
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: list[Metric] = []
+        self.weighted_metrics: list[Metric] = []  # those of the metrics that see weights
         self._sample_shape: tuple[int | None, ...] | None = None
         self._runner = Runner(self.layers)
         self._params = np.empty(0, np.float32)
@@ -223,6 +225,7 @@ class Sequential:
         optimizer: Any = "adam",
         loss: Any = None,
         metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
     ) -> None:
         """Choose how the model is trained.
 
@@ -233,23 +236,34 @@ class Sequential:
             ``fastlstm.optimizers``.
         loss : str or Loss
             Such as "mse" or "sparse_categorical_crossentropy".
-        metrics : list of str or Metric, optional
-            Such as ["accuracy"].
+        metrics : list of str, Metric, Loss or callable, optional
+            Such as ["accuracy"]; a function ``fn(y_true, y_pred)`` is called after each batch with
+            copies. Without weights, as in Keras.
+        weighted_metrics : list, optional
+            The same, with sample and class weights. One that has the name of an entry of
+            ``metrics`` is called "weighted_..." in logs.
         """
         if loss is None:
             raise ValueError("compile expects a loss, such as loss='mse'")
-        if isinstance(metrics, (str, Metric)):
-            metrics = [metrics]
         # All of it or nothing: a name that is not known leaves the model as it was.
         chosen = (
             optimizers.get(optimizer),
             losses.get(loss),
-            [get_metric(metric) for metric in metrics or []],
+            [get_metric(metric) for metric in as_list(metrics)],
+            [get_metric(metric) for metric in as_list(weighted_metrics)],
         )
+        chosen[1].check_reduces()
         if self._adopted and self._adopted == len(self.layers):
             self._build_optimizer(chosen[0])
-        self.optimizer, self.loss, self.metrics = chosen
+        self.optimizer, self.loss, plain, self.weighted_metrics = chosen
+        self.metrics = [*plain, *self.weighted_metrics]
+        _tell_apart(plain, self.weighted_metrics)
         self._runner.forget()
+
+    def metrics_by_weight(self) -> tuple[list[Metric], list[Metric]]:
+        """The metrics that see no weights, and those that do."""
+        weighted = self.weighted_metrics
+        return self.metrics[: len(self.metrics) - len(weighted)], weighted
 
     def _compiled(self, what: str) -> tuple[optimizers.Optimizer, losses.Loss]:
         if self.optimizer is None or self.loss is None:
@@ -278,6 +292,12 @@ class Sequential:
             weight = prepare_weights(sample_weight, shape[:-1], self.layers[0].dtype)
         self._make_familiar(samples, output_sample)
         return Data(samples, targets, weight)
+
+    def weigh_classes(self, data: Data, class_weight: Any) -> Data:
+        """The data with weights times those of the targets' classes."""
+        _, loss = self._compiled("class_weight")
+        classes = int(self.output_shape[-1] or 0)
+        return weigh_classes(data, class_weight, classes, loss.sparse, self.layers[0].dtype)
 
     def _check_inputs(self, x: Any) -> tuple[np.ndarray, tuple[int, ...]]:
         """Validated, contiguous samples, and the shape of the output for one; builds nothing."""
@@ -381,6 +401,7 @@ class Sequential:
         shuffle: bool = True,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        class_weight: Any = None,
         **options: Any,
     ) -> History:
         """Train the model; see ``fastlstm.training.loop.fit`` for all arguments.
@@ -404,6 +425,7 @@ class Sequential:
             shuffle=shuffle,
             sample_weight=sample_weight,
             initial_epoch=initial_epoch,
+            class_weight=class_weight,
             **options,
         )
 
@@ -460,11 +482,14 @@ class Sequential:
         x: Any,
         y: Any,
         sample_weight: Any = None,
+        class_weight: Any = None,
         return_dict: bool = False,
         *,
         bptt: Any = "full",
     ) -> Any:
         """One update from one batch, or one for each window of ``bptt`` steps, as in ``fit``.
+
+        ``class_weight`` is a dict of weights by class, as in ``fit``.
 
         Returns
         -------
@@ -473,7 +498,10 @@ class Sequential:
         """
         self._compiled("train_on_batch")
         data = self.prepare(x, y, sample_weight)
+        if class_weight is not None:
+            data = self.weigh_classes(data, class_weight)
         bptt = self.check_bptt(bptt)
+        self._reset_metrics()
         loss = self.train_step(data, np.arange(len(data.x)), bptt)
         if not np.isfinite(loss):
             since = "" if isinstance(bptt, str) else " from that window on"
@@ -490,12 +518,15 @@ class Sequential:
         """Loss and metrics of one batch, as ``train_on_batch`` returns them."""
         self._compiled("test_on_batch")
         data = self.prepare(x, y, sample_weight)
+        self._reset_metrics()
         return self._results(self.test_step(data, np.arange(len(data.x))), return_dict)
+
+    def _reset_metrics(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
 
     def _results(self, loss: float, as_dict: bool) -> Any:
         values = {"loss": loss, **{metric.name: metric.result() for metric in self.metrics}}
-        for metric in self.metrics:
-            metric.reset_state()
         if as_dict:
             return values
         return list(values.values()) if self.metrics else loss
@@ -649,3 +680,23 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name!r}, {len(self.layers)} layers>"
+
+
+def as_list(entries: Any) -> list[Any]:
+    """One entry or several, or None, as a list."""
+    if entries is None:
+        return []
+    return list(entries) if isinstance(entries, (list, tuple)) else [entries]
+
+
+def _tell_apart(plain: list[Metric], weighted: list[Metric]) -> None:
+    """Give each metric a name of its own, as Keras does."""
+    seen: set[str] = set()
+    for metric in [*plain, *weighted]:
+        if metric.name in seen and any(metric is other for other in weighted):
+            metric.name = f"weighted_{metric.name}"
+        name, number = metric.name, 0
+        while metric.name in seen:
+            number += 1
+            metric.name = f"{name}_{number}"
+        seen.add(metric.name)

@@ -15,7 +15,8 @@ from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.feed import Feed
 from fastlstm.losses.base import LossArrays
 from fastlstm.memory import Plan
-from fastlstm.metrics import Metric, MetricArrays
+from fastlstm.metrics import Metric
+from fastlstm.metrics.base import MetricArrays
 from fastlstm.training.data import Data
 
 
@@ -25,6 +26,7 @@ class Compiled(Protocol):
     loss: Any
     optimizer: Any
     metrics: list[Metric]
+    weighted_metrics: list[Metric]
 
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +59,12 @@ class Supervised(Chain):
         steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]
         rows = int(np.prod(steps_and_batch))
         dtype = self.y.dtype
-        target_shape = steps_and_batch if loss.sparse else self.y.shape
+        target_shape = loss.target_shape(self.y.shape)
         self.y_true = plan.array(target_shape, np.dtype(np.int32) if loss.sparse else dtype)
         self.weights = plan.array(steps_and_batch if weighted else (0,), dtype)
         self.row_loss = plan.array((rows,), dtype)
         self.rows_y = self.y.reshape(rows, classes)
-        self.rows_true = self.y_true.reshape((rows,) if loss.sparse else (rows, classes))
+        self.rows_true = self.y_true.reshape((rows,) if loss.sparse else (rows, target_shape[-1]))
         self.rows_d_y = self.d_y.reshape(rows, classes) if saving else np.empty((0, classes), dtype)
         self.rows_weights = self.weights.reshape(-1)
         self._no_weights = np.empty(0, dtype)
@@ -76,7 +78,13 @@ class Supervised(Chain):
         )
         if self.fused:
             self._last.logits = True
-        self.totals = [np.zeros(1) for _ in ("loss", *model.metrics)]
+        # What a batch adds to the loss, and to each metric.
+        sizes = [metric.sums_size(classes) for metric in model.metrics]
+        self.totals = [np.zeros(size) for size in (1, *sizes)]
+        self._metric_scratch = [
+            plan.scratch(((metric.parts_size(rows, classes),), np.float64))[0]
+            for metric in model.metrics
+        ]
         timed = self.y.ndim == 3
         self.feeds["y"] = Feed(self.y_true, timed)
         if weighted:
@@ -105,8 +113,8 @@ class Supervised(Chain):
             self.rows_y,
             self.rows_weights,
         )
-        kernel, args, work = self.loss.call(arrays, self.fused or self.loss.from_logits)
-        program.add(kernel, *args, work=work)
+        for kernel, args, work in self.loss.calls(arrays, self.fused or self.loss.from_logits):
+            program.add(kernel, *args, work=work)
         if self.trains:
             program.add(halt_unless_finite, self.totals[0])
 
@@ -114,19 +122,31 @@ class Supervised(Chain):
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
 
     def _record_metrics(self, program: Program) -> None:
-        """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone."""
-        logits = self.fused
-        if logits and not all(metric.accepts_logits for metric in self.model.metrics):
+        """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone.
+
+        And for the model's ``weighted_metrics``.
+        """
+        metrics = self.model.metrics
+        missing = self.loss.fuses if self.fused or self.loss.from_logits else None
+        if self.fused and not all(missing in metric.accepts_logits for metric in metrics):
             self._last.record_finish(program, self.rows_y)
-            logits = False
-        from_logits = logits or self.loss.from_logits
-        for metric, total in zip(self.model.metrics, self.totals[1:], strict=True):
+            missing = None
+        for metric, sums, parts in zip(metrics, self.totals[1:], self._metric_scratch, strict=True):
+            accepted = missing in metric.accepts_logits
+            if missing and metric.needs_probabilities and not accepted:
+                raise ValueError(
+                    f"{metric.name} needs probabilities, but the loss has from_logits=True: give "
+                    f"the last layer activation={missing!r} and leave from_logits out, which "
+                    "computes the same"
+                )
+            weights = self.rows_weights if self._is_weighted(metric) else self._no_weights
             # The loss is done with its rows.
-            arrays = MetricArrays(
-                total, self.row_loss, self.rows_true, self.rows_y, self._no_weights
-            )
-            kernel, args, work = metric.call(arrays, from_logits)
-            program.add(kernel, *args, work=work)
+            arrays = MetricArrays(sums, self.row_loss, parts, self.rows_true, self.rows_y, weights)
+            for kernel, args, work in metric.calls(arrays, accepted):
+                program.add(kernel, *args, work=work)
+
+    def _is_weighted(self, metric: Metric) -> bool:
+        return any(metric is other for other in self.model.weighted_metrics)
 
     def load(self, data: Data, index: np.ndarray, start: int = 0) -> None:
         """Take the samples ``index`` of the data, from a step on."""
@@ -163,6 +183,16 @@ class Supervised(Chain):
         return float(self.totals[0][0])
 
     def _update_metrics(self) -> None:
-        rows = len(self.rows_y)
-        for metric, total in zip(self.model.metrics, self.totals[1:], strict=True):
-            metric.add(float(total[0]), rows, float(rows))
+        for metric, sums in zip(self.model.metrics, self.totals[1:], strict=True):
+            if metric.runs_python:
+                weighted = self._is_weighted(metric) and self.weights.size
+                weights = self._batch_first(self.weights) if weighted else None
+                metric.update_state(
+                    self._batch_first(self.y_true), self._batch_first(self.y), weights
+                )
+            else:
+                metric.add(sums)
+
+    def _batch_first(self, array: np.ndarray) -> np.ndarray:
+        """A copy in the user's order."""
+        return (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlstm.layers.base import Layer
-from fastlstm.losses import BinaryCrossentropy, Loss
+from fastlstm.losses import Loss
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids
 
@@ -19,7 +19,10 @@ def prepare_targets(
     input_shape: tuple[int, ...],
     layers: list[Layer],
 ) -> np.ndarray:
-    """Targets (N, C) or (N, T, C), or class ids (N,) or (N, T), for outputs of ``output_shape``."""
+    """Targets (N, C) or (N, T, C), or class ids (N,) or (N, T), for outputs of ``output_shape``.
+
+    Of what shape, the loss says.
+    """
     if y is None:
         raise ValueError("targets are missing: expected y beside x")
     array = numeric_array("y", y)
@@ -27,14 +30,14 @@ def prepare_targets(
     if array.ndim == 0 or array.shape[0] != output_shape[0]:
         count = array.shape[0] if array.ndim else "no"
         raise ValueError(f"x has {output_shape[0]} samples and y has {count}; they must be as many")
-    wanted = output_shape[:-1] if loss.sparse else output_shape
+    wanted = loss.target_shape(output_shape)
     fitted = _fitted(array, wanted, sparse=loss.sparse)
     if fitted is None:
         raise ValueError(_mismatch(loss, array.shape, output_shape, wanted, input_shape))
     if loss.sparse:
         return as_ids(fitted, classes, "y")
     targets = as_floats(fitted, layers[0].dtype, "y")
-    if isinstance(loss, BinaryCrossentropy) and (targets.min() < 0 or targets.max() > 1):
+    if loss.unit_targets and (targets.min() < 0 or targets.max() > 1):
         raise ValueError(
             f"{loss.name} expects targets from 0 to 1, got values from {targets.min():g} to "
             f"{targets.max():g}"
@@ -71,7 +74,7 @@ def _mismatch(
             f"{text}: either give a target for every step, or let the last recurrent layer "
             "return the last step only with return_sequences=False"
         )
-    if not loss.sparse and given == output[:-1]:
+    if not loss.sparse and wanted == output and given == output[:-1]:
         return (
             f"{text}: these look like class ids, for which the loss is "
             "'sparse_categorical_crossentropy'; or make them one-hot"

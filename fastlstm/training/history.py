@@ -12,8 +12,9 @@ class History(Callback):
 
     Attributes
     ----------
-    history : dict of str to list of float
-        Value of each log at the end of each epoch: "loss", the metrics, "val_loss", ...
+    history : dict of str to list
+        Value of each log at the end of each epoch: "loss", the metrics, "val_loss", ... Numbers,
+        or arrays where a metric is one.
     epoch : list of int
         The epochs' numbers, from 0.
     params : dict
@@ -21,7 +22,7 @@ class History(Callback):
     """
 
     def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

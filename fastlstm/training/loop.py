@@ -33,6 +33,7 @@ def fit(
     validation_data: Sequence[Any] | None = None,
     shuffle: bool = True,
     sample_weight: Any = None,
+    class_weight: Any = None,
     initial_epoch: int = 0,
     validation_batch_size: int | None = None,
     validation_freq: int | Collection[int] = 1,
@@ -63,6 +64,9 @@ def fit(
         Take the samples in a new random order each epoch.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    class_weight : dict of int to float, optional
+        Weights by class, {0: 1.0, 1: 20.0}, of what is trained on: they multiply the sample
+        weights. Classes left out weigh 1.
     initial_epoch : int
         Number of the first epoch, to go on with an earlier run.
     validation_batch_size : int, optional
@@ -118,6 +122,8 @@ def fit(
         validation = _prepare_validation(model, validation_data)
     elif validation_split:
         data, validation = data.split(validation_split)
+    if class_weight is not None:
+        data = model.weigh_classes(data, class_weight)
     if model.stateful:
         _check_stateful("fit", data, batch_size)
         if validation is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 Logs = dict[str, Any]
@@ -14,6 +15,8 @@ Logs = dict[str, Any]
 # Seconds between updates of a bar, and before the bar of a short evaluation appears at all.
 _INTERVAL = 0.1
 _DELAY = 0.5
+# Numbers of an array, such as one a class, that a line has room for.
+_MOST_SHOWN = 8
 
 
 class _Bar(tqdm):
@@ -106,8 +109,17 @@ class Progress:
     def _values(self, logs: Logs, separator: str) -> str:
         seconds = time.perf_counter() - self._began if self._spent is None else self._spent
         rate = self._samples / max(seconds, 1e-9)
-        shown = [f"{key}={value:.4g}" for key, value in logs.items()]
+        shown = [f"{key}={_shown(value)}" for key, value in logs.items()]
         return separator.join([*shown, f"{rate:.4g} samples/s"])
+
+
+def _shown(value: Any) -> str:
+    """A number, a few numbers, or how many there are."""
+    if np.ndim(value) == 0:
+        return f"{value:.4g}"
+    if np.ndim(value) == 1 and len(value) <= _MOST_SHOWN:
+        return "[" + " ".join(f"{number:.3g}" for number in value) + "]"
+    return "<" + "x".join(map(str, np.shape(value))) + ">"
 
 
 def _is_live() -> bool:

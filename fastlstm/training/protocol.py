@@ -37,6 +37,9 @@ class Trainable(Protocol):
     def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
         """Check samples, targets and weights, and convert them."""
 
+    def weigh_classes(self, data: Data, class_weight: Any) -> Data:
+        """Multiply the weights by those of the targets' classes."""
+
     def prepare_inputs(self, x: Any) -> Array:
         """Check samples and convert them."""
 

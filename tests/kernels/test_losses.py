@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from fastlstm.kernels import crossentropy, losses
+from fastlstm.kernels import crossentropy, equations, losses, rowlosses
 from fastlstm.kernels.parallel import set_num_threads
 from tests.reference import losses as reference
 from tests.reference.finite import gradient
@@ -58,6 +58,13 @@ def _entropy(kernel, exact, last=(), sparse=False, **options):
     return Case(kernel, (), last, exact, options, not options["from_logits"], sparse)
 
 
+def _of_row(kernel, exact, **options):
+    return Case(kernel, (), (), exact, options, False)
+
+
+FOCAL = {"apply_class_balancing": True, "alpha": 0.3, "label_smoothing": 0.1}
+
+
 CASES = {
     "squared": _elementwise(losses.Squared(), reference.mean_squared_error),
     "absolute": _elementwise(losses.Absolute(), reference.mean_absolute_error),
@@ -86,7 +93,44 @@ CASES = {
         crossentropy.sparse_probabilities, reference.sparse_categorical_crossentropy,
         sparse=True, from_logits=False,
     ),
+    "log cosh": _elementwise(equations.LogCosh(), reference.log_cosh),
+    "percentage": _elementwise(equations.Percentage(), reference.mean_absolute_percentage_error),
+    "hinge": _elementwise(equations.Hinge(), reference.hinge),
+    "squared hinge": _elementwise(equations.SquaredHinge(), reference.squared_hinge),
+    "pinball": _elementwise(equations.Pinball(), reference.quantile, 0.3, quantiles=0.3),
+    "focal logits": _elementwise(
+        equations.FocalLogits(), reference.binary_focal_crossentropy,
+        np.array([2.0, 0.1, 0.7, -0.4]), from_logits=True, **FOCAL,
+    ),
+    "focal logits, gamma": _elementwise(
+        equations.FocalLogits(), reference.binary_focal_crossentropy,
+        np.array([1.3, 0.1, 0.7, -0.4]), from_logits=True, gamma=1.3, **FOCAL,
+    ),
+    "focal probabilities": _elementwise(
+        equations.FocalProbabilities(), reference.binary_focal_crossentropy,
+        np.array([1.3, 0.1, 0.7, -0.4]), from_logits=False, gamma=1.3, **FOCAL,
+    ),
+    "cosine": _of_row(rowlosses.cosine, reference.cosine_similarity),
+    "categorical hinge": _of_row(rowlosses.categorical_hinge, reference.categorical_hinge),
+    "categorical focal logits": _entropy(
+        rowlosses.focal_logits, reference.categorical_focal_crossentropy, (0.3, 1.3, 0.1),
+        from_logits=True, label_smoothing=0.1, alpha=0.3, gamma=1.3,
+    ),
+    "categorical focal probabilities": _entropy(
+        rowlosses.focal_probabilities, reference.categorical_focal_crossentropy, (0.3, 2.0, 0.1),
+        from_logits=False, label_smoothing=0.1, alpha=0.3,
+    ),
 }  # fmt: skip
+
+# Of positive numbers, which are no probabilities.
+POSITIVE = {
+    "squared logarithmic": (equations.SquaredLogarithmic(), "mean_squared_logarithmic_error"),
+    "poisson": (equations.Poisson(), "poisson"),
+}
+for _name, (_equation, _exact) in POSITIVE.items():
+    CASES[_name] = Case(
+        losses.elementwise, (_equation,), (0.0,), getattr(reference, _exact), {}, True
+    )
 
 EQUATIONS = [name for name, case in CASES.items() if case.kernel is losses.elementwise]
 

@@ -61,3 +61,90 @@ def categorical_crossentropy(t, y, from_logits=False, label_smoothing=0.0):
 def sparse_categorical_crossentropy(t, y, from_logits=False):
     """-log p[t]."""
     return categorical_crossentropy(np.eye(y.shape[1])[t], y, from_logits)
+
+
+def mean_absolute_percentage_error(t, y):
+    """100 |y - t| / |t|."""
+    return 100 * (np.abs(y - t) / np.maximum(np.abs(t), EPSILON)).mean(axis=1)
+
+
+def mean_squared_logarithmic_error(t, y):
+    """(log(1 + y) - log(1 + t))²."""
+    t, y = np.maximum(t, EPSILON), np.maximum(y, EPSILON)
+    return ((np.log(1 + y) - np.log(1 + t)) ** 2).mean(axis=1)
+
+
+def log_cosh(t, y):
+    """log cosh(y - t)."""
+    size = np.abs(y - t)
+    # Near 0 the other way loses its digits.
+    near = np.log1p(np.sinh(np.minimum(size, 1)) ** 2) / 2
+    return np.where(size < 1, near, size + np.log1p(np.exp(-2 * size)) - np.log(2)).mean(axis=1)
+
+
+def poisson(t, y):
+    """y - t log y."""
+    return (y - t * np.log(y + EPSILON)).mean(axis=1)
+
+
+def kl_divergence(t, y):
+    """Σ t log(t / y)."""
+    t, y = np.clip(t, EPSILON, 1), np.clip(y, EPSILON, 1)
+    return (t * np.log(t / y)).sum(axis=1)
+
+
+def cosine_similarity(t, y):
+    """-Σ t y / (|t| |y|)."""
+    lengths = [np.sqrt(np.maximum((x**2).sum(axis=1), 1e-12)) for x in (t, y)]
+    return -(t * y).sum(axis=1) / (lengths[0] * lengths[1])
+
+
+def hinge(t, y):
+    """max(1 - t y, 0), where 0 stands for -1."""
+    return np.maximum(1 - np.where(t == 0, -1, t) * y, 0).mean(axis=1)
+
+
+def squared_hinge(t, y):
+    """max(1 - t y, 0)², where 0 stands for -1."""
+    return (np.maximum(1 - np.where(t == 0, -1, t) * y, 0) ** 2).mean(axis=1)
+
+
+def categorical_hinge(t, y):
+    """max(1 + max (1 - t) y - Σ t y, 0)."""
+    return np.maximum(1 + ((1 - t) * y).max(axis=1) - (t * y).sum(axis=1), 0)
+
+
+def quantile(t, y, quantiles=0.5):
+    """Mean over targets and quantiles of q e, or (q - 1) e where that is larger."""
+    levels = np.array(quantiles, ndmin=1)
+    error = t[:, :, None] - y.reshape(*t.shape, len(levels))
+    return np.maximum(levels * error, (levels - 1) * error).mean(axis=(1, 2))
+
+
+def binary_focal_crossentropy(
+    t,
+    y,
+    apply_class_balancing=False,
+    alpha=0.25,
+    gamma=2.0,
+    from_logits=False,
+    label_smoothing=0.0,
+):
+    """(1 - p_t)^gamma (-t log p - (1 - t) log(1 - p))."""
+    t = t * (1 - label_smoothing) + label_smoothing / 2
+    p = sigmoid(y) if from_logits else y
+    log_p, log_q = np.log(clip(p)), np.log(1 - clip(p))
+    if from_logits:
+        log_p, log_q = -np.logaddexp(0, -y), -np.logaddexp(0, y)
+    weight = t * alpha + (1 - t) * (1 - alpha) if apply_class_balancing else 1.0
+    away = t * (1 - p) + (1 - t) * p
+    return -(weight * away**gamma * (t * log_p + (1 - t) * log_q)).mean(axis=1)
+
+
+def categorical_focal_crossentropy(
+    t, y, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0
+):
+    """-Σ alpha (1 - p)^gamma t log p."""
+    t = t * (1 - label_smoothing) + label_smoothing / y.shape[1]
+    log_p = log_softmax(y) if from_logits else np.log(clip(y / y.sum(axis=1, keepdims=True)))
+    return -(alpha * (1 - np.exp(log_p)) ** gamma * t * log_p).sum(axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastlstm.registry import suggestion
 from fastlstm.training.callbacks.base import Callback, Logs
 
@@ -33,7 +35,13 @@ class Monitor(Callback):
     def current(self, logs: Logs) -> float | None:
         """Value of the monitored entry; None in an epoch without validation."""
         if self.monitor in logs:
-            return float(logs[self.monitor])
+            value = logs[self.monitor]
+            if np.ndim(value):
+                raise ValueError(
+                    f"{type(self).__name__} monitors {self.monitor!r}, which is an array of shape "
+                    f"{np.shape(value)}; it takes a number, such as the metric with an average"
+                )
+            return float(value)
         if self.monitor in self.params.get("metrics", []):
             return None
         raise ValueError(

@@ -20,6 +20,20 @@ NAMES = {
     "mean_absolute_error": "floats",
     "mean_squared_error": "floats",
     "root_mean_squared_error": "floats",
+    "mean_absolute_percentage_error": "positive",
+    "mean_squared_logarithmic_error": "positive",
+    "log_cosh_error": "floats",
+    "cosine_similarity": "positive",
+    "poisson": "positive",
+    "kl_divergence": "positive",
+    "hinge": "floats",
+    "squared_hinge": "floats",
+    "categorical_hinge": "one-hot",
+    "binary_crossentropy": "floats",
+    "categorical_crossentropy": "one-hot",
+    "sparse_categorical_crossentropy": "ids",
+    "top_k_categorical_accuracy": "one-hot",
+    "sparse_top_k_categorical_accuracy": "ids",
 }
 
 
@@ -30,6 +44,8 @@ def _data(kind, rng, rows=ROWS, classes=CLASSES):
         t = ids.astype(np.int32)
     elif kind == "one-hot":
         t = np.eye(classes, dtype=np.float32)[ids]
+    elif kind == "positive":
+        t = rng.uniform(0.1, 1, (rows, classes)).astype(np.float32)
     else:
         t = (rng.random((rows, classes)) < y).astype(np.float32)
     return t, y, rng.uniform(0, 2, rows).astype(np.float32)
