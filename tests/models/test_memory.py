@@ -61,7 +61,7 @@ def test_it_is_what_the_model_then_lays_out():
         run()
         assert model._runner._arena.nbytes == use.activations + use.scratch
     packed = [model.layers[0].packed_kernel, model.layers[0].packed_recurrent]
-    packed += [model.layers[0].packed_bias, model.layers[1].packed_kernel]
+    packed += [*model.layers[0].packed_biases, model.layers[1].packed_kernel]
     panels = [part for each in packed for part in (each._forward, each._transposed)]
     assert report.training.packed == sum(part.nbytes for part in panels if part is not None)
     assert model.memory_report(16, time=20) == report
