@@ -24,6 +24,8 @@ from fastlstm.validation import whole_number
 
 # Keras' first and last threshold lie so far outside of 0 and 1.
 _MARGIN = 1e-7
+# No file may ask for a list that fills the memory.
+_MOST = 100_000
 _CURVES = ("ROC", "PR")
 _SUMMATIONS = ("interpolation", "minoring", "majoring")
 
@@ -40,7 +42,7 @@ class AUC(Metric):
     Parameters
     ----------
     num_thresholds : int
-        How many, at least 2, evenly from 0 to 1.
+        How many, from 2 to 100,000, evenly from 0 to 1.
     curve : str
         "ROC" or "PR".
     summation_method : str
@@ -74,7 +76,8 @@ class AUC(Metric):
                 f"AUC expects a summation_method of {', '.join(map(repr, _SUMMATIONS))}; got "
                 f"{summation_method!r}"
             )
-        whole_number(num_thresholds, "AUC num_thresholds", 2)
+        if whole_number(num_thresholds, "AUC num_thresholds", 2) > _MOST:
+            raise ValueError(f"AUC expects num_thresholds up to {_MOST}, got {num_thresholds}")
         self.thresholds = None if thresholds is None else sorted(map(float, thresholds))
         inner = self.thresholds
         if inner is None:

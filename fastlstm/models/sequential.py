@@ -253,6 +253,7 @@ class Sequential:
             [get_metric(metric) for metric in as_list(weighted_metrics)],
         )
         chosen[1].check_reduces()
+        _check_once([*chosen[2], *chosen[3]])
         if self._adopted and self._adopted == len(self.layers):
             self._build_optimizer(chosen[0])
         self.optimizer, self.loss, plain, self.weighted_metrics = chosen
@@ -687,6 +688,16 @@ def as_list(entries: Any) -> list[Any]:
     if entries is None:
         return []
     return list(entries) if isinstance(entries, (list, tuple)) else [entries]
+
+
+def _check_once(metrics: list[Metric]) -> None:
+    """An error where one metric would count everything twice."""
+    for number, metric in enumerate(metrics):
+        if any(metric is other for other in metrics[:number]):
+            raise ValueError(
+                f"compile got the metric {metric!r} twice, which would count everything twice; "
+                "make one for each place"
+            )
 
 
 def _tell_apart(plain: list[Metric], weighted: list[Metric]) -> None:

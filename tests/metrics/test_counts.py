@@ -353,6 +353,7 @@ def test_a_perplexity_beyond_numbers_is_infinite():
         (lambda: F1Score(threshold=0.0), "greater than 0"),
         (lambda: FBetaScore(beta=0.0), "beta"),
         (lambda: AUC(num_thresholds=1), "num_thresholds"),
+        (lambda: AUC(num_thresholds=10**12), "up to 100000"),
         (lambda: AUC(curve="roc"), "'ROC' or 'PR'"),
         (lambda: AUC(summation_method="sum"), "'minoring'"),
         (lambda: AUC(thresholds=[0.5, 2.0]), "from 0 to 1"),

@@ -204,6 +204,16 @@ def test_losses_that_give_no_number_are_refused():
     assert model.loss is None
 
 
+def test_a_metric_in_two_places_is_refused():
+    model, metric = _model(), metrics.AUC()
+    for lists in (([metric], [metric]), ([metric, metric], None)):
+        with pytest.raises(ValueError, match="twice"):
+            model.compile("sgd", "mse", *lists)
+    assert model.loss is None
+    model.compile("sgd", "mse", ["mae", "mae"], ["mae"])
+    assert [metric.name for metric in model.metrics] == ["mae", "mae_1", "weighted_mae"]
+
+
 def test_a_sum_has_the_gradient_of_the_mean_times_the_rows(rng):
     x, y = _data(rng, "one-hot", sequences=True)
     grads = []
