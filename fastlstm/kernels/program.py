@@ -80,7 +80,7 @@ def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` as one of words, which first takes its arguments from them."""
     names = ", ".join(inspect.signature(function).parameters)
     # Numba does not inline a call with a star, as in function(*unpack(...)).
-    outer = ast.parse(f"""def make(unpack, function):
+    module = ast.parse(f"""def make(unpack, function):
     def entry(arguments, words, the_crew):
         {names}, = unpack(arguments, words, the_crew)
         function({names})
@@ -89,10 +89,10 @@ def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
     # The call is replaced by the function's own lines where they can be had: Numba's inlining of a
     # whole kernel takes a fifth of what it takes to compile it.
     with contextlib.suppress(OSError):  # no source, as in a frozen application
-        outer.body[0].body[0].body[1:] = _statements(function)  # type: ignore[attr-defined]
+        _definition(_definition(module)).body[1:] = _statements(function)
     scope: dict[str, Any] = {}
     file = function.__code__.co_filename
-    exec(compile(outer, file, "exec"), function.__globals__, scope)
+    exec(compile(module, file, "exec"), function.__globals__, scope)
     return scope["make"](unpack, inline(function))
 
 
@@ -100,7 +100,14 @@ def _statements(function: Callable[..., Any]) -> list[ast.stmt]:
     lines, first = inspect.getsourcelines(function)
     module = ast.parse(textwrap.dedent("".join(lines)))
     ast.increment_lineno(module, first - 1)
-    return module.body[0].body  # type: ignore[attr-defined]
+    return _definition(module).body
+
+
+def _definition(of: ast.Module | ast.FunctionDef) -> ast.FunctionDef:
+    """The function that stands first in a module, or in another one."""
+    definition = of.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    return definition
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -88,9 +89,9 @@ class Sides(Metric):
         values = self.value_of(*quarters(sums, len(self._levels)))[self._places]
         return float(values[0]) if np.ndim(self.thresholds) == 0 or len(values) == 1 else values
 
+    @abstractmethod
     def value_of(self, tp: Array, fp: Array, tn: Array, fn: Array) -> Array:
         """The metric, from the true and false positives and negatives of each threshold."""
-        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -166,10 +166,9 @@ def test_checkpoints_and_windows(name, rng):
         np.testing.assert_array_equal(one, other)
 
 
-@every_layer
+@pytest.mark.parametrize("name", [name for name in TABLE if name != "li_gru"])
 def test_files_and_configurations(name, rng, tmp_path):
-    if name == "li_gru":
-        pytest.skip("files hold the library's own layers")
+    """Files hold the library's own layers."""
     layer, x = _make(rng, name, (2, 4, 3, 10), "float32")
     model = Sequential([layer, Dense(1)])
     expected = model(x)
