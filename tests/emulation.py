@@ -154,6 +154,11 @@ def _transpose_square(out, out_at, out_row, a, a_at, a_row):
         _store(column, out, out_at + j * out_row)
 
 
+def _add_square(sums, a, a_at, a_row, b, b_at):
+    rows = [_load(a, a_at + i * a_row) for i in range(lanes(a))]
+    return sums + np.stack(rows) @ _load(b, b_at)
+
+
 # -- an optimizer's moments -------------------------------------------------------------------
 
 
@@ -286,5 +291,5 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "project_panel": _project_panel,
         "project_two_panels": _project_two_panels,
     },
-    transpose: {"transpose_square": _transpose_square},
+    transpose: {"transpose_square": _transpose_square, "add_square": _add_square},
 }

@@ -13,7 +13,7 @@ from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store, store_first
+from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
 from fastlstm.kernels.team import share, take
 from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
 from fastlstm.kernels.transpose import transpose_square
@@ -24,20 +24,20 @@ K_BLOCK = 16384 // (PANEL_VECTORS * HOST.vector_bytes)
 ROW_BLOCK = 48
 # Rows that meet a few panels before a thread takes others, and the blocks of k that they do it for
 # at a time: as much of A as the second-level cache holds.
-ROW_GROUP = 2 * ROW_BLOCK
-BLOCKS_TOGETHER = 6
+ROW_GROUP = 3 * ROW_BLOCK
+BLOCKS_TOGETHER = 4
 # Parts that a product should fall into for each thread, so that a slow one does fewer of them.
 ITEMS_EACH = 8
 # Rows of A between which Aᵀ·B keeps its partial sums apart: part of the result's definition.
 SUM_BLOCK = K_BLOCK
-# Rows that are packed, or of an outer product written, side by side: one place serves them all.
+# Rows that are packed side by side: one place serves them all.
 ROWS_TOGETHER = 4
 # Panels that are packed at once; and copied, or written to the result, at once.
 PANELS_PACKED = 16
 PANELS_AHEAD = 4
 # Columns of A that Aᵀ·B packs side by side: whole vectors and whole tiles; a tile that strode over
 # wider rows would miss the caches of addresses as well.
-A_GROUP = 48
+A_GROUP = 24
 
 
 @kernel
@@ -213,33 +213,6 @@ def _finish(activation, out, scratch, at, first, last, p_first, p_last, columns)
 
 
 @kernel
-def outer_product(d, a, b, width, blocks, ones, more, crew):
-    """``multiply_transposed`` of one row, with the same bits: d is written once.
-
-    b : the row: (P, panel columns) of ``blocks`` groups, flat, each ``width`` columns of a panel
-    """
-    n = d.shape[1]
-    depth = a.shape[1]
-    units = n // blocks
-    step = lanes(d)
-    zero = fill(d, 0.0)
-    first, last = share(depth + ones, crew)
-    for k0 in range(first, last, ROWS_TOGETHER):
-        k1 = min(k0 + ROWS_TOGETHER, last)
-        for g in range(blocks):
-            for u in range(0, units, step):
-                p = u // width
-                count = min(step, units - u)
-                line = load_first(b, (p * blocks + g) * width + u - p * width, count)
-                for k in range(k0, k1):
-                    total = fma(line, a[0, k] if k < depth else 1.0, zero)
-                    d_at = k * n + g * units + u
-                    if more:
-                        total = load_first(d, d_at, count) + total
-                    store_first(total, d, d_at, count)
-
-
-@kernel
 def multiply_transposed(
     layout, blocks, d, partial, packed_a, packed_b, a, b, b_rows, ones, more, crew
 ):  # fmt: skip
@@ -347,13 +320,18 @@ def _pack_rows(packed, at, a, row, rows, ones):
     step = lanes(packed)
     one = fill(packed, 1.0)
     depth = a.shape[1]
+    whole = depth // step * step
     for first in range(0, depth, A_GROUP):
-        last = min(first + A_GROUP, depth)
+        last = min(first + A_GROUP, whole)
+        start = at + first * SUM_BLOCK - first
         for m in range(rows):
-            start = at + first * SUM_BLOCK + m * A_GROUP - first
             for k in range(first, last, step):
-                count = min(step, last - k)
-                store_first(load_first(a, (row + m) * depth + k, count), packed, start + k, count)
+                store(load(a, (row + m) * depth + k), packed, start + m * A_GROUP + k)
+    if whole < depth:
+        start = at + whole // A_GROUP * A_GROUP * SUM_BLOCK + whole % A_GROUP
+        for m in range(rows):
+            value = load_first(a, (row + m) * depth + whole, depth - whole)
+            store_first(value, packed, start + m * A_GROUP, depth - whole)
     if ones > 0:
         start = at + depth // A_GROUP * A_GROUP * SUM_BLOCK + depth % A_GROUP
         for m in range(rows):

@@ -6,7 +6,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastlstm.kernels.emit import data_pointer, load_vector, store_vector, strided
+from fastlstm.kernels.emit import (
+    data_pointer,
+    fused_multiply_add,
+    load_vector,
+    splat,
+    store_vector,
+    strided,
+)
 from fastlstm.kernels.simd import Vector
 
 
@@ -28,6 +35,29 @@ def transpose_square(typingctx, out, out_at, out_row, a, a_at, a_row):
 
     intp = types.intp
     return types.void(out, intp, intp, a, intp, intp), codegen
+
+
+@intrinsic
+def add_square(typingctx, sums, a, a_at, a_row, b, b_at):
+    """sums[i] + Σ a[i, j]·b[j] for i and j below ``lanes(a)``, one chain over j."""
+    vector = Vector(a.dtype)
+
+    def codegen(context, builder, sig, args):
+        total = args[0]
+        source = data_pointer(context, builder, sig.args[1], args[1])
+        factors = data_pointer(context, builder, sig.args[4], args[4])
+        rows = [
+            load_vector(builder, vector, strided(builder, source, args[2], args[3], index))
+            for index in range(vector.lanes)
+        ]
+        for index, column in enumerate(_transposed(builder, rows)):
+            at = builder.add(args[5], ir.Constant(args[5].type, index))
+            value = splat(builder, builder.load(builder.gep(factors, [at])), vector.lanes)
+            total = fused_multiply_add(builder, value, column, total)
+        return total
+
+    intp = types.intp
+    return vector(vector, a, intp, intp, b, intp), codegen
 
 
 def _transposed(builder, rows):

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastlstm.kernels import layout, matmul, recurrent
+from fastlstm.kernels import layout, lone, matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import is_apart, panel_units, tile_layout
+from fastlstm.kernels.host import HOST
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
@@ -200,11 +201,16 @@ class RecurrentOp(Op):
     @property
     def backward_weights(self) -> list[Packed]:
         weights: list[Packed] = []
-        if self.d_x is not None:
+        if self.d_x is not None and not self._by_rows:
             weights.append(self.layer.packed_kernel)
         if (self._returns or self.steps > 1) and self.layer.packed_recurrent.matrix.size:
             weights.append(self.layer.packed_recurrent)
         return weights
+
+    @property
+    def _by_rows(self) -> bool:
+        """Whether the gradient of the lone input is made from weights that are not packed."""
+        return self.unpacked and self.depth % HOST.lanes(8 * self.layer.dtype.itemsize) == 0
 
     def omit_initial_gradients(self) -> None:
         self._returns = False
@@ -249,7 +255,7 @@ class RecurrentOp(Op):
             work = 2.0 * len(rows) * d.size
             if len(rows) == 1 and self.gate_rows == 1:
                 program.add(
-                    matmul.outer_product, d, rows, gates, self.width, blocks, ones, more, work=work
+                    lone.outer_product, d, rows, gates, self.width, blocks, ones, more, work=work
                 )
             else:
                 program.add(
@@ -260,12 +266,19 @@ class RecurrentOp(Op):
 
     def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
         layer, columns = self.layer, self.columns
+        out, gates = d_x.reshape(-1, self.depth), self.gates.reshape(-1)
+        work = 2.0 * d_x.size * self.cell.blocks * layer.units
+        if self._by_rows:
+            matrix = layer.packed_kernel.matrix
+            program.add(
+                lone.multiply_by_rows, out, gates, matrix, self.width, self.cell.blocks, work=work
+            )
+            return
         program.add(
             matmul.multiply,
-            Linear(), d_x.reshape(-1, self.depth), self.scratch_rows,
-            self.gates.reshape(-1), columns, self.gate_rows * columns, self.panels, columns,
-            layer.packed_kernel.transposed, self.no_bias,
-            work=2.0 * d_x.size * self.cell.blocks * layer.units,
+            Linear(), out, self.scratch_rows,
+            gates, columns, self.gate_rows * columns, self.panels, columns,
+            layer.packed_kernel.transposed, self.no_bias, work=work,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

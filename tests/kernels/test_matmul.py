@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
+from fastlstm.cells.gru import GRUCell
 from fastlstm.cells.lstm import LSTMCell
-from fastlstm.kernels import matmul, team
+from fastlstm.kernels import lone, matmul, team
 from fastlstm.kernels.activations import Linear, Tanh
-from fastlstm.kernels.cell import PLAIN, panel_units, tile_layout
+from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN, panel_units, tile_layout
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.parallel import set_num_threads
 from tests.marks import needs_jit
@@ -172,9 +174,37 @@ def test_outer_product_has_the_bits_of_multiply_transposed(blocks, ones, rng):
     d = np.full_like(expected, np.nan)
     width = panel_units(blocks, 4)
     for more, times in ((False, 1), (True, 2)):
-        matmul.outer_product(d, a, packed, width, blocks, ones, more, work=LAUNCH)
+        lone.outer_product(d, a, packed, width, blocks, ones, more, work=LAUNCH)
         np.testing.assert_array_equal(d, times * expected)
         np.testing.assert_array_equal(np.signbit(d), np.signbit(expected))
+
+
+@pytest.mark.parametrize("cell", [PLAIN, GRUCell(), LSTMCell()], ids=["plain", "gru", "lstm"])
+@pytest.mark.parametrize("vectors", [1, 2, 7])
+def test_multiply_by_rows_has_the_bits_of_multiply(cell, vectors, dtype, rng):
+    blocks = cell.blocks
+    width, lanes = panel_units(blocks, np.dtype(dtype).itemsize), HOST.lanes(8 * dtype().itemsize)
+    depth, units = vectors * lanes, 11 * width  # more than one block of k
+    matrix, row = _normal(rng, dtype, depth, blocks * units), _normal(rng, dtype, blocks * units)
+    ordered = row.reshape(blocks, -1, width).swapaxes(0, 1).reshape(-1)
+    columns = lanes * PANEL_VECTORS
+    packed = np.full((-(-depth // columns), blocks * units, columns), np.nan, dtype)
+    matmul.pack_transposed(packed, matrix, blocks, width, work=LAUNCH)
+    expected, got = np.full((1, depth), np.nan, dtype), np.full((1, depth), np.nan, dtype)
+    scratch = np.full((THREADS, matmul.scratch_size(matrix.itemsize)), np.nan, dtype)
+    matmul.multiply(
+        Linear(), expected, scratch, ordered, 0, blocks * width, units // width, blocks * width,
+        packed, np.empty(0, dtype), work=LAUNCH,
+    )  # fmt: skip
+    for count in (1, 2, 3):
+        set_num_threads(count)
+        got.fill(np.nan)
+        lone.multiply_by_rows(got, ordered, matrix, width, blocks, work=LAUNCH)
+        _close(
+            got, row.astype(np.float64)[np.newaxis] @ matrix.T.astype(np.float64), blocks * units
+        )
+        if not numba.config.DISABLE_JIT:  # NumPy's sums have bits of their own
+            np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
