@@ -121,6 +121,19 @@ def _store_blocks(chosen, values, gates, gates_h, at, second, stride):
         _store_pair(value, array, place, second)
 
 
+def _load_fours(chosen, gates, at, row, stride):
+    return tuple(
+        np.concatenate([_load(gates, at + stride * g + row * r) for r in range(4)])
+        for g in range(chosen.blocks)
+    )
+
+
+def _store_fours(chosen, values, gates, at, row, stride):
+    for g, value in enumerate(values):
+        for r, part in enumerate(np.split(value, 4)):
+            _store(part, gates, at + stride * g + row * r)
+
+
 def _clear_blocks(chosen, gates, gates_h, at, second, stride):
     for array in _sides(chosen, gates, gates_h):
         for g in range(chosen.blocks):
@@ -271,6 +284,8 @@ EMULATED: dict[Any, dict[str, Any]] = {
     cell: {
         "load_blocks": _load_blocks,
         "store_blocks": _store_blocks,
+        "load_fours": _load_fours,
+        "store_fours": _store_fours,
         "clear_blocks": _clear_blocks,
         "load_h": _load_h,
         "store_h": _store_h,

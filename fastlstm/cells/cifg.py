@@ -27,13 +27,16 @@ class CoupledLSTMCell(Static):
     blocks = 3
     states = 2
 
-    def forward(self, blocks, states):
-        c = states[1]
+    def gates(self, blocks):
         f = activate(self.recurrent_activation, blocks[0])
         g = activate(self.activation, blocks[1])
         o = activate(self.recurrent_activation, blocks[2])
-        c_next = g + f * (c - g)
-        return (f, g, o), (o * activate(self.activation, c_next), c_next)
+        return f, g, o
+
+    def forward(self, gates, states):
+        f, g, o = gates
+        c_next = g + f * (states[1] - g)
+        return o * activate(self.activation, c_next), c_next
 
     def backward(self, blocks, before, after, d_after):
         f, g, o = blocks

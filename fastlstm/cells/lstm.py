@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastlstm.kernels.activations import SIGMOID, TANH, activate, derivative
-from fastlstm.kernels.simd import zero_like
+from fastlstm.kernels.simd import fma, zero_like
 from fastlstm.kernels.static import Static
 
 
@@ -27,16 +27,19 @@ class LSTMCell(Static):
     blocks = 4
     states = 2
 
-    def forward(self, blocks, states):
+    def gates(self, blocks):
         a_i, a_f, a_g, a_o = blocks
-        _, c = states
         i = activate(self.recurrent_activation, a_i)
         f = activate(self.recurrent_activation, a_f)
         g = activate(self.activation, a_g)
         o = activate(self.recurrent_activation, a_o)
-        c_next = f * c + i * g
-        h_next = o * activate(self.activation, c_next)
-        return (i, f, g, o), (h_next, c_next)
+        return i, f, g, o
+
+    def forward(self, gates, states):
+        i, f, g, o = gates
+        # Of two products, the compiler might round either one.
+        c_next = fma(f, states[1], i * g)
+        return o * activate(self.activation, c_next), c_next
 
     def backward(self, blocks, before, after, d_after):
         i, f, g, o = blocks

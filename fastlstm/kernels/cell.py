@@ -14,6 +14,15 @@ two methods on vectors of neighbouring units:
         '''Saved blocks, states, gradient of the states after -> gradient of the
         pre-activations, gradient of the states before (what passes beside the products).'''
 
+A cell whose gates depend on their own pre-activations alone may have them apart, for four rows at
+once, whose operations wait less for one another:
+
+    def gates(self, blocks):
+        '''Pre-activations -> gates, which are what backward needs.'''
+
+    def forward(self, gates, states):
+        '''Gates and states before -> states after.'''
+
 A cell whose equations want x·W and h·U each for itself says ``apart = True``: it is handed, and
 hands back, the blocks of x·W and then those of h·U. One without h·U says ``recurrent = False``.
 """
@@ -84,9 +93,21 @@ def is_apart(cell):  # pragma: no cover
     return getattr(cell, "apart", False)
 
 
+def has_gates(cell):  # pragma: no cover
+    """Whether the cell has the equations of its gates apart."""
+    return hasattr(cell, "gates")
+
+
+def cell_gates(cell, blocks):  # pragma: no cover
+    """The equations of the cell's gates, if it has them apart."""
+    return cell.gates(blocks) if has_gates(cell) else blocks
+
+
 def cell_forward(cell, blocks, states):  # pragma: no cover
-    """The cell's equations."""
-    return cell.forward(blocks, states)
+    """The cell's equations, after those of its gates."""
+    return (
+        (blocks, cell.forward(blocks, states)) if has_gates(cell) else cell.forward(blocks, states)
+    )
 
 
 def cell_backward(cell, blocks, before, after, d_after):  # pragma: no cover
@@ -106,9 +127,25 @@ def _is_apart(cell):
     return lambda cell: apart
 
 
+@overload(has_gates, jit_options=INLINE)
+def _has_gates(cell):
+    known = has_gates(cell.value)
+    return lambda cell: known
+
+
+@overload(cell_gates, jit_options=INLINE)
+def _cell_gates(cell, blocks):
+    if not has_gates(cell.value):
+        return lambda cell, blocks: blocks
+    gates = method(cell, "gates")
+    return lambda cell, blocks: gates(cell, blocks)
+
+
 @overload(cell_forward, jit_options=INLINE)
 def _cell_forward(cell, blocks, states):
     forward = method(cell, "forward")
+    if has_gates(cell.value):
+        return lambda cell, blocks, states: (blocks, forward(cell, blocks, states))
     return lambda cell, blocks, states: forward(cell, blocks, states)
 
 
@@ -132,12 +169,13 @@ def _join(builder, low, high):
     return builder.shuffle_vector(low, high, order)
 
 
-def _halves(builder, value):
-    half = value.type.count // 2
-    index = ir.VectorType(ir.IntType(32), half)
+def _parts(builder, value, count):
+    """The vectors that were joined, ``count`` of them."""
+    lanes = value.type.count // count
+    index = ir.VectorType(ir.IntType(32), lanes)
     undefined = ir.Constant(value.type, ir.Undefined)
-    for start in (0, half):
-        order = ir.Constant(index, list(range(start, start + half)))
+    for start in range(0, count * lanes, lanes):
+        order = ir.Constant(index, list(range(start, start + lanes)))
         yield builder.shuffle_vector(value, undefined, order)
 
 
@@ -156,7 +194,7 @@ def _load_parts(builder, vector, pointer, second, count):
 
 
 def _store_rows(builder, vector, value, pointer, second):
-    low, high = _halves(builder, value)
+    low, high = _parts(builder, value, 2)
     store_vector(builder, vector, low, pointer)
     store_vector(builder, vector, high, builder.gep(pointer, [second]))
 
@@ -209,6 +247,47 @@ def store_blocks(typingctx, cell, values, gates, gates_h, at, second, stride):
 
 
 @intrinsic
+def load_fours(typingctx, cell, gates, at, row, stride):
+    """One vector of each block, ``stride`` elements apart, of four rows ``row`` apart."""
+    vector = Vector(gates.dtype)
+    result = types.UniTuple(Vector(gates.dtype, 4), cell.value.blocks)
+
+    def codegen(context, builder, sig, args):
+        at, row, stride = args[2:]
+        pointer = data_pointer(context, builder, gates, args[1])
+        values = []
+        for index in range(result.count):
+            block = strided(builder, pointer, at, stride, index)
+            low = _load_rows(builder, vector, block, row)
+            third = strided(builder, block, ir.Constant(row.type, 0), row, 2)
+            values.append(_join(builder, low, _load_rows(builder, vector, third, row)))
+        return context.make_tuple(builder, result, values)
+
+    intp = types.intp
+    return result(cell, gates, intp, intp, intp), codegen
+
+
+@intrinsic
+def store_fours(typingctx, cell, values, gates, at, row, stride):
+    """Write what ``load_fours`` reads."""
+    vector = Vector(gates.dtype)
+
+    def codegen(context, builder, sig, args):
+        at, row, stride = args[3:]
+        pointer = data_pointer(context, builder, gates, args[2])
+        for index, value in enumerate(cgutils.unpack_tuple(builder, args[1], values.count)):
+            block = strided(builder, pointer, at, stride, index)
+            third = strided(builder, block, ir.Constant(row.type, 0), row, 2)
+            low, high = _parts(builder, value, 2)
+            _store_rows(builder, vector, low, block, row)
+            _store_rows(builder, vector, high, third, row)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(cell, values, gates, intp, intp, intp), codegen
+
+
+@intrinsic
 def clear_blocks(typingctx, cell, gates, gates_h, at, second, stride):
     """Zero what ``load_blocks`` reads."""
     vector = Vector(gates.dtype)
@@ -250,7 +329,7 @@ def store_h(typingctx, value, h, at, second, count):
     def codegen(context, builder, sig, args):
         joined, h_value, at, second, count = args
         pointer = builder.gep(data_pointer(context, builder, h, h_value), [at])
-        low, high = _halves(builder, joined)
+        low, high = _parts(builder, joined, 2)
         store_part(builder, vector, low, pointer, count)
         store_part(builder, vector, high, builder.gep(pointer, [second]), count)
         return context.get_dummy_value()

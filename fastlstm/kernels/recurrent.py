@@ -25,13 +25,17 @@ from __future__ import annotations
 from fastlstm.kernels.cell import (
     cell_backward,
     cell_forward,
+    cell_gates,
     clear_blocks,
+    has_gates,
     is_apart,
     join_states,
     load_blocks,
+    load_fours,
     load_h,
     store_blocks,
     store_carry,
+    store_fours,
     store_h,
     unit_count,
 )
@@ -41,6 +45,10 @@ from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import lanes
 from fastlstm.kernels.team import meet, share, take
 from fastlstm.kernels.tile import project_panel, project_two_panels
+
+# Steps of k for which x·W and h·U are taken in one go: longer slices of both together would drive
+# each other out of the first-level cache.
+JOINT_BLOCK = 5 * K_BLOCK // 4
 
 
 @kernel
@@ -143,7 +151,7 @@ def _project(
     # Blocks of x, then of h; the last of x and the first of h together, unless they are apart.
     while k < depth or j < reach:
         x_count = min(K_BLOCK, depth - k)
-        h_count = min(K_BLOCK, reach - j) if k + x_count == depth else 0
+        h_count = min(K_BLOCK, JOINT_BLOCK - x_count, reach - j) if k + x_count == depth else 0
         if apart and x_count > 0:
             h_count = 0
         w_at, u_at = p * w_apart + k * line, p * u_apart + j * line
@@ -190,6 +198,13 @@ def _apply_cell(cell, h, carry, gates, gates_h, mask, slot_of, t, p, two, first,
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
+        opened = first
+        if has_gates(cell):
+            while opened + 4 <= last:
+                at = (gates_now + opened) * columns + v
+                fours = cell_gates(cell, load_fours(cell, gates, at, columns, width))
+                store_fours(cell, fours, gates, at, columns, width)
+                opened += 4
         r = first if count > 0 else last
         while r < last:
             paired = two or (rows == 2 and r + 1 < last)
@@ -204,8 +219,11 @@ def _apply_cell(cell, h, carry, gates, gates_h, mask, slot_of, t, p, two, first,
                 at = (gates_now + r) * columns + v
                 gates_second = gates_apart if paired else 0
                 blocks = load_blocks(cell, gates, gates_h, at, gates_second, width)
+                if r >= opened:
+                    blocks = cell_gates(cell, blocks)
                 saved, states = cell_forward(cell, blocks, states)
-                store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
+                if r >= opened:
+                    store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
             store_carry(states, carry, (carry_next + r) * width + v, carry_second, carry_stride)
             r += rows
