@@ -41,15 +41,22 @@ class Row:
         return ("forward", "train", "step") if self.carried else ("forward", "train")
 
     def flops(self, mode: str) -> float:
-        """Floating-point operations of the matrix products; a training step has three times."""
+        """Floating-point operations of the matrix products.
+
+        A training step has three times those of a forward pass, but for the gradient of inputs
+        that are not embedded, which nobody wants.
+        """
         samples = self.batch * self.steps
         total, depth = 0, self.features
         for units in self.units:
             total += 2 * samples * (depth + units) * 4 * units
             depth = units
         total += 2 * (samples if self.every_step else self.batch) * depth * self.outputs
-        total *= self.models
-        return float(3 * total if mode == "train" else total)
+        if mode == "train":
+            total *= 3
+            if not self.vocabulary:
+                total -= 2 * samples * self.features * 4 * self.units[0]
+        return float(self.models * total)
 
 
 _CLASSES = {"activation": "softmax", "loss": "sparse_categorical_crossentropy"}

@@ -37,9 +37,9 @@ class RecurrentOp(Op):
         packed = layer.packed_kernel
         self.panels, self.width, self.columns = packed.panels, packed.width, packed.columns
         self.threads = get_num_threads()
-        self.rows = split.rows_at_a_time(
-            self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
-        )
+        sizes = self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
+        self.rows = split.rows_at_a_time(*sizes)
+        self.rows_back = split.rows_at_a_time(*sizes, back=True)
         # To pack what one row uses once would take longer than to use it.
         lone = saving and self.steps == self.batch == 1
         self.unpacked = lone and units % (2 * self.width) == 0
@@ -226,8 +226,8 @@ class RecurrentOp(Op):
             program.add(
                 recurrent.backward,
                 self.cell, self.gates, self.gates_h, self.d_h, self.d_carry, self.d_out, self.h,
-                self.carry, self.mask, layer.packed_recurrent.transposed, self.rows, start, stop,
-                self._returns or segment.start + start > 0,
+                self.carry, self.mask, layer.packed_recurrent.transposed, self.rows_back,
+                start, stop, self._returns or segment.start + start > 0,
                 work=work * (stop - start),
             )  # fmt: skip
         self._record_weight_gradients(program, segment)

@@ -1,36 +1,42 @@
 """How a recurrent layer's work is split between threads: the one place that decides it.
 
-Rows of a batch are independent through all steps, so threads take rows and meet only at the end.
-But a lone row leaves half of the arithmetic idle, fewer rows than threads leave threads idle, and
-each thread reads all recurrent weights at every step. Where that costs more than a barrier a step
-(a fraction of a microsecond, where every thread has a processor), threads take the units instead.
+Rows of a batch are independent through all steps, so threads can take rows and meet only at the
+end. Or they take units, and meet at every step (a fraction of a microsecond, where every thread has
+a processor): then each reads its own part of the weights alone, and each slice of them meets all
+rows. Measured on two cores with 512 KiB of second-level cache each: time by units over time by
+rows, with as many inputs as units.
 
-Measured on two cores with 512 KiB of second-level cache each, time by units over time by rows:
+batch                      1     2     4     8     16    32    64    128   256
+forward, 64 units                            0.97  0.94  1.00  0.98  0.98
+forward, 128 units                           0.94  0.98  0.99  0.98  0.97
+forward, 256 units         0.56  0.62  0.89  0.88  0.94  0.97  0.98  1.00  1.02
+forward, 512 units                           0.93  0.97  0.99  0.99  0.98
+training step, 64 units    0.82  0.87  1.08  0.96  1.02  0.98  0.99  0.99  0.97
+training step, 128 units                           0.99  0.99  0.98  0.98  0.97
+training step, 256 units   0.65  0.77  0.98  1.00  0.98  0.98  0.97  0.99  1.01
+training step, 512 units   0.81  0.86  0.93  0.90  0.96  0.96  1.00  0.94  0.92
 
-batch                                1     2     3     4     8     16    32    64
-forward, 256 units               0.56  0.62  0.68  0.89  0.88  0.95  0.93  0.99
-training step, 256 units         0.65  0.77  0.82  0.98  1.00  1.00  0.98  0.99
-training step, 64 units          0.82  0.87  0.98  1.08  0.96  1.03  0.99  1.01
-training step, 512 units         0.81  0.86  0.85  0.93  0.90  0.96  0.93  0.96
-
-and over 10,000 steps of 64 units, batch 8: forward 0.89, training step 0.94. Of a small batch at
-most four rows a thread are worth it, and only where the weights outgrow the first-level cache.
-
-Beside two busy processes 64 rows of 512 units took 1.6 times as long by units: barriers want
-threads that all run. So many rows are never split by units.
+While neighbours used the last-level cache, 64 rows of 512 units took 108 ms by units and 117 by
+rows. But barriers want threads that all run: beside as many busy processes as there are processors,
+64 rows of 128 units took 84 ms by units and 32 by rows (14 alone). Beside one, both took 26. And
+panels of units must divide evenly: 50 units, seven panels, took 1.07 times as long forward; 32 and
+96 units, one and three panels of Uᵀ, 1.1 and 1.04 times as long to train.
 
 Many rows are taken in more pieces than there are threads: a thread whose processor is slowed by
-something else takes fewer. Training steps of 32 rows of 64 units took 0.80 to 0.85 ms in the median
-when they were dealt out, and 0.68 when taken. But each piece reads the weights anew: of 64 rows of
-128 units, two layers, pieces of 16 rows took 15.1 ms forward and 47 to train; of 32, 14.4 and 43.
+something else takes fewer. But each piece reads the weights anew: of 64 rows of 128 units, two
+layers, pieces of 16 rows took 15.1 ms forward and 47 to train; of 32, 14.4 and 43.
 """
 
 from __future__ import annotations
 
-# Recurrent weights that a core's first- and second-level caches keep, and the rows of a thread
-# that make up for reading them from further away.
-_FIRST_LEVEL, _ROWS_FOR_FIRST = 1 << 15, 4
-_SECOND_LEVEL, _ROWS_FOR_SECOND = 1 << 19, 16
+from fastlstm.kernels.cell import panel_units
+
+# Most rows for each thread that go by units; and those that do so even if panels divide unevenly,
+# where the weights outgrow the first-level cache.
+_ROWS_BY_UNITS, _ROWS_ANYWAY, _FIRST_LEVEL = 64, 4, 1 << 15
+# What the largest share of the panels may be over the mean.
+_EVEN = 1.05
+_SECOND_LEVEL = 1 << 19
 # Rows of a piece of the batch, twice as many where the weights come from further away; and pieces
 # for each thread, of which a slow one takes fewer.
 _ROWS_A_PIECE, _PIECES = 32, 4
@@ -42,10 +48,16 @@ _FEW_INPUTS = 2
 _FEWEST_UNITS = 16
 
 
-def rows_at_a_time(batch: int, units: int, blocks: int, itemsize: int, threads: int) -> int:
-    """Rows that a thread takes at a time, through all steps; 0 where threads take units instead."""
+def rows_at_a_time(
+    batch: int, units: int, blocks: int, itemsize: int, threads: int, *, back: bool = False
+) -> int:
+    """Rows that a thread takes at a time, through all steps; 0 where threads take units instead.
+
+    On the way ``back`` units go by panels of Uᵀ as well.
+    """
     size = units * units * blocks * itemsize
-    if _by_units(batch, units, size, threads):
+    widths = [panel_units(blocks, itemsize), *([panel_units(1, itemsize)] if back else [])]
+    if _by_units(batch, units, size, [-(-units // width) for width in widths], threads):
         return 0
     if threads == 1:
         return batch
@@ -54,14 +66,13 @@ def rows_at_a_time(batch: int, units: int, blocks: int, itemsize: int, threads: 
     return -(-batch // pieces)
 
 
-def _by_units(batch: int, units: int, size: int, threads: int) -> bool:
+def _by_units(batch: int, units: int, size: int, panels: list[int], threads: int) -> bool:
     if threads == 1 or units < _FEWEST_UNITS * threads:
         return False
-    return (
-        batch < 2 * threads
-        or (size > _FIRST_LEVEL and batch <= _ROWS_FOR_FIRST * threads)
-        or (size > _SECOND_LEVEL and batch <= _ROWS_FOR_SECOND * threads)
-    )
+    if batch < 2 * threads or (size > _FIRST_LEVEL and batch <= _ROWS_ANYWAY * threads):
+        return True
+    even = all(-(-count // threads) * threads <= _EVEN * count for count in panels)
+    return even and batch <= _ROWS_BY_UNITS * threads
 
 
 def steps_ahead(steps: int, batch: int, depth: int, rows: int) -> int:
