@@ -14,8 +14,8 @@ two methods on vectors of neighbouring units:
         '''Saved blocks, states, gradient of the states after -> gradient of the
         pre-activations, gradient of the states before (what passes beside the products).'''
 
-A cell whose gates depend on their own pre-activations alone may have them apart, for four rows at
-once, whose operations wait less for one another:
+A cell whose gates depend on their own pre-activations alone may take them first, for four rows at
+once, whose operations wait less for one another (but not one that is ``apart``, see below):
 
     def gates(self, blocks):
         '''Pre-activations -> gates, which are what backward needs.'''
@@ -94,20 +94,19 @@ def is_apart(cell):  # pragma: no cover
 
 
 def has_gates(cell):  # pragma: no cover
-    """Whether the cell has the equations of its gates apart."""
+    """Whether the cell takes its gates first."""
     return hasattr(cell, "gates")
 
 
 def cell_gates(cell, blocks):  # pragma: no cover
-    """The equations of the cell's gates, if it has them apart."""
+    """The equations of the cell's gates, if it takes them first."""
     return cell.gates(blocks) if has_gates(cell) else blocks
 
 
 def cell_forward(cell, blocks, states):  # pragma: no cover
     """The cell's equations, after those of its gates."""
-    return (
-        (blocks, cell.forward(blocks, states)) if has_gates(cell) else cell.forward(blocks, states)
-    )
+    result = cell.forward(blocks, states)
+    return (blocks, result) if has_gates(cell) else result
 
 
 def cell_backward(cell, blocks, before, after, d_after):  # pragma: no cover
@@ -259,7 +258,7 @@ def load_fours(typingctx, cell, gates, at, row, stride):
         for index in range(result.count):
             block = strided(builder, pointer, at, stride, index)
             low = _load_rows(builder, vector, block, row)
-            third = strided(builder, block, ir.Constant(row.type, 0), row, 2)
+            third = builder.gep(block, [builder.add(row, row)])
             values.append(_join(builder, low, _load_rows(builder, vector, third, row)))
         return context.make_tuple(builder, result, values)
 
@@ -277,7 +276,7 @@ def store_fours(typingctx, cell, values, gates, at, row, stride):
         pointer = data_pointer(context, builder, gates, args[2])
         for index, value in enumerate(cgutils.unpack_tuple(builder, args[1], values.count)):
             block = strided(builder, pointer, at, stride, index)
-            third = strided(builder, block, ir.Constant(row.type, 0), row, 2)
+            third = builder.gep(block, [builder.add(row, row)])
             low, high = _parts(builder, value, 2)
             _store_rows(builder, vector, low, block, row)
             _store_rows(builder, vector, high, third, row)

@@ -199,7 +199,7 @@ def _apply_cell(cell, h, carry, gates, gates_h, mask, slot_of, t, p, two, first,
         unit = p * width + v
         count = min(lanes(h), units - unit)
         opened = first
-        if has_gates(cell):
+        if has_gates(cell) and count > 0:
             while opened + 4 <= last:
                 at = (gates_now + opened) * columns + v
                 fours = cell_gates(cell, load_fours(cell, gates, at, columns, width))

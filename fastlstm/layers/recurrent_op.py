@@ -41,8 +41,8 @@ class RecurrentOp(Op):
         self.rows = split.rows_at_a_time(*sizes)
         self.rows_back = split.rows_at_a_time(*sizes, back=True)
         # To pack what one row uses once would take longer than to use it.
-        lone = saving and self.steps == self.batch == 1
-        self.unpacked = lone and units % (2 * self.width) == 0
+        once = saving and self.steps == self.batch == 1
+        self.unpacked = once and units % (2 * self.width) == 0
         self.chunk = split.steps_ahead(self.steps, self.batch, self.depth, self.rows)
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
