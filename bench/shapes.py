@@ -13,7 +13,8 @@ class Row:
     """One model and the batch that it is given: LSTM layers, then a Dense layer.
 
     The Dense layer stands on the last step, or on every step where ``every_step``. Where there
-    is a ``vocabulary``, the inputs are ids below it, embedded in D features. Where there are many
+    is a ``vocabulary``, the inputs are ids below it, embedded in D features; where the first
+    layer's product of them is ``looked_up`` in inference, it is no work. Where there are many
     ``models``, each has weights, a batch and an optimizer of its own.
     """
 
@@ -26,6 +27,7 @@ class Row:
     activation: str | None = None
     loss: str = "mse"
     vocabulary: int = 0
+    looked_up: bool = False
     every_step: bool = False
     carried: bool = False
     models: int = 1
@@ -44,13 +46,15 @@ class Row:
         """Floating-point operations of the matrix products.
 
         A training step has three times those of a forward pass, but for the gradient of inputs
-        that are not embedded, which nobody wants.
+        that are not embedded, which nobody wants. What is looked up is not counted.
         """
         samples = self.batch * self.steps
         total, depth = 0, self.features
         for units in self.units:
             total += 2 * samples * (depth + units) * 4 * units
             depth = units
+        if mode != "train" and self.looked_up:
+            total -= 2 * samples * self.features * 4 * self.units[0]
         total += 2 * (samples if self.every_step else self.batch) * depth * self.outputs
         if mode == "train":
             total *= 3
@@ -73,7 +77,7 @@ ROWS = {
         Row("forecast-deep", 64, 96, 8, (128, 128)),
         Row(
             "tutorial-b", 128, 80, 128, (128, 128),
-            activation="sigmoid", loss="binary_crossentropy", vocabulary=10_000,
+            activation="sigmoid", loss="binary_crossentropy", vocabulary=10_000, looked_up=True,
         ),
         Row("wide-batch", 256, 50, 64, (256,)),
         Row("speech", 64, 100, 256, (512,)),

@@ -13,7 +13,7 @@ import ast
 import contextlib
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,10 @@ from fastlstm.kernels.team import (
 
 # Work of one launch: Python sees Ctrl-C between launches, a fraction of a second apart.
 WORK_PER_LAUNCH = 5e9
-_COLUMNS = 2
+# Columns of the table of calls: machine code, words, whose turn it is, whether all meet afterwards.
+_CODE, _WORDS, _TURN, _MEET, _COLUMNS = range(5)
+_ROW_BYTES = 8 * _COLUMNS
+_EVERYONE = -1
 
 
 class Kernel:
@@ -125,6 +128,8 @@ class Program:
     def __init__(self, most: int | None = None) -> None:
         self._most = workers() if most is None else most
         self._calls: list[tuple[Kernel, tuple[Any, ...]]] = []
+        self._turns: list[tuple[int, int]] = []  # of each call: whose it is, and whether all meet
+        self._turn = _EVERYONE
         self._work: list[float] = []
         self._words: list[np.ndarray] = []
         self._table = np.empty((0, _COLUMNS), np.int64)
@@ -139,10 +144,23 @@ class Program:
     def add(self, kernel: Kernel, *args: Any, work: float = 0.0) -> int:
         """Record a call worth ``work`` floating-point operations; returns its number."""
         self._calls.append((kernel, args))
+        self._turns.append((self._turn, 1 if self._turn == _EVERYONE else 0))
         self._work.append(work)
         self._words.append(words_of(args))
         self._launches.clear()
         return len(self._calls) - 1
+
+    def side_by_side(self, parts: Mapping[int, Callable[[Program], None]]) -> None:
+        """Let each part record calls that one thread runs alone, beside those of the others.
+
+        Parts are numbered by who takes them, modulo the threads that there are. No part may touch
+        what another one writes, or halt the program.
+        """
+        for turn, record in parts.items():
+            self._turn = turn
+            record(self)
+        self._turn = _EVERYONE
+        self._turns[-1] = self._turns[-1][0], 1
 
     def point(self, number: int, position: int, array: np.ndarray) -> None:
         """Let a recorded call work on another array; it must live until the call has run."""
@@ -234,8 +252,10 @@ class Program:
     def _compile(self) -> None:
         if len(self._table) != len(self._calls):
             rows = [
-                (kernel.address(kinds_of(args)), words.ctypes.data)
-                for (kernel, args), words in zip(self._calls, self._words, strict=True)
+                (kernel.address(kinds_of(args)), words.ctypes.data, *turn)
+                for (kernel, args), words, turn in zip(
+                    self._calls, self._words, self._turns, strict=True
+                )
             ]
             self._table = np.array(rows, np.int64)
 
@@ -256,36 +276,41 @@ def _run(job, threads):
     table, first, last = atomic_load(job, 0), atomic_load(job, 2), atomic_load(job, 3)
     crew = join(atomic_load(job, 1), threads)
     if crew.size > 0:
-        for number in range(first, last):
-            call(table, number, crew)
-            meet(crew)
-            if halted(crew):
-                break
+        alone = Crew(0, 1, crew.team)
+        for row in range(table + first * _ROW_BYTES, table + last * _ROW_BYTES, _ROW_BYTES):
+            turn = atomic_load(row, _TURN)
+            if turn == _EVERYONE:
+                call(row, crew)
+            elif turn % crew.size == crew.member:
+                call(row, alone)
+            if atomic_load(row, _MEET) != 0:
+                meet(crew)
+                if halted(crew):
+                    break
     restore_denormals(mode)
 
 
 @intrinsic
-def call(typingctx, table, number, crew):
-    """Call a row of the table: the address of its machine code, and that of its words."""
+def call(typingctx, row, crew):
+    """Call what stands at an address: first that of its machine code, then that of its words."""
     arguments = (Arguments(()), types.intp, CREW_TYPE)
 
     def codegen(context, builder, sig, args):
-        at = builder.mul(args[1], ir.Constant(args[1].type, _COLUMNS))
-        row = builder.gep(builder.inttoptr(args[0], args[1].type.as_pointer()), [at])
+        row = builder.inttoptr(args[0], args[0].type.as_pointer())
         code, words = (
-            builder.load(builder.gep(row, [ir.Constant(args[1].type, column)]))
-            for column in range(_COLUMNS)
+            builder.load(builder.gep(row, [ir.Constant(args[0].type, column)]))
+            for column in (_CODE, _WORDS)
         )
         convention = context.call_conv
         kind = convention.get_function_type(types.none, arguments)
         function = builder.inttoptr(code, kind.as_pointer())
         nothing = context.get_dummy_value()
         convention.call_function(
-            builder, function, types.none, arguments, [nothing, words, args[2]]
+            builder, function, types.none, arguments, [nothing, words, args[1]]
         )
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, crew), codegen
+    return types.void(types.intp, crew), codegen
 
 
 _launch_alone = cached(_launch, _launch, "alone")

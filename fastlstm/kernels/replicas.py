@@ -22,6 +22,8 @@ from fastlstm.kernels.simd import flush_denormals, restore_denormals
 from fastlstm.kernels.team import TEAM_WORDS, Crew, halted, join, open_door, share
 
 _WORD = 8
+# Of a table of calls: an address of machine code, and one of words.
+_ROW = 2 * _WORD
 # Copies start as far from a cache line's beginning as what they are copies of.
 _LINE = 64
 
@@ -162,14 +164,15 @@ def _run(tables, words, relocations, teams, finished, team, first, last, threads
     if crew.size > 0:
         k = crew.member
         alone = Crew(0, 1, teams[k].ctypes.data)
+        table = tables[k].ctypes.data
         start, stop = share(last - first, crew)
         for m in range(first + start, first + stop):
             for r in range(len(relocations)):
                 words[k, relocations[r, 0]] = relocations[r, 1] + m * relocations[r, 2]
             open_door(alone.team)
             finished[m] = 1
-            for number in range(tables.shape[1]):
-                call(tables[k].ctypes.data, number, alone)
+            for row in range(table, table + tables.shape[1] * _ROW, _ROW):
+                call(row, alone)
                 if halted(alone):
                     finished[m] = 0
                     break

@@ -97,6 +97,12 @@ class Layer(ABC):
         ``saving`` keeps what backward needs; ``training`` turns dropout on.
         """
 
+    def bind_with(
+        self, above: Layer, x: np.ndarray, mask: np.ndarray, plan: Plan
+    ) -> tuple[Op, Op] | None:
+        """For inference, this layer and the one ``above`` as one, where that is faster."""
+        return None
+
     def record_check(self, program: Program, flat: np.ndarray) -> None:
         """Record what halts the program where an input, all of it flat, is not right."""
         program.add(layout.halt_unless_finite, flat)

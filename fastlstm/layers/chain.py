@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,12 @@ from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
 from fastlstm.layers.op import Op
+from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.base import Layer
+    from fastlstm.layers.vocabulary import Vocabulary
 
 
 class Chain:
@@ -59,19 +61,31 @@ class Chain:
         self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
         x = self.x
-        for layer in layers:
-            self.ops.append(layer.bind(x, self.mask, plan, saving=saving, training=training))
+        for number, layer in enumerate(layers):
+            if number == len(self.ops):
+                self.ops += self._bind(layer, layers[number + 1 :], x, plan, training)
             x = self._pass_on(plan)
         self.y = x
-        self._packed = [
+        self.packed: list[Layer | Vocabulary] = [
             layer for layer, op in zip(layers, self.ops, strict=True) if not op.unpacked
         ]
+        self.packed += [op.vocabulary for op in self.ops if op.vocabulary is not None]
         if saving:
             self._bind_backward(layers, plan, input_gradient)
         if state_gradients:
             self.ops[-1].take_final_gradients(plan)
         self.feeds = {"x": Feed(self.x, timed)}
         self._threads = get_num_threads()  # that scratch was laid out for
+
+    def _bind(
+        self, layer: Layer, above: list[Layer], x: np.ndarray, plan: Plan, training: bool
+    ) -> Sequence[Op]:
+        """The op of a layer; or of two, where it goes together with the one above."""
+        if above and not self.saving:
+            joined = layer.bind_with(above[0], x, self.mask, plan)
+            if joined is not None:
+                return joined
+        return [layer.bind(x, self.mask, plan, saving=self.saving, training=training)]
 
     def _pass_on(self, plan: Plan) -> np.ndarray:
         """What comes after the last bound op takes: its output."""
@@ -133,9 +147,10 @@ class Chain:
         self.layers[0].record_check(program, self.x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
-        for op in self.ops:
-            op.record_start(program)
-            op.record_forward(program)
+        for stack in stacks(self.ops):
+            for op in stack:
+                op.record_start(program)
+            record_stack(program, stack)
 
     def _record_output(self, program: Program) -> None:
         y = with_steps(self.y, self.y.ndim == 3)
@@ -165,13 +180,13 @@ class Chain:
         self._start()
         program = self.program
         start = self._parts["pack"][1]
-        for layer in self._packed:
-            if layer.packed_version != layer.version:
+        for packed in self.packed:
+            if packed.packed_version != packed.version:
                 start = 0
         finished = program.run(start, self._parts[last][1])
         if start == 0:
-            for layer in self._packed:
-                layer.packed_version = layer.version
+            for packed in self.packed:
+                packed.packed_version = packed.version
         return finished
 
     def bound(self, first: str, last: str) -> Callable[[], bool]:

@@ -11,7 +11,9 @@ from fastlstm.kernels import embedding, layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
+from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.vocabulary import WordsOp, shared_vocabulary
 from fastlstm.memory import Plan
 from fastlstm.validation import whole_number
 
@@ -79,16 +81,30 @@ class Embedding(Layer):
     ) -> EmbeddingOp:
         return EmbeddingOp(self, x, plan)
 
+    def bind_with(
+        self, above: Layer, x: np.ndarray, mask: np.ndarray, plan: Plan
+    ) -> tuple[Op, Op] | None:
+        if not isinstance(above, Recurrent):
+            return None
+        words = shared_vocabulary(self, above, x.size)
+        if words is None:
+            return None
+        return EmbeddingOp(self, x, plan, passing=True), WordsOp(words, x, mask, plan)
+
 
 class EmbeddingOp(Op):
-    """Embedding bound to arrays."""
+    """Embedding bound to arrays; ``passing`` the ids on, where the layer above looks up itself."""
 
-    def __init__(self, layer: Embedding, x: np.ndarray, plan: Plan) -> None:
+    def __init__(
+        self, layer: Embedding, x: np.ndarray, plan: Plan, *, passing: bool = False
+    ) -> None:
         self.layer, self.ids = layer, x
-        self.y = plan.array((*x.shape, layer.output_dim), layer.dtype)
+        self.y = x if passing else plan.array((*x.shape, layer.output_dim), layer.dtype)
         self.table = layer.param("embeddings")
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if self.y is self.ids:
+            return
         rows, ids = self._rows(self.y, segment)
         program.add(embedding.look_up, rows, ids, self.table, work=2.0 * rows.size)
 

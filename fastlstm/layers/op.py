@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.packed import Packed
+    from fastlstm.layers.vocabulary import Vocabulary
 
 
 class Op(ABC):
@@ -34,9 +36,11 @@ class Op(ABC):
     d_x: np.ndarray | None = None
     # Whether forward reads the weights as they are, and leaves the panels alone.
     unpacked = False
+    # What forward looks inputs up in, instead of multiplying them.
+    vocabulary: Vocabulary | None = None
 
     @property
-    def forward_weights(self) -> list[Packed]:
+    def forward_weights(self) -> Sequence[Packed | Vocabulary]:
         """Weights whose panels ``record_forward`` reads."""
         return []
 

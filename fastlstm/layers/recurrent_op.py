@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.recurrent import Recurrent
+    from fastlstm.layers.vocabulary import Vocabulary
 
 
 class RecurrentOp(Op):
@@ -43,7 +45,7 @@ class RecurrentOp(Op):
         # To pack what one row uses once would take longer than to use it.
         once = saving and self.steps == self.batch == 1
         self.unpacked = once and units % (2 * self.width) == 0
-        self.chunk = split.steps_ahead(self.steps, self.batch, self.depth, self.rows)
+        self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
         others = self.cell.states - 1
@@ -69,7 +71,7 @@ class RecurrentOp(Op):
     # -- forward ------------------------------------------------------------------------------
 
     @property
-    def forward_weights(self) -> list[Packed]:
+    def forward_weights(self) -> Sequence[Packed | Vocabulary]:
         return [] if self.unpacked else self._weights
 
     @property
@@ -82,22 +84,42 @@ class RecurrentOp(Op):
         return [self.h[step % self.h.shape[0]], *(states[slot] for states in self.carry)]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        layer, steps = self.layer, segment.steps or self.steps
+        steps = segment.steps or self.steps
+        stride = self._steps_per_launch(self.step_work)
+        for start in range(0, steps, stride):
+            self.record_steps(program, start, min(start + stride, steps))
+
+    def record_steps(self, program: Program, start: int, stop: int) -> None:
+        """Record what computes some steps of ``y``, after those before ``start``."""
         if self.unpacked:
             w, u, *biases = (weights.matrix[np.newaxis] for weights in self._weights)
         else:
             w, u, *biases = (weights.forward for weights in self._weights)
         bias, bias_h = biases[0][:, 0], biases[-1][:, 0]
-        work = 2.0 * self.batch * (self.depth + layer.units) * self.cell.blocks * layer.units
-        stride = self._steps_per_launch(work)
-        for start in range(0, steps, stride):
-            stop = min(start + stride, steps)
-            program.add(
-                recurrent.forward,
-                self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
-                bias, bias_h, self.rows, start, stop, self.chunk,
-                work=work * (stop - start),
-            )  # fmt: skip
+        self._record_inputs(program, start, stop)
+        program.add(
+            recurrent.forward,
+            self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
+            bias, bias_h, self.rows, start, stop, self.chunk,
+            work=self.step_work * (stop - start),
+        )  # fmt: skip
+
+    @property
+    def step_work(self) -> float:
+        """Floating-point operations of a step of ``record_steps``."""
+        units = self.layer.units
+        return 2.0 * self.batch * (self.depth + units) * self.cell.blocks * units
+
+    @property
+    def recurrent_bytes(self) -> int:
+        """Size of U."""
+        return self.layer.units**2 * self.cell.blocks * self.layer.dtype.itemsize
+
+    def _record_inputs(self, program: Program, start: int, stop: int) -> None:
+        """Record what brings the inputs' product into the gates, where ``forward`` does not."""
+
+    def _steps_ahead(self) -> int:
+        return split.steps_ahead(self.steps, self.batch, self.depth, self.rows)
 
     def start(self, resume: bool = False) -> None:
         carried = self.layer.carried_states(self.batch, resume)

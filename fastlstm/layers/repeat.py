@@ -25,7 +25,7 @@ class Repeat:
         self._x = time_first(chain.x, chain.layers[0].takes_ids)
         self._y = time_first(chain.y, ids=False)
         self._run = chain.bound("check", "forward")
-        self._layers = chain.layers
+        self._packed = chain.packed
         self._threads = get_num_threads()
 
     @staticmethod
@@ -43,8 +43,8 @@ class Repeat:
             or get_num_threads() != self._threads
         ):
             return None
-        for layer in self._layers:
-            if layer.packed_version != layer.version:
+        for packed in self._packed:
+            if packed.packed_version != packed.version:
                 return None
         self._x[...] = x
         return self._y.copy() if self._run() else None

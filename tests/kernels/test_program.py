@@ -107,6 +107,32 @@ def test_a_kernel_may_halt_the_rest():
     np.testing.assert_array_equal(out, 3)
 
 
+@pytest.mark.usefixtures("threads")
+def test_parts_side_by_side_go_to_one_thread_each(rng):
+    x, out = rng.standard_normal((3, 1000)), np.zeros((3, 1000))
+    program = Program()
+    program.add(_reverse, out[0], x[0], work=LAUNCH)
+    for _ in range(50):
+        # Each part has two calls, of which the second reads what the first wrote.
+        program.side_by_side(
+            {number: lambda p, n=number: _reverse_twice(p, out[n], x[n]) for number in range(3)}
+        )
+        program.add(_twice, out[2], x[2])
+        program.side_by_side({1: lambda p: p.add(_reverse, x[2], out[2])})
+    program.add(_reverse, out[1], x[1])
+    before = x.copy()
+    for _ in range(10):
+        x[...] = before
+        assert program.run()
+        np.testing.assert_array_equal(out[0], 2 * before[0])
+        np.testing.assert_array_equal(out[1], before[1][::-1])
+
+
+def _reverse_twice(program, out, x):
+    program.add(_reverse, out, x)
+    program.add(_twice, out, x.copy())
+
+
 def test_another_array_for_a_recorded_call():
     out, x = np.zeros(4), np.ones((4, 2))
     program = Program()

@@ -1,0 +1,181 @@
+"""Words looked up in a table of their products: the bits and the messages of the long way."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from fastlstm.layers import GRU, LSTM, SLSTM, Dense, Embedding, MinGRU, SimpleRNN, vocabulary
+from fastlstm.layers.vocabulary import WordsOp
+from fastlstm.models import Sequential
+
+WORDS, STEPS = 90, 11
+
+
+def _model(kind=LSTM, units=21, **options):
+    return Sequential([Embedding(WORDS, 7), kind(units, **options), Dense(3)])
+
+
+def _ids(rng, batch=6, steps=STEPS):
+    return rng.integers(0, WORDS, (batch, steps))
+
+
+def _looks_up(model):
+    """Whether the layout that was used last has a table."""
+    *_, chain = model._runner._chains.values()
+    return any(isinstance(op, WordsOp) for op in chain.ops)
+
+
+@pytest.fixture
+def long_way(monkeypatch):
+    """Switches the table off, for layouts made from then on."""
+
+    def switch(*models):
+        monkeypatch.setattr(vocabulary, "_WORTH", 0)
+        monkeypatch.setattr(vocabulary, "_LITTLE", 0)
+        for model in models:
+            model._runner.forget()
+
+    return switch
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", [LSTM, GRU, SimpleRNN, MinGRU, SLSTM])
+def test_same_bits_as_without(kind, dtype, rng, long_way):
+    layers = [
+        Embedding(WORDS, 150, dtype=dtype),  # more than one block of k
+        kind(21, return_sequences=True, dtype=dtype),
+        Dense(3, dtype=dtype),
+    ]
+    model, x = Sequential(layers), _ids(rng)
+    mask = rng.random(x.shape) < 0.7
+    plain, masked = model(x), model(x, mask=mask)
+    assert _looks_up(model)
+    long_way(model)
+    np.testing.assert_array_equal(model(x), plain)
+    assert not _looks_up(model)
+    np.testing.assert_array_equal(model(x, mask=mask), masked)
+
+
+def test_same_bits_for_any_batch_and_steps(rng):
+    model = Sequential(
+        [Embedding(WORDS, 7), LSTM(40, return_sequences=True), LSTM(9, return_sequences=True)]
+    )
+    x = _ids(rng, batch=70, steps=100)
+    whole = model(x)
+    np.testing.assert_array_equal(np.concatenate([model(x[:1]), model(x[1:])]), whole)
+    stream = model.stream(70)
+    for t in range(100):
+        np.testing.assert_array_equal(stream.step(x[:, t]), whole[:, t])
+
+
+def test_states_are_carried_on(rng, long_way):
+    models = [_model(stateful=True) for _ in range(2)]
+    models[0].build((None, None))
+    models[1].build((None, None))
+    models[1].set_weights(models[0].get_weights())
+    x = _ids(rng)
+    first = [models[0](part) for part in (x[:, :4], x[:, 4:])]
+    assert _looks_up(models[0])
+    long_way()
+    for part, expected in zip((x[:, :4], x[:, 4:]), first, strict=True):
+        np.testing.assert_array_equal(models[1](part), expected)
+
+
+def test_it_follows_the_weights(rng, monkeypatch):
+    """Also where another layout, without a table, has packed them anew in between."""
+    monkeypatch.setattr(vocabulary, "_LITTLE", 0)
+    model, twin, x = _model(), _model(), _ids(rng)
+    model.compile("adam", "mse")
+    other = rng.integers(0, WORDS, (1, 2))
+    twin(other)
+    model.build((None, None))
+    stream = model.stream()
+    for change in (
+        lambda: model.train_on_batch(x, np.zeros((6, 3), np.float32)),
+        lambda: model.layers[0].set_weights([rng.normal(size=(WORDS, 7))]),
+        lambda: model.layers[1].set_weights([w / 2 for w in model.layers[1].get_weights()]),
+    ):
+        before = model(x)
+        np.testing.assert_array_equal(model(x), before)  # the short way of a repeated call
+        change()
+        model(other)
+        assert not _looks_up(model)
+        after = model(x)
+        assert _looks_up(model)
+        assert (after != before).any()
+        twin.set_weights(model.get_weights())
+        np.testing.assert_array_equal(twin(other), model(other))
+        np.testing.assert_array_equal(twin(x[:1]), after[:1])
+        stream.reset()
+        np.testing.assert_array_equal([stream.step(x[0, t]) for t in range(STEPS)][-1][0], after[0])
+
+
+def test_layouts_share_one_table_and_it_goes_with_them(rng):
+    model = _model()
+    model(_ids(rng))
+    model(_ids(rng, batch=3))
+    tables = {
+        id(op.vocabulary)
+        for chain in model._runner._chains.values()
+        for op in chain.ops
+        if op.vocabulary
+    }
+    assert len(tables) == 1
+    model._runner.forget()
+    gc.collect()
+    assert model.layers[1].vocabulary() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "units", "batch", "steps", "expected"),
+    [
+        (10_000, 128, 128, 80, True),
+        (10_000, 128, 16, 80, True),
+        (10_000, 128, 1, 80, False),  # to make it would take as long as 125 such sequences
+        (100, 128, 1, 1, True),
+        (200_000, 128, 1000, 100, False),  # 400 MB
+    ],
+)
+def test_where_it_is_worth_it(words, units, batch, steps, expected):
+    embedding, layer = Embedding(words, 1), LSTM(units)
+    embedding.build((None,))
+    layer.build((None, 1))
+    found = vocabulary.shared_vocabulary(embedding, layer, batch * steps)
+    assert (found is not None) == expected
+
+
+def test_training_and_other_layers_take_the_long_way(rng):
+    model, x = _model(), _ids(rng)
+    model.compile("adam", "mse")
+    model.train_on_batch(x, np.zeros((6, 3), np.float32))
+    assert not _looks_up(model)
+    dense = Sequential([Embedding(WORDS, 7), Dense(3)])
+    assert dense(x).shape == (6, STEPS, 3)
+    assert not _looks_up(dense)
+
+
+def test_ids_outside_of_it_are_refused(rng):
+    model = _model()
+    x = _ids(rng)
+    for _ in range(3):
+        model(x)
+        with pytest.raises(ValueError, match=f"ids from 0 to {WORDS - 1}, got {WORDS}"):
+            model(np.full_like(x, WORDS))
+
+
+def test_its_bytes_are_reported():
+    model = _model()
+    model.build((None, None))
+    with_table = model.memory_report(6, time=STEPS).prediction.packed
+    table = WORDS * 3 * 32 * 4  # 21 units are three panels of 8 units and four gates
+    layer, dense = model.layers[1:]
+    packed = [
+        layer.packed_kernel,
+        layer.packed_recurrent,
+        *layer.packed_biases,
+        dense.packed_kernel,
+    ]
+    assert with_table == table + sum(4 * np.prod(one.forward_shape) for one in packed)
