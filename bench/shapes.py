@@ -81,7 +81,10 @@ ROWS = {
         ),
         Row("wide-batch", 256, 50, 64, (256,)),
         Row("speech", 64, 100, 256, (512,)),
-        Row("lm", 20, 35, 650, (650, 650), 10_000, vocabulary=10_000, every_step=True, **_CLASSES),
+        Row(
+            "lm", 20, 35, 650, (650, 650), 10_000,
+            vocabulary=10_000, looked_up=True, every_step=True, **_CLASSES,
+        ),
         Row("long", 8, 10_000, 4, (64,)),
         Row("many-small", 8, 48, 1, (16,), models=512),
     )

@@ -86,7 +86,7 @@ class Embedding(Layer):
     ) -> tuple[Op, Op] | None:
         if not isinstance(above, Recurrent):
             return None
-        words = shared_vocabulary(self, above, x.size)
+        words = shared_vocabulary(self, above)
         if words is None:
             return None
         return EmbeddingOp(self, x, plan, passing=True), WordsOp(words, x, mask, plan)

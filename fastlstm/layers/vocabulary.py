@@ -1,19 +1,19 @@
 """An embedding and the recurrent layer above it as one: what the layer makes of every word.
 
 Where weights stay as they are, bias + x·W of a word is the same wherever the word stands. It is
-computed once for the whole vocabulary, and looked up from then on: a layer with as many inputs as
-units then takes half of the time.
+computed when a word is first met, and looked up from then on: a layer with as many inputs as units
+then takes half of the time.
 """
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastlstm.kernels import layout
 from fastlstm.kernels import vocabulary as kernels
 from fastlstm.kernels.program import Program
 from fastlstm.layers.packed import Packed
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from fastlstm.layers.embedding import Embedding
     from fastlstm.layers.recurrent import Recurrent
 
-# The table is made anew with the weights: the vocabulary may be so many times the words of a batch.
-_WORTH = 8
-# Largest table, and one so small that it is always worth it, in bytes.
-_MOST, _LITTLE = 1 << 26, 1 << 18
+# The largest table, in bytes.
+_MOST = 1 << 27
 # Bytes of gates that are looked up before the steps that use them: what stays in the caches.
 _AHEAD = 1 << 18
 
 
 class Vocabulary:
-    """bias + x·W of every row of an embedding, (V, P, columns); to be made anew as panels are.
+    """bias + x·W of the rows of an embedding, (V, P, columns), as far as they are known.
 
     Parameters
     ----------
@@ -48,26 +46,18 @@ class Vocabulary:
         self.packed_version: tuple[int, int] | None = None
         packed = layer.packed_kernel
         self.forward_shape = (embedding.input_dim, packed.panels, packed.columns)
-        self._table: np.ndarray | None = None
+        # The system gives memory for the words that are met.
+        self.table = np.empty(self.forward_shape, layer.dtype)
+        self.known = np.zeros(embedding.input_dim, np.uint8)
 
     @property
     def version(self) -> tuple[int, int]:
         """Of the weights that the table depends on."""
         return self.embedding.version, self.layer.version
 
-    @property
-    def table(self) -> np.ndarray:
-        """The table, as ``pack_forward`` left it."""
-        if self._table is None:
-            self._table = np.empty(self.forward_shape, self.layer.dtype)
-        return self._table
-
     def pack_forward(self, program: Program) -> None:
-        """Record the making of the table, from packed weights."""
-        w, bias = self.layer.packed_kernel.forward, self.layer.packed_biases[0].forward[:, 0]
-        vectors = self.embedding.param("embeddings")
-        work = 2.0 * self.table.size * vectors.shape[1]
-        program.add(kernels.project, self.layer.cell, self.table, vectors, w, bias, work=work)
+        """Record: with other weights, no word is known."""
+        layout.record_clear(program, self.known)
 
 
 class WordsOp(RecurrentOp):
@@ -79,12 +69,32 @@ class WordsOp(RecurrentOp):
         self, vocabulary: Vocabulary, ids: np.ndarray, mask: np.ndarray, plan: Plan
     ) -> None:
         self.vocabulary, self.ids = vocabulary, ids
-        layer = vocabulary.layer
+        layer, embedding = vocabulary.layer, vocabulary.embedding
         super().__init__(layer, np.empty((*ids.shape, 0), layer.dtype), mask, plan, saving=False)
+        self.new = plan.array((1 + min(ids.size, embedding.input_dim),), np.int32)
+        size = kernels.scratch_size(embedding.output_dim, self.columns)
+        (self.scratch_words,) = plan.scratch(((self.threads, size), layer.dtype))
 
     @property
     def forward_weights(self) -> Sequence[Packed | Vocabulary]:
         return [*super().forward_weights, self.vocabulary]
+
+    def record_start(self, program: Program) -> None:
+        super().record_start(program)
+        self._record_learning(program)
+
+    def record_advance(self, program: Program) -> None:
+        super().record_advance(program)
+        self._record_learning(program)
+
+    def _record_learning(self, program: Program) -> None:
+        layer, words = self.layer, self.vocabulary
+        w, bias = layer.packed_kernel.forward, layer.packed_biases[0].forward[:, 0]
+        program.add(
+            kernels.learn,
+            self.cell, words.table, words.known, self.new, self.scratch_words,
+            words.embedding.param("embeddings"), self.ids.reshape(-1), w, bias,
+        )  # fmt: skip
 
     def _steps_ahead(self) -> int:
         step = self.batch * self.panels * self.columns * self.layer.dtype.itemsize
@@ -100,15 +110,14 @@ class WordsOp(RecurrentOp):
         )  # fmt: skip
 
 
-def shared_vocabulary(embedding: Embedding, layer: Recurrent, tokens: int) -> Vocabulary | None:
-    """The one table of two layers, where batches of so many ``tokens`` make it worth it."""
-    made = Vocabulary(embedding, layer)
-    size = math.prod(made.forward_shape) * layer.dtype.itemsize
-    often = embedding.input_dim <= _WORTH * tokens and size <= _MOST
-    if not often and size > _LITTLE:
+def shared_vocabulary(embedding: Embedding, layer: Recurrent) -> Vocabulary | None:
+    """The one table of two layers; None where it would be too large."""
+    packed = layer.packed_kernel
+    columns = packed.panels * packed.columns
+    if embedding.input_dim * columns * layer.dtype.itemsize > _MOST:
         return None
-    found = None if layer.vocabulary is None else layer.vocabulary()
-    if found is not None and found.embedding is embedding:
-        return found
-    layer.vocabulary = weakref.ref(made)
+    made = None if layer.vocabulary is None else layer.vocabulary()
+    if made is None or made.embedding is not embedding:
+        made = Vocabulary(embedding, layer)
+        layer.vocabulary = weakref.ref(made)
     return made

@@ -15,7 +15,7 @@ def test_peak_counts_from_the_mark():
     np.ones(64 * MIB, np.uint8)  # a peak before the mark
     start = memory.mark()
     assert memory.since(start).added < 16 * MIB
-    np.ones(32 * MIB, np.uint8)
+    np.ones(80 * MIB, np.uint8)  # more than malloc ever takes from what was freed before
     used = memory.since(start)
-    assert 30 * MIB < used.added < 48 * MIB
+    assert 78 * MIB < used.added < 96 * MIB
     assert used.total == start + used.added

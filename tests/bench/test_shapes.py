@@ -29,5 +29,5 @@ def test_rows_say_what_is_looked_up(row):
     embedding, layer = Embedding(row.vocabulary, row.features), LSTM(row.units[0])
     embedding.build((row.steps,))
     layer.build((row.steps, row.features))
-    found = shared_vocabulary(embedding, layer, row.batch * row.steps)
+    found = shared_vocabulary(embedding, layer)
     assert (found is not None) == row.looked_up

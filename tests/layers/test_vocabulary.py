@@ -9,7 +9,7 @@ import pytest
 
 from fastlstm.layers import GRU, LSTM, SLSTM, Dense, Embedding, MinGRU, SimpleRNN, vocabulary
 from fastlstm.layers.vocabulary import WordsOp
-from fastlstm.models import Sequential
+from fastlstm.models import Ensemble, Sequential
 
 WORDS, STEPS = 90, 11
 
@@ -24,8 +24,12 @@ def _ids(rng, batch=6, steps=STEPS):
 
 def _looks_up(model):
     """Whether the layout that was used last has a table."""
+    return any(isinstance(op, WordsOp) for op in _last_chain(model).ops)
+
+
+def _last_chain(model):
     *_, chain = model._runner._chains.values()
-    return any(isinstance(op, WordsOp) for op in chain.ops)
+    return chain
 
 
 @pytest.fixture
@@ -33,8 +37,7 @@ def long_way(monkeypatch):
     """Switches the table off, for layouts made from then on."""
 
     def switch(*models):
-        monkeypatch.setattr(vocabulary, "_WORTH", 0)
-        monkeypatch.setattr(vocabulary, "_LITTLE", 0)
+        monkeypatch.setattr(vocabulary, "_MOST", 0)
         for model in models:
             model._runner.forget()
 
@@ -84,33 +87,56 @@ def test_states_are_carried_on(rng, long_way):
         np.testing.assert_array_equal(models[1](part), expected)
 
 
-def test_it_follows_the_weights(rng, monkeypatch):
-    """Also where another layout, without a table, has packed them anew in between."""
-    monkeypatch.setattr(vocabulary, "_LITTLE", 0)
+def test_words_are_learned_when_they_are_met(rng, long_way):
+    model = _model()
+    known = rng.permutation(WORDS).reshape(6, 15)
+    outputs = [model(known[:count]) for count in (1, 1, 4, 6)]
+    (table,) = (op.vocabulary for op in _last_chain(model).ops if op.vocabulary)
+    assert table.known.sum() == WORDS
+    long_way(model)
+    for count, output in zip((1, 1, 4, 6), outputs, strict=True):
+        np.testing.assert_array_equal(model(known[:count]), output)
+
+
+def test_it_follows_the_weights(rng):
+    """Also where something without a table has packed them anew in between."""
     model, twin, x = _model(), _model(), _ids(rng)
     model.compile("adam", "mse")
-    other = rng.integers(0, WORDS, (1, 2))
-    twin(other)
     model.build((None, None))
+    y = np.zeros((6, 3), np.float32)
     stream = model.stream()
     for change in (
-        lambda: model.train_on_batch(x, np.zeros((6, 3), np.float32)),
+        lambda: model.train_on_batch(x, y),
         lambda: model.layers[0].set_weights([rng.normal(size=(WORDS, 7))]),
         lambda: model.layers[1].set_weights([w / 2 for w in model.layers[1].get_weights()]),
     ):
         before = model(x)
         np.testing.assert_array_equal(model(x), before)  # the short way of a repeated call
         change()
-        model(other)
+        model.value_and_grad(x, y)
         assert not _looks_up(model)
         after = model(x)
         assert _looks_up(model)
         assert (after != before).any()
+        twin(x[:1])
         twin.set_weights(model.get_weights())
-        np.testing.assert_array_equal(twin(other), model(other))
-        np.testing.assert_array_equal(twin(x[:1]), after[:1])
+        np.testing.assert_array_equal(twin(x), after)
         stream.reset()
         np.testing.assert_array_equal([stream.step(x[0, t]) for t in range(STEPS)][-1][0], after[0])
+
+
+def test_each_model_of_an_ensemble_has_its_own(rng):
+    models = [_model() for _ in range(5)]
+    x = rng.integers(0, WORDS, (5, 6, STEPS))
+    for model in models:
+        model.build((None, None))
+    ensemble = Ensemble(models[0], 5)
+    weights = zip(*(model.get_weights() for model in models), strict=True)
+    ensemble.set_weights([np.stack(each) for each in weights])
+    for _ in range(2):
+        y = ensemble.predict(x)
+        for model, ids, expected in zip(models, x, y, strict=True):
+            np.testing.assert_array_equal(model(ids), expected)
 
 
 def test_layouts_share_one_table_and_it_goes_with_them(rng):
@@ -130,21 +156,13 @@ def test_layouts_share_one_table_and_it_goes_with_them(rng):
 
 
 @pytest.mark.parametrize(
-    ("words", "units", "batch", "steps", "expected"),
-    [
-        (10_000, 128, 128, 80, True),
-        (10_000, 128, 16, 80, True),
-        (10_000, 128, 1, 80, False),  # to make it would take as long as 125 such sequences
-        (100, 128, 1, 1, True),
-        (200_000, 128, 1000, 100, False),  # 400 MB
-    ],
+    ("words", "units", "expected"), [(10_000, 128, True), (10_000, 650, True), (90_000, 128, False)]
 )
-def test_where_it_is_worth_it(words, units, batch, steps, expected):
+def test_tables_have_a_largest_size(words, units, expected):
     embedding, layer = Embedding(words, 1), LSTM(units)
     embedding.build((None,))
     layer.build((None, 1))
-    found = vocabulary.shared_vocabulary(embedding, layer, batch * steps)
-    assert (found is not None) == expected
+    assert (vocabulary.shared_vocabulary(embedding, layer) is not None) == expected
 
 
 def test_training_and_other_layers_take_the_long_way(rng):
