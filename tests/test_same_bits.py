@@ -118,8 +118,9 @@ def test_the_number_of_threads_may_change_while_a_tape_is_kept(rng):
 def test_a_layer_whose_threads_take_units_or_rows(units, batch, rng):
     """Of even panels and few rows threads take units: ``fastlstm.layers.split`` decides."""
     by_units = HOST.vector_bytes == 32 and units in (90, 300)
-    assert HOST.vector_bytes != 32 or (split.rows_at_a_time(batch, units, 4, 4, 2) == 0) == by_units
-    assert split.rows_at_a_time(batch, units, 4, 4, 1) == batch
+    work = split.Work(batch, D, units, 4, 4)
+    assert HOST.vector_bytes != 32 or (split.rows_at_a_time(work, 2) == 0) == by_units
+    assert split.rows_at_a_time(work, 1) == batch
     layer = LSTM(units, return_sequences=True)
     x = rng.standard_normal((batch, 40, D)).astype(np.float32)
     d_y = rng.standard_normal((batch, 40, units)).astype(np.float32)

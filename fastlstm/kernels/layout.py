@@ -49,9 +49,10 @@ def record_clear(program, array):
 
 
 def record_copies(program, targets, sources):
-    """Record: each target becomes its source."""
+    """Record: each target becomes its source, if it is not the same memory."""
     for target, source in zip(targets, sources, strict=True):
-        record_copy(program, target, source)
+        if target.ctypes.data != source.ctypes.data:
+            record_copy(program, target, source)
 
 
 def record_copy(program, out, x):

@@ -9,9 +9,10 @@ Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P pan
 ``columns`` = G · units of a panel):
 
 h      (T+1, B, H), slot t is the state before step t; or 2 slots, used in turn
-carry  (S-1, T+1 or 2, P, B, units of a panel): the cell's other states, in panel order
+carry  (S-1, T+1, P, B, units of a panel): the other states, in panel order; or 1 slot, in place
 gates  (P, T, B, columns): pre-activations, then what the cell saves, then their gradient, all in
-       place; or as many slots as ``chunk`` steps, used in turn
+       place. Where nothing is saved, as many slots as ``chunk`` steps, used in turn; or, without a
+       chunk, (2 · threads, 1, rows, columns): a thread's place for a panel, or for two
 gates_h  the same array; or, where the cell keeps them apart, that of h·U, ``gates`` that of x·W
 x      (T, B, D)
 mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
@@ -59,12 +60,12 @@ def forward(
 
     rows : how many a thread takes at a time, where there are several; 0 for all of them and a part
         of the units
-    chunk : for how many steps x·W is taken ahead; 1 for not at all
+    chunk : for how many steps x·W is taken ahead; 1 for not at all, 0 if gates have no panels
     """
     batch, by_units = h.shape[1], rows == 0
-    if by_units or crew.size == 1:
+    if by_units or (crew.size == 1 and chunk > 0):
         rows = batch
-    p_first, p_last = 0, gates.shape[0]
+    p_first, p_last = 0, carry.shape[2]
     if by_units and w.shape[0] == p_last:
         p_first, p_last = share(p_last, crew)
     elif by_units:  # not packed: in pairs
@@ -74,6 +75,7 @@ def forward(
     first = 0 if by_units else rows * take(crew, -1)
     while first < batch:
         last = min(first + rows, batch)
+        above = 0 if chunk > 0 else first  # rows that have no place in the gates
         for t in range(start, stop):
             slots = _slots(h, carry, gates, t)
             if chunk > 1 and (t == start or t % chunk == 0):
@@ -83,15 +85,17 @@ def forward(
             while p < p_last:
                 # A lone row goes through two panels at once, so that neither waits for itself.
                 two = last - first == 1 and p + 1 < p_last
+                place = p if chunk > 0 else 2 * crew.member
                 _project(
-                    cell, gates, gates_h, x, h, w, u, bias, bias_h, slots, t, p, two, chunk > 1,
-                    first, last,
+                    cell, gates, gates_h, x, h, w, u, bias, bias_h, slots, t, p, place, two,
+                    chunk > 1, first, last, above,
                 )  # fmt: skip
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(
-                        cell, h, carry, gates, gates_h, mask, slots, t, q, full, first, last
-                    )
+                        cell, h, carry, gates, gates_h, mask, slots, t, q, place + q - p, full,
+                        first, last, above,
+                    )  # fmt: skip
                 p += 1 + two
             if by_units:
                 meet(crew)
@@ -130,20 +134,22 @@ def _slots(h, carry, gates, t):
 
 @inline
 def _project(
-    cell, gates, gates_h, x, h, w, u, bias, bias_h, slot_of, t, p, two, ahead, first, last
+    cell, gates, gates_h, x, h, w, u, bias, bias_h, slot_of, t, p, place, two, ahead, first, last,
+    above,
 ):  # fmt: skip
     """gates = bias + x·W + h·U for one step and panel, or for two panels of a lone row.
 
-    Where x·W was taken ``ahead``, it is in the gates already.
+    Where x·W was taken ``ahead``, it is in the gates already. They are at ``place``, without the
+    rows ``above``.
     """
-    panels, slots, batch, columns = gates.shape
-    depth, units = x.shape[2], h.shape[2]
-    at = ((p * slots + slot_of[4]) * batch + first) * columns
+    slots, height, columns = gates.shape[1:]
+    batch, depth, units = h.shape[1], x.shape[2], h.shape[2]
+    at = ((place * slots + slot_of[4]) * height + first - above) * columns
     x_at = (t * batch + first) * depth
     h_at = (slot_of[0] * batch + first) * units
     line, block = w.shape[2], unit_count(cell, gates)
     w_apart, u_apart, bias_apart = depth * line, u.shape[1] * line, line
-    if w.shape[0] < panels:  # not packed
+    if line > columns:  # not packed
         w_apart = u_apart = bias_apart = block
         block = units
     apart, reach = is_apart(cell), u.shape[1]
@@ -161,8 +167,8 @@ def _project(
         start = bias_h if of_h else bias
         if two:
             project_two_panels(
-                cell, target, at, slots * batch * columns, start, p * bias_apart, bias_apart, fresh,
-                x, x_at + k, w, w_at, w_apart, x_count,
+                cell, target, at, slots * height * columns, start, p * bias_apart, bias_apart,
+                fresh, x, x_at + k, w, w_at, w_apart, x_count,
                 h, h_at + j, u, u_at, u_apart, h_count, line, block,
             )  # fmt: skip
         else:
@@ -176,23 +182,26 @@ def _project(
 
 
 @inline
-def _apply_cell(cell, h, carry, gates, gates_h, mask, slot_of, t, p, two, first, last):
+def _apply_cell(
+    cell, h, carry, gates, gates_h, mask, slot_of, t, p, place, two, first, last, above
+):  # fmt: skip
     """The cell's equations for one step and panel, while its gates are in the cache.
 
     A cell takes pairs: two rows; or, with ``two``, a lone row in two full panels side by side.
     Where a mask may part the rows, or one is left, a row is its own pair.
     """
-    panels, slots, batch, columns = gates.shape
+    slots, height, columns = gates.shape[1:]
+    panels, batch = carry.shape[2:4]
     width = unit_count(cell, gates)
     units = h.shape[2]
-    gates_apart = slots * batch * columns if two else columns
+    gates_apart = slots * height * columns if two else columns
     h_apart = width if two else units
     carry_apart = batch * width if two else width
     carry_stride = carry.shape[1] * panels * batch * width
     h_now, h_next = slot_of[0] * batch, slot_of[1] * batch
     carry_now = (slot_of[2] * panels + p) * batch
     carry_next = (slot_of[3] * panels + p) * batch
-    gates_now = (p * slots + slot_of[4]) * batch
+    gates_now = (place * slots + slot_of[4]) * height - above
     masked = mask.shape[0] > 0
     rows = 1 if masked else 2
     for v in range(0, width, lanes(h)):

@@ -54,11 +54,14 @@ def take(crew, last):
     """The next of 0, 1, 2 ... that no member has taken since all met; ``last`` was, or -1.
 
     For things of unlike size, or processors of unlike speed. Every kernel that takes at all does
-    so at one place, between two barriers.
+    so at one place, between two barriers. What a member takes first is its own: one kernel after
+    the other finds it in that processor's cache.
     """
     if crew.size == 1:
         return last + 1
-    return atomic_add(crew.team, _taken(_barrier(crew)), 1)
+    if last < 0:
+        return crew.member
+    return crew.size + atomic_add(crew.team, _taken(_barrier(crew)), 1)
 
 
 @inline

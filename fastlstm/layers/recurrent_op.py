@@ -39,9 +39,9 @@ class RecurrentOp(Op):
         packed = layer.packed_kernel
         self.panels, self.width, self.columns = packed.panels, packed.width, packed.columns
         self.threads = get_num_threads()
-        sizes = self.batch, units, self.cell.blocks, dtype.itemsize, self.threads
-        self.rows = split.rows_at_a_time(*sizes)
-        self.rows_back = split.rows_at_a_time(*sizes, back=True)
+        self.work = split.Work(self.batch, self.depth, units, self.cell.blocks, dtype.itemsize)
+        self.rows = split.rows_at_a_time(self.work, self.threads)
+        self.rows_back = split.rows_at_a_time(self.work, self.threads, back=True)
         # To pack what one row uses once would take longer than to use it.
         once = saving and self.steps == self.batch == 1
         self.unpacked = once and units % (2 * self.width) == 0
@@ -49,10 +49,15 @@ class RecurrentOp(Op):
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
         others = self.cell.states - 1
-        slots = self.steps + 1 if saving else 2
+        # In place where nothing is saved: a panel's other states concern nobody else.
+        slots = self.steps + 1 if saving else 1
         self.carry = plan.array((others, slots, self.panels, self.batch, self.width), dtype)
-        slots = self.steps if saving else self.chunk
-        shape = (self.panels, slots, self.batch, self.columns)
+        if saving or self.chunk > 1:
+            slots = self.steps if saving else self.chunk
+            shape = (self.panels, slots, self.batch, self.columns)
+        else:  # no more than a panel's at a time
+            self.chunk = 0
+            shape = (2 * self.threads, 1, self.rows or self.batch, self.columns)
         self.gates = self.gates_h = plan.array(shape, dtype)
         self.apart = is_apart(self.cell)
         if self.apart:
@@ -85,7 +90,7 @@ class RecurrentOp(Op):
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         steps = segment.steps or self.steps
-        stride = self._steps_per_launch(self.step_work)
+        stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
             self.record_steps(program, start, min(start + stride, steps))
 
@@ -101,25 +106,14 @@ class RecurrentOp(Op):
             recurrent.forward,
             self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
             bias, bias_h, self.rows, start, stop, self.chunk,
-            work=self.step_work * (stop - start),
+            work=self.work.flops * (stop - start),
         )  # fmt: skip
-
-    @property
-    def step_work(self) -> float:
-        """Floating-point operations of a step of ``record_steps``."""
-        units = self.layer.units
-        return 2.0 * self.batch * (self.depth + units) * self.cell.blocks * units
-
-    @property
-    def recurrent_bytes(self) -> int:
-        """Size of U."""
-        return self.layer.units**2 * self.cell.blocks * self.layer.dtype.itemsize
 
     def _record_inputs(self, program: Program, start: int, stop: int) -> None:
         """Record what brings the inputs' product into the gates, where ``forward`` does not."""
 
     def _steps_ahead(self) -> int:
-        return split.steps_ahead(self.steps, self.batch, self.depth, self.rows)
+        return split.steps_ahead(self.work, self.steps, self.rows)
 
     def start(self, resume: bool = False) -> None:
         carried = self.layer.carried_states(self.batch, resume)
@@ -143,7 +137,8 @@ class RecurrentOp(Op):
 
     def _steps_per_launch(self, work: float) -> int:
         """A multiple of the chunk, so that chunks start at the same steps in every launch."""
-        return max(1, round(WORK_PER_LAUNCH / work / self.chunk)) * self.chunk
+        chunk = max(1, self.chunk)
+        return max(1, round(WORK_PER_LAUNCH / work / chunk)) * chunk
 
     @property
     def carries_states(self) -> bool:

@@ -4,13 +4,14 @@ Rows of a batch are independent through all steps, so threads can take rows and 
 end. Or they take units, and meet at every step (a fraction of a microsecond, where every thread has
 a processor): then each reads its own part of the weights alone, and each slice of them meets all
 rows. Measured on two cores with 512 KiB of second-level cache each: time by units over time by
-rows, with as many inputs as units.
+rows.
 
 batch                      1     2     4     8     16    32    64    128   256
-forward, 64 units                            0.97  0.94  1.00  0.98  0.98
-forward, 128 units                           0.94  0.98  0.99  0.98  0.97
-forward, 256 units         0.56  0.62  0.89  0.88  0.94  0.97  0.98  1.00  1.02
-forward, 512 units                           0.93  0.97  0.99  0.99  0.98
+forward, 32 units                      1.22  1.13  1.15  1.14  1.05  1.00
+forward, 64 units                      1.01  1.05  1.04  0.98  1.01  0.99
+forward, 128 units                     0.75  0.85  0.96  0.98  0.99  0.97
+forward, 256 units         0.56  0.62  0.88  0.83  0.97  0.94  1.00  1.01  1.02
+forward, 512 units                     0.84  0.84  0.94  0.95  0.99  0.99  0.98
 training step, 64 units    0.82  0.87  1.08  0.96  1.02  0.98  0.99  0.99  0.97
 training step, 128 units                           0.99  0.99  0.98  0.98  0.97
 training step, 256 units   0.65  0.77  0.98  1.00  0.98  0.98  0.97  0.99  1.01
@@ -19,12 +20,26 @@ training step, 512 units   0.81  0.86  0.93  0.90  0.96  0.96  1.00  0.94  0.92
 While neighbours used the last-level cache, 64 rows of 512 units took 108 ms by units and 117 by
 rows. But barriers want threads that all run: beside as many busy processes as there are processors,
 64 rows of 128 units took 84 ms by units and 32 by rows (14 alone). Beside one, both took 26. And
-panels of units must divide evenly: 50 units, seven panels, took 1.07 times as long forward; 32 and
+panels of units must divide evenly: 50 units, seven panels, took 1.14 times as long forward; 32 and
 96 units, one and three panels of Uᵀ, 1.1 and 1.04 times as long to train.
 
 Many rows are taken in more pieces than there are threads: a thread whose processor is slowed by
 something else takes fewer. But each piece reads the weights anew: of 64 rows of 128 units, two
 layers, pieces of 16 rows took 15.1 ms forward and 47 to train; of 32, 14.4 and 43.
+
+The inputs' product may be taken for several steps at once, so that a panel of W meets some 128
+rows. Then the gates go through memory twice, which only a W from beyond the first caches is worth:
+time ahead over time step by step, with as many inputs as said and units as pay best.
+
+batch                      4     8     16    24    32    64
+32 units, 8 inputs         1.33  1.21  1.25  1.15  1.08  1.05
+64 units, 8 inputs         1.03  1.05  1.04  1.03  1.02  1.04
+64 units, 64 inputs        1.01  1.00  1.00  1.03  1.01  1.00
+128 units, 128 inputs      0.96  1.00  0.96  1.00  0.99  0.98
+256 units, 256 inputs      0.84  0.92  0.95  0.97  0.99  0.98
+512 units, 256 inputs      0.93  0.97  0.96  0.98  0.99  0.99
+
+A lone row takes 0.9 of the time with 64 inputs, 0.97 with 8.
 
 Stacked layers can go forward as a wavefront, each on a thread of its own, some steps behind the one
 below, and meet every few steps: then neither rows nor units need to be divided, but nothing is
@@ -43,21 +58,25 @@ three layers, 100 steps, 32 units      0.77  0.93  0.96  0.97  0.99  1.05
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastlstm.kernels.cell import panel_units
 from fastlstm.kernels.parallel import SERIAL_WORK
 
-# Most rows for each thread that go by units; and those that do so even if panels divide unevenly,
-# where the weights outgrow the first-level cache.
-_ROWS_BY_UNITS, _ROWS_ANYWAY, _FIRST_LEVEL = 64, 4, 1 << 15
+# Most rows for each thread that go by units; and those that do so even if panels divide unevenly.
+_ROWS_BY_UNITS, _ROWS_ANYWAY = 64, 4
+# Weights, in bytes, that are worth barriers.
+_WORTH_BARRIERS = 1 << 16
 # What the largest share of the panels may be over the mean.
 _EVEN = 1.05
 _SECOND_LEVEL = 1 << 19
 # Rows of a piece of the batch, twice as many where the weights come from further away; and pieces
 # for each thread, of which a slow one takes fewer.
 _ROWS_A_PIECE, _PIECES = 32, 4
-# Rows that a panel of W should meet at once, where a step alone has too few; and inputs so few that
-# a product of their own costs more than it saves.
-_ROWS_TOGETHER, _ROWS_ENOUGH = 128, 32
+# Rows that a panel of W should meet at once, where a step alone has fewer than enough, and a W so
+# large that it is worth it. For a lone row any is, but of inputs so few that a product of their own
+# costs more than it saves.
+_ROWS_TOGETHER, _ROWS_ENOUGH, _WORTH_AHEAD = 128, 33, 1 << 17
 _FEW_INPUTS = 2
 # Units that a thread should have, to be worth its barriers.
 _FEWEST_UNITS = 16
@@ -67,57 +86,79 @@ _STEPS_OF_WAVE, _WAVES = 4, 6
 _LAYER_OF_WAVE, _ROWS_OF_WAVE = 1 << 14, 16
 
 
-def rows_at_a_time(
-    batch: int, units: int, blocks: int, itemsize: int, threads: int, *, back: bool = False
-) -> int:
+@dataclass(frozen=True)
+class Work:
+    """What a recurrent layer has to do at a step."""
+
+    batch: int
+    depth: int
+    units: int
+    blocks: int
+    itemsize: int
+
+    @property
+    def w_bytes(self) -> int:
+        """Size of W."""
+        return self.depth * self.units * self.blocks * self.itemsize
+
+    @property
+    def u_bytes(self) -> int:
+        """Size of U."""
+        return self.units * self.units * self.blocks * self.itemsize
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the products."""
+        return 2.0 * self.batch * (self.depth + self.units) * self.blocks * self.units
+
+
+def rows_at_a_time(work: Work, threads: int, *, back: bool = False) -> int:
     """Rows that a thread takes at a time, through all steps; 0 where threads take units instead.
 
-    On the way ``back`` units go by panels of Uᵀ as well.
+    On the way ``back`` W has no part, and units go by panels of Uᵀ as well.
     """
-    size = units * units * blocks * itemsize
-    widths = [panel_units(blocks, itemsize), *([panel_units(1, itemsize)] if back else [])]
-    if _by_units(batch, units, size, [-(-units // width) for width in widths], threads):
+    if _by_units(work, threads, back):
         return 0
     if threads == 1:
-        return batch
-    least = _ROWS_A_PIECE if size <= _SECOND_LEVEL else 2 * _ROWS_A_PIECE
-    pieces = min(_PIECES * threads, max(threads, batch // least // threads * threads))
-    return -(-batch // pieces)
+        return work.batch
+    least = _ROWS_A_PIECE if work.u_bytes <= _SECOND_LEVEL else 2 * _ROWS_A_PIECE
+    pieces = min(_PIECES * threads, max(threads, work.batch // least // threads * threads))
+    return -(-work.batch // pieces)
 
 
-def _by_units(batch: int, units: int, size: int, panels: list[int], threads: int) -> bool:
+def _by_units(work: Work, threads: int, back: bool) -> bool:
+    batch, units = work.batch, work.units
     if threads == 1 or units < _FEWEST_UNITS * threads:
         return False
-    if batch < 2 * threads or (size > _FIRST_LEVEL and batch <= _ROWS_ANYWAY * threads):
+    if batch < 2 * threads:
         return True
+    if work.u_bytes + (0 if back else work.w_bytes) < _WORTH_BARRIERS:
+        return False
+    if batch <= _ROWS_ANYWAY * threads:
+        return True
+    widths = [panel_units(work.blocks, work.itemsize)]
+    if back:
+        widths.append(panel_units(1, work.itemsize))
+    panels = [-(-units // width) for width in widths]
     even = all(-(-count // threads) * threads <= _EVEN * count for count in panels)
     return even and batch <= _ROWS_BY_UNITS * threads
 
 
-def steps_ahead(steps: int, batch: int, depth: int, rows: int) -> int:
-    """For how many steps the inputs' product is taken at once; with 1, as part of each step.
-
-    Measured as time with all inputs first over time step by step: 1 row of 64 inputs 0.9; 16 rows
-    of 1 input 1.04; 32 rows a thread and more 1.00, in a fraction of the memory.
-    """
-    rows = rows or batch
-    if depth <= _FEW_INPUTS or rows >= _ROWS_ENOUGH:
+def steps_ahead(work: Work, steps: int, rows: int) -> int:
+    """For how many steps the inputs' product is taken at once; with 1, as part of each step."""
+    rows = rows or work.batch
+    worth = work.w_bytes >= _WORTH_AHEAD or (rows == 1 and work.depth > _FEW_INPUTS)
+    if rows >= _ROWS_ENOUGH or not worth:
         return 1
     return max(1, min(steps, -(-_ROWS_TOGETHER // rows)))
 
 
-def wave_steps(steps: int, batch: int, sizes: list[int], work: float, threads: int) -> int:
-    """Steps after which stacked layers meet that go forward as a wavefront; 0 where they do not.
-
-    Parameters
-    ----------
-    sizes : list of int
-        Bytes of each layer's U.
-    work : float
-        Floating-point operations of all of them.
-    """
-    enough = len(sizes) > 1 and steps >= _WAVES * _STEPS_OF_WAVE and work >= SERIAL_WORK
-    small = max(sizes) <= _LAYER_OF_WAVE and batch <= _ROWS_OF_WAVE
+def wave_steps(layers: list[Work], steps: int, threads: int) -> int:
+    """Steps after which stacked layers meet that go forward as a wavefront; 0 where they do not."""
+    batch, flops = layers[0].batch, steps * sum(work.flops for work in layers)
+    enough = len(layers) > 1 and steps >= _WAVES * _STEPS_OF_WAVE and flops >= SERIAL_WORK
+    largest = max(work.u_bytes for work in layers)
+    small = largest <= _LAYER_OF_WAVE and batch <= _ROWS_OF_WAVE
     # More threads than layers are better off with the rows, if those suffice.
-    suits = threads > 1 and (threads <= len(sizes) or batch < threads)
+    suits = threads > 1 and (threads <= len(layers) or batch < threads)
     return _STEPS_OF_WAVE if enough and small and suits else 0

@@ -29,19 +29,15 @@ def stacks(ops: Sequence[Op]) -> Iterator[list[Op]]:
 def record_stack(program: Program, stack: Sequence[Op]) -> None:
     """Record what computes the output of one of the ``stacks``."""
     layers = [op for op in stack if isinstance(op, RecurrentOp)]
-    stride = _steps_of_wave(layers) if len(layers) > 1 else 0
+    stride = 0
+    if layers:
+        first = layers[0]
+        stride = split.wave_steps([op.work for op in layers], first.steps, first.threads)
     if stride:
         _record_wave(program, layers, stride)
     else:
         for op in stack:
             op.record_forward(program)
-
-
-def _steps_of_wave(layers: Sequence[RecurrentOp]) -> int:
-    first = layers[0]
-    sizes = [op.recurrent_bytes for op in layers]
-    work = first.steps * sum(op.step_work for op in layers)
-    return split.wave_steps(first.steps, first.batch, sizes, work, first.threads)
 
 
 def _record_wave(program: Program, layers: Sequence[RecurrentOp], stride: int) -> None:

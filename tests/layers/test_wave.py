@@ -110,6 +110,5 @@ def test_same_bits_in_training_and_streams(rng, monkeypatch):
     ],
 )
 def test_where_they_do(steps, batch, units, threads, expected):
-    sizes = [16 * u**2 for u in units]
-    work = steps * batch * sum(16.0 * u**2 for u in units)
-    assert (split.wave_steps(steps, batch, sizes, work, threads) > 0) == expected
+    layers = [split.Work(batch, u, u, 4, 4) for u in units]
+    assert (split.wave_steps(layers, steps, threads) > 0) == expected
