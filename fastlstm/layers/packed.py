@@ -7,6 +7,7 @@ import numpy as np
 from fastlstm.kernels import matmul
 from fastlstm.kernels.cell import panel_units
 from fastlstm.kernels.program import Program
+from fastlstm.memory import aligned
 
 
 class Packed:
@@ -49,14 +50,14 @@ class Packed:
     def forward(self) -> np.ndarray:
         """Panels (P, K, columns) of B, as ``pack_forward`` left them."""
         if self._forward is None:
-            self._forward = np.empty(self.forward_shape, self.matrix.dtype)
+            self._forward = aligned(self.forward_shape, self.matrix.dtype)
         return self._forward
 
     @property
     def transposed(self) -> np.ndarray:
         """Panels (Q, K, 4 vectors) of Bᵀ, K in the order of A's panels, or plain for one block."""
         if self._transposed is None:
-            self._transposed = np.empty(self.transposed_shape, self.matrix.dtype)
+            self._transposed = aligned(self.transposed_shape, self.matrix.dtype)
         return self._transposed
 
     def pack_forward(self, program: Program) -> None:

@@ -18,7 +18,7 @@ from fastlstm.kernels import vocabulary as kernels
 from fastlstm.kernels.program import Program
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.recurrent_op import RecurrentOp
-from fastlstm.memory import Plan
+from fastlstm.memory import Plan, aligned
 
 if TYPE_CHECKING:
     from fastlstm.layers.embedding import Embedding
@@ -47,7 +47,7 @@ class Vocabulary:
         packed = layer.packed_kernel
         self.forward_shape = (embedding.input_dim, packed.panels, packed.columns)
         # The system gives memory for the words that are met.
-        self.table = np.empty(self.forward_shape, layer.dtype)
+        self.table = aligned(self.forward_shape, layer.dtype)
         self.known = np.zeros(embedding.input_dim, np.uint8)
 
     @property

@@ -13,7 +13,7 @@ from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.input import Input
 from fastlstm.layers.runner import Runner
 from fastlstm.losses.base import prepare_weights
-from fastlstm.memory import check_room
+from fastlstm.memory import aligned, check_room
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
@@ -152,7 +152,8 @@ class Sequential:
         dtype = self.layers[0].dtype
         needed = 2 * sum(sizes) * dtype.itemsize
         check_room(needed, "weights and their gradients", "make the layers smaller")
-        params, grads = np.empty(sum(sizes), dtype), np.zeros(sum(sizes), dtype)
+        params = aligned((sum(sizes),), dtype)
+        grads = aligned(params.shape, dtype, np.zeros)
         at = 0
         for layer, size in zip(self.layers, sizes, strict=True):
             layer.adopt(self, params[at : at + size], grads[at : at + size])

@@ -14,7 +14,7 @@ from fastlstm.kernels import optimizers as kernels
 from fastlstm.kernels.layout import halt_unless_finite
 from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
-from fastlstm.memory import check_room
+from fastlstm.memory import aligned, check_room
 from fastlstm.optimizers.exclusion import Exclusion
 from fastlstm.optimizers.options import (
     Rate,
@@ -201,7 +201,7 @@ class Optimizer(ABC):
         check_room(needed, f"the moments of {type(self).__name__}", "use SGD, or smaller layers")
         self.steps = 0
         self._size = size
-        self.buffer = np.zeros((len(names), size), dtype)
+        self.buffer = aligned((len(names), size), np.dtype(dtype), np.zeros)
         self._state = dict(zip(names, self.buffer, strict=True))
         self._chunks = _chunks(segments)
         self._partial = np.zeros(len(self._chunks))
