@@ -61,7 +61,7 @@ class Replicas:
         self._work = sum(work for _, _, work in self._calls)
         self._members = min(get_num_threads(), workers())
         self._kept = program, stacks  # whose memory the words point to
-        stack_of = {id(_root(array)): stack for array, stack in stacks}
+        stack_of = {id(_root(array)): (array, stack) for array, stack in stacks}
         later = set(pointed)
         shared_ids = {id(_root(array)) for array in shared}
         words: list[np.ndarray] = []
@@ -80,8 +80,9 @@ class Replicas:
                         self._relocation[start + number, position] = len(relocations)
                         relocations.append((at, 0, 0))
                     elif id(root) in stack_of:
-                        stack = stack_of[id(root)]
-                        relocations.append((at, stack.ctypes.data + offset, stack.strides[0]))
+                        like, stack = stack_of[id(root)]
+                        shift = int(own[0]) - like.ctypes.data
+                        relocations.append((at, stack.ctypes.data + shift, stack.strides[0]))
                     elif id(root) not in shared_ids and root.nbytes:
                         copied.append((at, root, offset))
                 words.append(own)
