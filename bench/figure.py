@@ -75,7 +75,7 @@ def draw(report: Report, path: Path) -> None:
             )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", xlabel="operations for each byte touched",
-        ylabel="GFLOP/s reached", ylim=(0.2, machine.peak_gflops * 3), xlim=(0.05, 9000),
+        ylabel="GFLOP/s reached", ylim=(0.2, machine.peak_gflops * 8), xlim=(0.05, 9000),
         title=f"fastlstm on {report.host}",
     )  # fmt: skip
     axes.grid(alpha=0.25, which="both", lw=0.5)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.validation import as_floats, whole_number
-
-if TYPE_CHECKING:
-    from fastlstm.layers.vocabulary import Vocabulary
 
 
 class Recurrent(Layer):
@@ -77,7 +73,6 @@ class Recurrent(Layer):
         self.return_state = bool(return_state)
         self.stateful = bool(stateful)
         self._states: tuple[np.ndarray, np.ndarray] | None = None
-        self.vocabulary: weakref.ref[Vocabulary] | None = None  # of the embedding below
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         kind = type(self).__name__

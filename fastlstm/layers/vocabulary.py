@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MOST = 1 << 27
 # Bytes of gates that are looked up before the steps that use them: what stays in the caches.
 _AHEAD = 1 << 18
+# Tables in use, by the identities of their layers: a layout of any shape finds them.
+_tables: weakref.WeakValueDictionary[tuple[int, int], Vocabulary] = weakref.WeakValueDictionary()
 
 
 class Vocabulary:
@@ -116,8 +118,9 @@ def shared_vocabulary(embedding: Embedding, layer: Recurrent) -> Vocabulary | No
     columns = packed.panels * packed.columns
     if embedding.input_dim * columns * layer.dtype.itemsize > _MOST:
         return None
-    made = None if layer.vocabulary is None else layer.vocabulary()
-    if made is None or made.embedding is not embedding:
-        made = Vocabulary(embedding, layer)
-        layer.vocabulary = weakref.ref(made)
+    pair = id(embedding), id(layer)
+    made = _tables.get(pair)
+    if made is None:
+        # A table keeps its layers alive, so that nobody else gets their numbers.
+        made = _tables[pair] = Vocabulary(embedding, layer)
     return made

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 
 import numpy as np
 import pytest
@@ -152,7 +154,7 @@ def test_layouts_share_one_table_and_it_goes_with_them(rng):
     assert len(tables) == 1
     model._runner.forget()
     gc.collect()
-    assert model.layers[1].vocabulary() is None
+    assert (id(model.layers[0]), id(model.layers[1])) not in vocabulary._tables
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,16 @@ def test_training_and_other_layers_take_the_long_way(rng):
     dense = Sequential([Embedding(WORDS, 7), Dense(3)])
     assert dense(x).shape == (6, STEPS, 3)
     assert not _looks_up(dense)
+
+
+def test_models_with_a_table_are_copied(rng):
+    model, x = _model(), _ids(rng)
+    y = model(x)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(other(x), y)
+        other.layers[0].set_weights([rng.normal(size=(WORDS, 7))])
+        assert (other(x) != y).any()
+        np.testing.assert_array_equal(model(x), y)
 
 
 def test_ids_outside_of_it_are_refused(rng):
