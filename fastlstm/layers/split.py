@@ -73,10 +73,10 @@ _SECOND_LEVEL = 1 << 19
 # Rows of a piece of the batch, twice as many where the weights come from further away; and pieces
 # for each thread, of which a slow one takes fewer.
 _ROWS_A_PIECE, _PIECES = 32, 4
-# Rows that a panel of W should meet at once, where a step alone has fewer than enough, and a W so
-# large that it is worth it. For a lone row any is, but of inputs so few that a product of their own
-# costs more than it saves.
-_ROWS_TOGETHER, _ROWS_ENOUGH, _WORTH_AHEAD = 128, 33, 1 << 17
+# Rows that a panel of W should meet at once, where a step alone has no more than are enough (twice
+# as many where they are those of all threads), and a W so large that it is worth it. For a lone
+# row any is, but of inputs so few that a product of their own costs more than it saves.
+_ROWS_TOGETHER, _ROWS_ENOUGH, _WORTH_AHEAD = 128, 32, 1 << 17
 _FEW_INPUTS = 2
 # Units that a thread should have, to be worth its barriers.
 _FEWEST_UNITS = 16
@@ -146,9 +146,10 @@ def _by_units(work: Work, threads: int, back: bool) -> bool:
 
 def steps_ahead(work: Work, steps: int, rows: int) -> int:
     """For how many steps the inputs' product is taken at once; with 1, as part of each step."""
+    enough = _ROWS_ENOUGH if rows else 2 * _ROWS_ENOUGH
     rows = rows or work.batch
     worth = work.w_bytes >= _WORTH_AHEAD or (rows == 1 and work.depth > _FEW_INPUTS)
-    if rows >= _ROWS_ENOUGH or not worth:
+    if rows > enough or not worth:
         return 1
     return max(1, min(steps, -(-_ROWS_TOGETHER // rows)))
 
