@@ -101,16 +101,12 @@ class RecurrentOp(Op):
         else:
             w, u, *biases = (weights.forward for weights in self._weights)
         bias, bias_h = biases[0][:, 0], biases[-1][:, 0]
-        self._record_inputs(program, start, stop)
         program.add(
             recurrent.forward,
             self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
             bias, bias_h, self.rows, start, stop, self.chunk,
             work=self.work.flops * (stop - start),
         )  # fmt: skip
-
-    def _record_inputs(self, program: Program, start: int, stop: int) -> None:
-        """Record what brings the inputs' product into the gates, where ``forward`` does not."""
 
     def _steps_ahead(self) -> int:
         return split.steps_ahead(self.work, self.steps, self.rows)

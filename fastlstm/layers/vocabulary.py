@@ -102,14 +102,14 @@ class WordsOp(RecurrentOp):
         step = self.batch * self.panels * self.columns * self.layer.dtype.itemsize
         return max(2, min(self.steps, _AHEAD // step))
 
-    def _steps_per_launch(self, work: float) -> int:
-        return self.chunk
-
-    def _record_inputs(self, program: Program, start: int, stop: int) -> None:
-        program.add(
-            kernels.look_up, self.gates, self.vocabulary.table, self.ids, start, stop,
-            work=2.0 * (stop - start) * self.batch * self.panels * self.columns,
-        )  # fmt: skip
+    def record_steps(self, program: Program, start: int, stop: int) -> None:
+        for first in range(start, stop, self.chunk):
+            last = min(first + self.chunk, stop)
+            program.add(
+                kernels.look_up, self.gates, self.vocabulary.table, self.ids, first, last,
+                work=2.0 * (last - first) * self.batch * self.panels * self.columns,
+            )  # fmt: skip
+            super().record_steps(program, first, last)
 
 
 def shared_vocabulary(embedding: Embedding, layer: Recurrent) -> Vocabulary | None:

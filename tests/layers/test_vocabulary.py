@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
+import fastlstm
 from fastlstm.layers import GRU, LSTM, SLSTM, Dense, Embedding, MinGRU, SimpleRNN, vocabulary
 from fastlstm.layers.vocabulary import WordsOp
 from fastlstm.models import Ensemble, Sequential
@@ -74,6 +75,17 @@ def test_same_bits_for_any_batch_and_steps(rng):
     stream = model.stream(70)
     for t in range(100):
         np.testing.assert_array_equal(stream.step(x[:, t]), whole[:, t])
+
+
+@pytest.mark.parametrize("ahead", [1, 10_000, 1 << 30])
+def test_same_bits_however_many_steps_are_looked_up_at_once(ahead, rng, monkeypatch):
+    fastlstm.set_num_threads(2)  # as a wavefront
+    model = Sequential([Embedding(WORDS, 7), LSTM(32, return_sequences=True), LSTM(20)])
+    x = _ids(rng, batch=5, steps=50)
+    y = model(x)
+    monkeypatch.setattr(vocabulary, "_AHEAD", ahead)
+    model._runner.forget()
+    np.testing.assert_array_equal(model(x), y)
 
 
 def test_states_are_carried_on(rng, long_way):
