@@ -75,7 +75,6 @@ class Replicas:
                 own = words_of((arg,))
                 if isinstance(arg, np.ndarray):
                     root = _root(arg)
-                    offset = int(own[0]) - root.ctypes.data
                     if (start + number, position) in later:
                         self._relocation[start + number, position] = len(relocations)
                         relocations.append((at, 0, 0))
@@ -84,7 +83,7 @@ class Replicas:
                         shift = int(own[0]) - like.ctypes.data
                         relocations.append((at, stack.ctypes.data + shift, stack.strides[0]))
                     elif id(root) not in shared_ids and root.nbytes:
-                        copied.append((at, root, offset))
+                        copied.append((at, root, int(own[0]) - root.ctypes.data))
                 words.append(own)
                 at += len(own)
         one = np.concatenate(words) if words else np.empty(0, np.int64)

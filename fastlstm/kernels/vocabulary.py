@@ -90,10 +90,11 @@ def look_up(gates, table, ids, start, stop, crew):
     panels, slots, batch, columns = gates.shape
     first, last = share(panels, crew)
     for t in range(start, stop):
+        slot = t % slots
         for b in range(batch):
             word = ids[t, b]
             for p in range(first, last):
                 source = (word * panels + p) * columns
-                target = ((p * slots + t % slots) * batch + b) * columns
+                target = ((p * slots + slot) * batch + b) * columns
                 for v in range(0, columns, lanes(gates)):
                     store(load(table, source + v), gates, target + v)

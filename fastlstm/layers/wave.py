@@ -29,15 +29,14 @@ def stacks(ops: Sequence[Op]) -> Iterator[list[Op]]:
 def record_stack(program: Program, stack: Sequence[Op]) -> None:
     """Record what computes the output of one of the ``stacks``."""
     layers = [op for op in stack if isinstance(op, RecurrentOp)]
-    stride = 0
     if layers:
         first = layers[0]
         stride = split.wave_steps([op.work for op in layers], first.steps, first.threads)
-    if stride:
-        _record_wave(program, layers, stride)
-    else:
-        for op in stack:
-            op.record_forward(program)
+        if stride:
+            _record_wave(program, layers, stride)
+            return
+    for op in stack:
+        op.record_forward(program)
 
 
 def _record_wave(program: Program, layers: Sequence[RecurrentOp], stride: int) -> None:
