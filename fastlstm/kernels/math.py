@@ -1,11 +1,12 @@
 """exp, log, sigmoid and tanh of one vector register.
 
 All but log reduce to e**x = 2**n * (1 + p) with |r| <= ln(2)/2 and p = e**r - 1 from a polynomial
-that is right to well below rounding; but tanh in single precision is a quotient of polynomials in
-x. log takes x = m * 2**n apart and has log m = 2·artanh((m - 1) / (m + 1)) from a series.
+that is right to well below rounding. Where a division follows anyway, as in single precision's
+sigmoid and tanh, quotients of polynomials wait less for one another. log takes x = m * 2**n apart
+and has log m = 2·artanh((m - 1) / (m + 1)) from a series.
 Largest errors, as measured by ``tests/kernels/test_math.py`` over the whole range: exp and log
-1.1 ulp, sigmoid 2.3, tanh 4.1, and in double precision 2.6, near its limits, where an ulp is
-smallest.
+1.1 ulp, sigmoid 5.4, tanh 4.1, and in double precision 2.6: of sigmoid near -87 (above -20 it is
+3.2), of tanh near its limits, where an ulp is smallest.
 NaN stays NaN, infinities go to their limits. Where denormals are flushed, so are
 results below the smallest normal number.
 """
@@ -35,6 +36,7 @@ from fastlstm.kernels.simd import (
 )
 
 LOG2_E = math.log2(math.e)
+_LN2 = math.log(2.0)
 
 # ln(2) in two parts: the first has enough trailing zeros that n * part is exact.
 _LN2_HIGH32, _LN2_LOW32 = 0.693359375, -2.12194440054690583e-4
@@ -43,6 +45,11 @@ _LN2_HIGH64, _LN2_LOW64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 # The polynomial of degree 4 nearest to (e**r - 1 - r) / r**2 there: p is right to 0.15 ulp.
 _Q0, _Q1, _Q2 = 0.50000000620869456, 0.16666542793797604, 0.041666281400370375
 _Q3, _Q4 = 0.0083666106076889686, 0.0013946496871885469
+# e**r = (a + r·b) / (a - r·b), its Padé approximant of degree 3: a and b are 1 and 1/2 and these
+# times r**2. The rest is below 0.1 ulp.
+_A1, _B1 = 1.0 / 10.0, 1.0 / 120.0
+# Beyond these arguments sigmoid is 1, and nothing.
+_SIGMOID_ONE, _SIGMOID_NOTHING = 87.0, -88.9
 # The quotient of polynomials in x**2 nearest to tanh(x) / x up to where tanh is 1 in single
 # precision: to 0.4 ulp.
 _ONE_FROM = 9.02
@@ -128,8 +135,32 @@ def reduce64(x):
     return shifted, fma(r * r, q, r)
 
 
+def _sigmoid32(x):
+    """1 / (1 + 2**n · e**r), where e**r is a quotient itself."""
+    x = select(x > _SIGMOID_ONE, _SIGMOID_ONE, x)
+    x = select(x < _SIGMOID_NOTHING, _SIGMOID_NOTHING, x)
+    shifted = fma(x, -LOG2_E, SHIFT32)
+    n = shifted - SHIFT32
+    minus_r = fma(n, _LN2, x)
+    square = minus_r * minus_r
+    a = fma(square, _A1, 1.0)
+    b = fma(square, _B1, 0.5)
+    below = fma(minus_r, b, a)
+    above = fma(-minus_r, b, a)
+    return below / fma(above, two_to(shifted), below)
+
+
+def _sigmoid64(x):
+    """1 / (1 + e**-x)."""
+    y = -x
+    y = select(y < -708.0, -708.0, y)
+    y = select(y > 709.9, 709.9, y)
+    shifted, p = reduce64(y)
+    return 1.0 / fma(1.0 + p, two_to(shifted), 1.0)
+
+
 def _tanh32(x):
-    """By a quotient of polynomials: its operations wait less for one another than e**x's."""
+    """x times a quotient of polynomials in x**2."""
     x = select(x > _ONE_FROM, _ONE_FROM, x)
     x = select(x < -_ONE_FROM, -_ONE_FROM, x)
     square = x * x
@@ -177,12 +208,11 @@ def _register_log(dtype, terms, smallest, ln2_high, ln2_low):
         return log_vector if isinstance(x, Vector) and x.dtype == dtype else None
 
 
-def _register(dtype, reduce, tanh_vector, lowest, highest, vanishing, smallest, infinite):
+def _register(dtype, reduce, sigmoid_vector, tanh_vector, lowest, highest, vanishing):
     """Give the four functions their version for one precision.
 
     ``lowest`` and ``highest`` bound the arguments whose exponential is neither 0 nor infinite,
-    however it is rounded; at ``vanishing`` n is that of zero, at ``smallest`` that of a normal
-    number, at ``infinite`` that of infinity.
+    however it is rounded; at ``vanishing`` n is that of zero.
     """
 
     def exp_vector(x):
@@ -195,13 +225,6 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, vanishing, smallest, 
         shifted, p = reduce(select(x < vanishing, vanishing, x))
         return (1.0 + p) * two_to(shifted)
 
-    def sigmoid_vector(x):
-        y = -x
-        y = select(y < smallest, smallest, y)
-        y = select(y > infinite, infinite, y)
-        shifted, p = reduce(y)
-        return 1.0 / fma(1.0 + p, two_to(shifted), 1.0)
-
     def overload_for(function, implementation):
         @overload(function, jit_options=INLINE)
         def choose(x):
@@ -213,7 +236,7 @@ def _register(dtype, reduce, tanh_vector, lowest, highest, vanishing, smallest, 
     overload_for(tanh, tanh_vector)
 
 
-_register(types.float32, reduce32, _tanh32, -104.0, 89.0, -88.1, -87.0, 88.9)
-_register(types.float64, reduce64, _tanh64, -746.0, 710.0, -709.1, -708.0, 709.9)
+_register(types.float32, reduce32, _sigmoid32, _tanh32, -104.0, 89.0, -88.1)
+_register(types.float64, reduce64, _sigmoid64, _tanh64, -746.0, 710.0, -709.1)
 _register_log(types.float32, _LOG_TERMS32, 2.0**-126, _LN2_HIGH32, _LN2_LOW32)
 _register_log(types.float64, _LOG_TERMS64, 2.0**-1022, _LN2_HIGH64, _LN2_LOW64)
