@@ -57,9 +57,7 @@ class Plan:
 
     def _view(self, at: int, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         if self._block is None:
-            # One element stands for all, so that even what is far too large can be measured.
-            strides = (0,) * len(shape)
-            return np.ndarray(shape, dtype, np.empty(1, dtype), strides=strides)
+            return stand_in(shape, dtype)
         count = math.prod(shape) * np.dtype(dtype).itemsize
         return self._block[at : at + count].view(dtype).reshape(shape)
 
@@ -113,6 +111,11 @@ def check_room(needed: int, what: str, advice: str) -> None:
 def megabytes(count: int) -> str:
     """A number of bytes for people to read."""
     return f"{count / 1e6:,.1f} MB"
+
+
+def stand_in(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """An array of any shape, all of whose elements are one."""
+    return np.ndarray(shape, dtype, np.empty(1, dtype), strides=(0,) * len(shape))
 
 
 def _rounded(shape: tuple[int, ...], dtype: np.dtype | type) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fastlstm.kernels.activations import activate, derivative
-from fastlstm.kernels.math import exp
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import fill, lanes, load_first, store_first, sum_lanes, zero_like
+from fastlstm.kernels.rows import exp_row, row_max, scale_row
+from fastlstm.kernels.simd import lanes, load_first, store_first
 from fastlstm.kernels.team import share
 
 
@@ -14,21 +14,10 @@ def softmax(y, crew):
     """Each row of y, (M, C), becomes exp(y - max) / sum(exp(y - max))."""
     first, last = share(y.shape[0], crew)
     classes = y.shape[1]
-    step = lanes(y)
     for r in range(first, last):
-        largest = y[r, 0]
-        for c in range(classes):
-            largest = max(largest, y[r, c])
-        shift = fill(y, largest)
-        sums = zero_like(shift)
-        for c in range(0, classes, step):
-            at, count = r * classes + c, min(step, classes - c)
-            store_first(exp(load_first(y, at, count) - shift), y, at, count)
-            sums = sums + load_first(y, at, count)
-        total = fill(y, sum_lanes(sums))
-        for c in range(0, classes, step):
-            at, count = r * classes + c, min(step, classes - c)
-            store_first(load_first(y, at, count) / total, y, at, count)
+        at = r * classes
+        total = exp_row(y, True, y, at, classes, row_max(y, at, classes))
+        scale_row(y, at, classes, 1.0 / total)
 
 
 @kernel

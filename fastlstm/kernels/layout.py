@@ -30,9 +30,9 @@ def gather(out, source, index, start, crew):
 
 @kernel
 def scatter(out, y, crew):
-    """out[b, t] = y[t, b]: back to the public order.
+    """out[b·T + t] = y[t, b]: back to the public order.
 
-    out : (B, T, D)
+    out : (B · T, D)
     y : (T, B, D)
     """
     steps, batch, depth = y.shape
@@ -40,7 +40,7 @@ def scatter(out, y, crew):
     for b in range(first, last):
         for t in range(steps):
             for d in range(depth):
-                out[b, t, d] = y[t, b, d]
+                out[b * steps + t, d] = y[t, b, d]
 
 
 def record_clear(program, array):

@@ -105,7 +105,7 @@ def _pack_transposed(packed, matrix, blocks, width, q):
 
 
 @kernel
-def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, crew):
+def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, steps, crew):
     """out = activation(A·B + bias), row by row.
 
     out : (M, N)
@@ -113,6 +113,7 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
     a : memory of A, flat; element (r, s·seg_k + k) stands at r·a_row + s·a_seg + k
     packed : (Q, K, 4 vectors)
     bias : (N,) or (0,)
+    steps : into how many steps A's rows fall whose batches stand side by side in ``out``; or 1
     """
     panels, _, columns = packed.shape
     rows, n = out.shape
@@ -143,7 +144,7 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
                         scratch, at, columns, 0, False, a, r * a_row, a_row, a_seg, segs, seg_k,
                         packed, q * packed.shape[1] * columns, count, block, stop,
                     )  # fmt: skip
-        _finish(activation, out, scratch, sums, first, last, q_first, q_last, columns)
+        _finish(activation, out, scratch, sums, first, last, q_first, q_last, columns, steps)
         item = take(crew, item)
 
 
@@ -199,17 +200,19 @@ def _start(scratch, at, rows, columns, bias, column, n):
 
 
 @inline
-def _finish(activation, out, scratch, at, first, last, p_first, p_last, columns):
+def _finish(activation, out, scratch, at, first, last, p_first, p_last, columns, steps):
     """Some rows of a few panels: writing a row of one panel alone would wait for the memory."""
     step = lanes(out)
     n = out.shape[1]
+    batch = out.shape[0] // steps
     for r in range(first, last):
+        row = r if steps == 1 else r % batch * steps + r // batch
         for p in range(p_first, p_last):
             sums = at + ((p - p_first) * ROW_GROUP + r - first) * columns
             column = p * columns
             for v in range(0, min(columns, n - column), step):
                 value = activate(activation, load(scratch, sums + v))
-                store_first(value, out, r * n + column + v, min(step, n - column - v))
+                store_first(value, out, row * n + column + v, min(step, n - column - v))
 
 
 @kernel

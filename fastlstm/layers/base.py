@@ -103,6 +103,10 @@ class Layer(ABC):
         """For inference, this layer and the one ``above`` as one, where that is faster."""
         return None
 
+    def bind_last(self, x: np.ndarray, plan: Plan) -> Op | None:
+        """For inference, the last layer of all, where it can write the caller's array itself."""
+        return None
+
     def record_check(self, program: Program, flat: np.ndarray) -> None:
         """Record what halts the program where an input, all of it flat, is not right."""
         program.add(layout.halt_unless_finite, flat)

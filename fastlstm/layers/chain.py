@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastlstm.kernels import layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
@@ -36,7 +35,12 @@ class Chain:
         Output, and its gradient to fill in before ``backward``.
     d_x : ndarray or None
         Gradient of the input, where it was asked for.
+    outputs : list of (int, int)
+        Calls of the program, and their arguments, that are the caller's array.
     """
+
+    # Whether the output is for the caller alone, so that the last layer may write it there.
+    hands_out = True
 
     def __init__(
         self,
@@ -85,6 +89,10 @@ class Chain:
             joined = layer.bind_with(above[0], x, self.mask, plan)
             if joined is not None:
                 return joined
+        if not above and not self.saving and self.hands_out:
+            last = layer.bind_last(x, plan)
+            if last is not None:
+                return [last]
         return [layer.bind(x, self.mask, plan, saving=self.saving, training=training)]
 
     def _pass_on(self, plan: Plan) -> np.ndarray:
@@ -153,9 +161,7 @@ class Chain:
             record_stack(program, stack)
 
     def _record_output(self, program: Program) -> None:
-        y = with_steps(self.y, self.y.ndim == 3)
-        out = np.empty((0, y.shape[0], y.shape[2]), y.dtype)
-        self.output_call = program.add(layout.scatter, out, y, work=2.0 * y.size)
+        self.outputs = self.ops[-1].record_output(program)
 
     def _record_backward(self, program: Program) -> None:
         for op in reversed(self.ops[self._first :]):
@@ -211,7 +217,9 @@ class Chain:
         """The output for what was fed, batch first, in an array of its own."""
         y = with_steps(self.y, self.y.ndim == 3)
         out = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
-        self.program.point(self.output_call, 0, out)
+        program, rows = self.program, out.reshape(-1, out.shape[2])
+        for call, argument in self.outputs:
+            program.point(call, argument, rows)
         if not self.forward(last="output"):
             raise RuntimeError("the input was changed while it was being computed with")
         return out if self.y.ndim == 3 else out[:, 0]

@@ -17,8 +17,11 @@ from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.segment import WHOLE, Segment
-from fastlstm.memory import Plan
+from fastlstm.memory import Plan, stand_in
 from fastlstm.validation import whole_number
+
+# Bytes of sequences that are not copied into the caller's order, but written there.
+_WORTH_HANDING_OUT = 1 << 20
 
 
 class Dense(Layer):
@@ -98,6 +101,10 @@ class Dense(Layer):
     ) -> DenseOp:
         return DenseOp(self, x, plan)
 
+    def bind_last(self, x: np.ndarray, plan: Plan) -> DenseOp | None:
+        size = x.size // x.shape[-1] * self.units * x.itemsize
+        return _LastDense(self, x, plan) if x.ndim == 3 and size >= _WORTH_HANDING_OUT else None
+
 
 class DenseOp(Op):
     """Dense bound to arrays, whose rows stand for all samples and steps.
@@ -109,7 +116,7 @@ class DenseOp(Op):
     def __init__(self, layer: Dense, x: np.ndarray, plan: Plan) -> None:
         self.layer = layer
         self.x, self.depth = x, x.shape[-1]
-        self.y = plan.array((*x.shape[:-1], layer.units), layer.dtype)
+        self.y = self._place((*x.shape[:-1], layer.units), plan)
         self.threads = get_num_threads()
         self.logits = False
         size = matmul.scratch_size(layer.dtype.itemsize)
@@ -120,18 +127,30 @@ class DenseOp(Op):
         return [self.layer.packed_kernel]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        self._record_rows(program, _rows(self.y, segment), _rows(self.x, segment), 1)
+
+    def _record_rows(
+        self, program: Program, y: np.ndarray, x: np.ndarray, steps: int
+    ) -> list[tuple[int, int]]:
+        """Record rows of the output, in an order of so many ``steps``; the calls that write it."""
         layer = self.layer
         softmax = layer.activation == "softmax"
         plain = self.logits or softmax
-        rows = _rows(self.y, segment)
-        program.add(
+        number = program.add(
             matmul.multiply,
             Linear() if plain else ACTIVATIONS[layer.activation],
-            rows, self.scratch, _rows(self.x, segment).reshape(-1), self.depth, 0, 1, self.depth,
-            layer.packed_kernel.forward, layer.bias, work=2.0 * rows.size * self.depth,
+            y, self.scratch, x.reshape(-1), self.depth, 0, 1, self.depth,
+            layer.packed_kernel.forward, layer.bias, steps,
+            work=2.0 * len(x) * layer.units * self.depth,
         )  # fmt: skip
+        calls = [(number, 1)]
         if softmax and not self.logits:
-            program.add(dense.softmax, rows, work=20.0 * rows.size)
+            calls.append((program.add(dense.softmax, y, work=20.0 * len(x) * layer.units), 0))
+        return calls
+
+    def _place(self, shape: tuple[int, ...], plan: Plan) -> np.ndarray:
+        """The array of the output."""
+        return plan.array(shape, self.layer.dtype)
 
     def record_finish(self, program: Program, rows: np.ndarray) -> None:
         """Record what turns pre-activations, left by ``logits``, into outputs."""
@@ -177,7 +196,7 @@ class DenseOp(Op):
                 matmul.multiply,
                 Linear(), _rows(self.d_x, segment), self.scratch, d_rows.reshape(-1),
                 layer.units, 0, 1, layer.units,
-                layer.packed_kernel.transposed, self.no_bias, work=work,
+                layer.packed_kernel.transposed, self.no_bias, 1, work=work,
             )  # fmt: skip
 
     def _record_activation_gradient(
@@ -188,6 +207,20 @@ class DenseOp(Op):
             program.add(dense.softmax_gradient, d_rows, rows, work=work)
         elif name != "linear":
             program.add(dense.activation_gradient, ACTIVATIONS[name], d_rows, rows, work=work)
+
+
+class _LastDense(DenseOp):
+    """The last layer of all, in inference, which writes its output into the caller's array."""
+
+    def _place(self, shape: tuple[int, ...], plan: Plan) -> np.ndarray:
+        return stand_in(shape, self.layer.dtype)
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        pass  # all of it is in ``record_output``
+
+    def record_output(self, program: Program) -> list[tuple[int, int]]:
+        nowhere = np.empty((0, self.layer.units), self.layer.dtype)
+        return self._record_rows(program, nowhere, _rows(self.x, WHOLE), len(self.x))
 
 
 def _rows(array: np.ndarray, segment: Segment) -> np.ndarray:

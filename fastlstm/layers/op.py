@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.feed import with_steps
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 
@@ -61,6 +63,16 @@ class Op(ABC):
     @abstractmethod
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what computes ``y``, from the states in ``states(0)``."""
+
+    def record_output(self, program: Program) -> list[tuple[int, int]]:
+        """Record what brings the output into the caller's order, batch first.
+
+        The numbers of calls, each with the place of the argument that is the caller's array, of
+        one row for each step of each sample.
+        """
+        y = with_steps(self.y, self.y.ndim == 3)
+        out = np.empty((0, y.shape[2]), y.dtype)
+        return [(program.add(layout.scatter, out, y, work=2.0 * y.size), 0)]
 
     @abstractmethod
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:

@@ -291,7 +291,7 @@ class RecurrentOp(Op):
             matmul.multiply,
             Linear(), out, self.scratch_rows,
             gates, columns, self.gate_rows * columns, self.panels, columns,
-            layer.packed_kernel.transposed, self.no_bias, work=work,
+            layer.packed_kernel.transposed, self.no_bias, 1, work=work,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

@@ -358,7 +358,7 @@ class _Bound:
             shared += model.optimizer.shared_arrays()
         pointed = [(call, 1) for feed in chain.feeds.values() for call in feed.calls]
         if not isinstance(chain, Supervised):
-            pointed.append((chain.output_call, 0))
+            pointed += chain.outputs
         self.replicas = Replicas(program, 0, len(program), stacks, shared, pointed)
 
     def _dropouts(self) -> list[DropoutOp]:
@@ -393,7 +393,8 @@ class _Bound:
         y = self.chain.y
         steps, batch = y.shape[:2] if y.ndim == 3 else (1, y.shape[0])
         out = np.empty((self.ensemble.count, batch, steps, y.shape[-1]), y.dtype)
-        self.replicas.point(self.chain.output_call, 0, out)
+        for call, argument in self.chain.outputs:
+            self.replicas.point(call, argument, out.reshape(len(out), -1, out.shape[-1]))
         self.replicas.run()
         return out if y.ndim == 3 else out[:, :, 0]
 

@@ -40,6 +40,8 @@ class Supervised(Chain):
     "train", "test", or "gradient": backward, with no update.
     """
 
+    hands_out = False
+
     def __init__(
         self,
         layers: list[Layer],

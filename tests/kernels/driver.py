@@ -150,6 +150,6 @@ class Driver:
         matmul.multiply(
             Linear(), d_x, scratch, self.gates.reshape(-1),
             self.columns, rows * self.columns, self.panels, self.columns,
-            self.w_turned, np.zeros(0, self.dtype), work=LAUNCH,
+            self.w_turned, np.zeros(0, self.dtype), 1, work=LAUNCH,
         )  # fmt: skip
         return d_x.reshape(self.steps, self.batch, self.depth).swapaxes(0, 1)

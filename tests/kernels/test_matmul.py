@@ -33,12 +33,14 @@ def _pack(matrix, blocks=1):
     return packed
 
 
-def _multiply(activation, a, b, bias):
+def _multiply(activation, a, b, bias, steps=1):
     packed = _pack(b)
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
     scratch = np.full((THREADS, matmul.scratch_size(a.itemsize)), np.nan, a.dtype)
     depth = a.shape[1]
-    matmul.multiply(activation, out, scratch, a, depth, 0, 1, depth, packed, bias, work=LAUNCH)
+    matmul.multiply(
+        activation, out, scratch, a, depth, 0, 1, depth, packed, bias, steps, work=LAUNCH
+    )
     return out
 
 
@@ -194,7 +196,7 @@ def test_multiply_by_rows_has_the_bits_of_multiply(cell, vectors, dtype, rng):
     scratch = np.full((THREADS, matmul.scratch_size(matrix.itemsize)), np.nan, dtype)
     matmul.multiply(
         Linear(), expected, scratch, ordered, 0, blocks * width, units // width, blocks * width,
-        packed, np.empty(0, dtype), work=LAUNCH,
+        packed, np.empty(0, dtype), 1, work=LAUNCH,
     )  # fmt: skip
     for count in (1, 2, 3):
         set_num_threads(count)
@@ -237,3 +239,12 @@ def test_denormals_do_not_appear(rng):
     a = np.full((4, 8), 1e-25, np.float32)
     b = np.full((8, 4), 1e-15, np.float32)
     np.testing.assert_array_equal(_multiply(Linear(), a, b, np.zeros(0, np.float32)), 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_of_several_steps_can_be_written_by_sample(shape, rng):
+    m, k, n = shape
+    a, b, bias = (_normal(rng, np.float32, *s) for s in ((4 * m, k), (k, n), (n,)))
+    plain = _multiply(Linear(), a, b, bias)
+    expected = plain.reshape(4, m, n).swapaxes(0, 1).reshape(-1, n)
+    np.testing.assert_array_equal(_multiply(Linear(), a, b, bias, steps=4), expected)

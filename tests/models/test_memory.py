@@ -201,7 +201,7 @@ TAGS = "LSTM(128, input_shape=(None, 32), return_sequences=True), Dense(256, 'so
         (ONE, ("mse", 64, 700, "training")),
         (WORDS, ("binary_crossentropy", 128, 150, "training")),
         (TAGS, ("sparse_categorical_crossentropy", 64, 300, "training")),
-        (TAGS, ("sparse_categorical_crossentropy", 128, 300, "prediction")),
+        (TAGS, ("sparse_categorical_crossentropy", 256, 300, "prediction")),
     ],
     ids=["one layer", "words", "tags", "tags predicted"],
 )
