@@ -15,7 +15,7 @@ NAMES = {
         Input Sequential __version__ callbacks config crf ctc generation get_num_threads
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
-    "fastlstm.layers": "CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
+    "fastlstm.layers": "Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
     "SLSTM SimpleRNN",
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": """

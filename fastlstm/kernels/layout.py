@@ -76,6 +76,22 @@ def copy(out, x, crew):
         out[i] = x[i]
 
 
+def record_reversed(program, out, x):
+    """Record: out = x from its last step to its first, for arrays of one shape (T, ...)."""
+    if x.size > 0:
+        program.add(reverse, out.reshape(len(out), -1), x.reshape(len(x), -1))
+
+
+@kernel
+def reverse(out, x, crew):
+    """out[T - 1 - t] = x[t]; both are (T, N)."""
+    steps, size = x.shape
+    first, last = share(steps, crew)
+    for t in range(first, last):
+        for i in range(size):
+            out[steps - 1 - t, i] = x[t, i]
+
+
 @kernel
 def halt_unless_finite(flat, crew):
     """Let nothing run after this where an element is NaN or infinite."""

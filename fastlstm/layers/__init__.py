@@ -1,6 +1,7 @@
 """What users stack."""
 
 from fastlstm.layers.base import Layer
+from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout
 from fastlstm.layers.embedding import Embedding
@@ -15,6 +16,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "SLSTM",
+    "Bidirectional",
     "CoupledLSTM",
     "Dense",
     "Dropout",

@@ -73,6 +73,8 @@ class Layer(ABC):
         """Note that the weights have changed: whoever holds panels of them packs them anew."""
         self.version += 1
         Layer.changes += 1
+        if isinstance(self._owner, Layer):  # this one is part of it
+            self._owner.version += 1
 
     # -- what a subclass says -----------------------------------------------------------------
 
@@ -87,6 +89,16 @@ class Layer(ABC):
     @abstractmethod
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of one output sample."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether no step's output depends on a later step's input."""
+        return True
+
+    @property
+    def outputs(self) -> int:
+        """How many arrays a call returns."""
+        return 1
 
     @abstractmethod
     def bind(

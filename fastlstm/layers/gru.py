@@ -26,7 +26,7 @@ class GRU(Recurrent):
         Activation of the two gates, one of the same.
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``.
-    return_sequences, return_state, stateful
+    return_sequences, return_state, go_backwards, stateful
         As for ``LSTM``; the only state is h.
     name, input_shape, dtype
         As for every layer.
@@ -44,30 +44,9 @@ class GRU(Recurrent):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
-        *,
-        name: str | None = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        dtype: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            units,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            return_sequences,
-            return_state,
-            stateful,
-            name=name,
-            input_shape=input_shape,
-            dtype=dtype,
-        )
+        super().__init__(units, use_bias, **options)
         self.activation = activation_name(activation)
         self.recurrent_activation = activation_name(recurrent_activation)
         self.cell = GRUCell(ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation])

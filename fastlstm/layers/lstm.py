@@ -37,6 +37,8 @@ class LSTM(Recurrent):
         Return h of every step rather than of the last one.
     return_state : bool
         Return the final h and c as well.
+    go_backwards : bool
+        Take the steps from the last to the first, and return them in that order.
     stateful : bool
         Start each batch from the final states of the one before.
     name, input_shape, dtype
@@ -58,31 +60,11 @@ class LSTM(Recurrent):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
         *,
-        name: str | None = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        dtype: str | None = None,
+        unit_forget_bias: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            units,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            return_sequences,
-            return_state,
-            stateful,
-            name=name,
-            input_shape=input_shape,
-            dtype=dtype,
-        )
+        super().__init__(units, use_bias, **options)
         self.activation = activation_name(activation)
         self.recurrent_activation = activation_name(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)

@@ -36,8 +36,14 @@ class Op(ABC):
 
     y: np.ndarray
     d_x: np.ndarray | None = None
+    # The gradients of the final states, to fill in, where ``take_final_gradients`` made room.
+    d_final: Sequence[np.ndarray] = ()
     # Whether forward reads the weights as they are, and leaves the panels alone.
     unpacked = False
+    # Whether the output is several arrays, column beside column.
+    several = False
+    # Whether no step's output depends on a later step's input.
+    causal = True
     # What forward looks inputs up in, instead of multiplying them.
     vocabulary: Vocabulary | None = None
 
@@ -106,6 +112,14 @@ class Op(ABC):
 
     def take_final_gradients(self, plan: Plan) -> None:  # noqa: B027
         """Make room for the gradients of the final states, where the layer returns them."""
+
+    def initial_gradients(self) -> list[np.ndarray]:
+        """Copies of the gradients of the states before the first step."""
+        return []
+
+    def parted(self, output: np.ndarray) -> list[np.ndarray]:
+        """The caller's arrays, from an output of all of them, column beside column."""
+        return [output]
 
     @property
     def carries_states(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlstm import initializers
 from fastlstm.kernels.cell import is_apart
+from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.recurrent_op import RecurrentOp
@@ -30,6 +31,8 @@ class Recurrent(Layer):
         Return h of every step rather than of the last one.
     return_state : bool
         Return the final states as well.
+    go_backwards : bool
+        Take the steps from the last to the first, and return them in that order.
     stateful : bool
         Start each batch from the final states of the one before.
     name, input_shape, dtype
@@ -45,6 +48,7 @@ class Recurrent(Layer):
         "bias_initializer",
         "return_sequences",
         "return_state",
+        "go_backwards",
         "stateful",
     )
 
@@ -52,13 +56,14 @@ class Recurrent(Layer):
         self,
         units: int,
         use_bias: bool = True,
+        *,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         return_sequences: bool = False,
         return_state: bool = False,
+        go_backwards: bool = False,
         stateful: bool = False,
-        *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
@@ -71,6 +76,7 @@ class Recurrent(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
+        self.go_backwards = bool(go_backwards)
         self.stateful = bool(stateful)
         self._states: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -113,6 +119,10 @@ class Recurrent(Layer):
         """Values that the bias starts with."""
         return np.asarray(self.bias_initializer(shape, dtype))
 
+    @property
+    def outputs(self) -> int:
+        return 1 + (self.cell.states if self.return_state else 0)
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
 
@@ -124,7 +134,13 @@ class Recurrent(Layer):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> RecurrentOp:
-        return RecurrentOp(self, x, mask, plan, saving=saving)
+        kind = BackwardsOp if self.go_backwards else RecurrentOp
+        return kind(self, x, mask, plan, saving=saving)
+
+    @property
+    def causal(self) -> bool:
+        """Whether no step's output depends on a later step's input."""
+        return not self.go_backwards
 
     # -- weights as the kernels want them -----------------------------------------------------
 

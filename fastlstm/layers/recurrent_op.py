@@ -71,7 +71,6 @@ class RecurrentOp(Op):
         self._returns = True  # the gradient of the states before the first step
         self._given = False  # whether they are other than zero
         self.initial_state: list[np.ndarray] | None = None
-        self.d_final: list[np.ndarray] = []
 
     # -- forward ------------------------------------------------------------------------------
 
@@ -229,6 +228,11 @@ class RecurrentOp(Op):
         self._returns = False
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        self.record_through_time(program, segment)
+        self.record_gradients(program, segment)
+
+    def record_through_time(self, program: Program, segment: Segment = WHOLE) -> None:
+        """Record what makes the gradient of the pre-activations, step by step."""
         if segment.last:
             self._record_start(program)
         layer, steps = self.layer, segment.steps or self.steps
@@ -243,6 +247,9 @@ class RecurrentOp(Op):
                 start, stop, self._returns or segment.start + start > 0,
                 work=work * (stop - start),
             )  # fmt: skip
+
+    def record_gradients(self, program: Program, segment: Segment = WHOLE) -> None:
+        """Record what makes all other gradients from it."""
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
             self._record_input_gradient(program, segment.of(self.d_x))

@@ -30,8 +30,8 @@ class Repeat:
 
     @staticmethod
     def suits(chain: Chain) -> bool:
-        """Whether a chain has little data, and no states that Python moves."""
-        small = max(chain.x.size, chain.y.size) <= _SMALL
+        """Whether a chain has little data, one output, and no states that Python moves."""
+        small = max(chain.x.size, chain.y.size) <= _SMALL and not chain.ops[-1].several
         return small and not any(op.carries_states for op in chain.ops)
 
     def __call__(self, x: Any) -> np.ndarray | None:

@@ -142,8 +142,8 @@ def run(
         first.set_initial_state(None)
     if commit:
         chain.commit()
-    states = chain.ops[-1].final_states()
-    return output if states is None else [output, *states]
+    outputs = [*chain.ops[-1].parted(output), *(chain.ops[-1].final_states() or [])]
+    return outputs if len(outputs) > 1 else output
 
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -20,7 +20,7 @@ class SimpleRNN(Recurrent):
         "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
-    return_sequences, return_state, stateful, name, input_shape, dtype
+    return_sequences, return_state, go_backwards, stateful, name, input_shape, dtype
         As for ``LSTM``; the only state is h.
     """
 
@@ -31,29 +31,8 @@ class SimpleRNN(Recurrent):
         units: int,
         activation: str | None = "tanh",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
-        *,
-        name: str | None = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        dtype: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            units,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            return_sequences,
-            return_state,
-            stateful,
-            name=name,
-            input_shape=input_shape,
-            dtype=dtype,
-        )
+        super().__init__(units, use_bias, **options)
         self.activation = activation_name(activation)
         self.cell = RNNCell(ACTIVATIONS[self.activation])

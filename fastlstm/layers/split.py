@@ -54,6 +54,20 @@ batch                                  1     4     8     16    32    64
 100 steps, 128 units, 8 inputs         1.19  1.20
 24 steps, 32 units, 4 inputs           0.83  0.92  0.96  0.96
 three layers, 100 steps, 32 units      0.77  0.93  0.96  0.97  0.99  1.05
+
+The two directions of a bidirectional layer do not wait for each other at all. Each on one of two
+threads, over one after the other on both; with other processes about, hence unevenly:
+
+batch                                  1     4     8     16    32    64    128
+forward, 16 units, 8 inputs            1.01  0.98  0.96  0.97  0.95  1.00  0.91
+forward, 32 units, 8 inputs            0.69  0.94  0.93  0.90  0.92  0.91  0.96
+forward, 64 units, 64 inputs           0.92  0.88  0.59  0.77  0.92  0.92  0.95
+forward, 128 units, 128 inputs         0.91  0.99  1.17  0.99  1.02  0.96  0.95
+forward, 256 units, 256 inputs         1.44  1.01  1.00  0.98  0.99  0.98  1.00
+training step, 32 units, 8 inputs      0.86  0.95  0.87  0.90  0.93  0.96  0.95
+training step, 64 units, 64 inputs     0.89  0.90  0.79  0.92  0.98  0.99  1.14
+training step, 128 units, 128 inputs   1.03  0.94  0.81  0.99  0.97  0.95  0.94
+training step, 256 units, 256 inputs   0.96  1.00  0.95  1.00  1.01  1.00  0.98
 """
 
 from __future__ import annotations
@@ -152,6 +166,11 @@ def steps_ahead(work: Work, steps: int, rows: int) -> int:
     if rows > enough or not worth:
         return 1
     return max(1, min(steps, -(-_ROWS_TOGETHER // rows)))
+
+
+def one_each(work: Work, threads: int) -> bool:
+    """Whether two layers that do not wait for each other get a thread each."""
+    return threads == 2 and work.w_bytes + work.u_bytes <= _SECOND_LEVEL
 
 
 def wave_steps(layers: list[Work], steps: int, threads: int) -> int:

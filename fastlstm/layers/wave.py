@@ -19,16 +19,20 @@ def stacks(ops: Sequence[Op]) -> Iterator[list[Op]]:
     """The ops in their order; recurrent ones that follow one another, together."""
     stack: list[Op] = []
     for op in ops:
-        if stack and not (isinstance(op, RecurrentOp) and isinstance(stack[-1], RecurrentOp)):
+        if stack and not (_goes_in_step(op) and _goes_in_step(stack[-1])):
             yield stack
             stack = []
         stack.append(op)
     yield stack
 
 
+def _goes_in_step(op: Op) -> bool:
+    return isinstance(op, RecurrentOp) and op.causal
+
+
 def record_stack(program: Program, stack: Sequence[Op]) -> None:
     """Record what computes the output of one of the ``stacks``."""
-    layers = [op for op in stack if isinstance(op, RecurrentOp)]
+    layers = [op for op in stack if isinstance(op, RecurrentOp) and op.causal]
     if layers:
         first = layers[0]
         stride = split.wave_steps([op.work for op in layers], first.steps, first.threads)

@@ -7,12 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastlstm.layers.base import Layer
 from fastlstm.models.checkpoint import Checkpointed, segments
 from fastlstm.models.supervised import Supervised
 
 
 class Shaped(Protocol):
     """What a check needs of a model."""
+
+    layers: list[Layer]
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -36,15 +39,24 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
     ValueError
         If it is nothing of the kind, or windows do not fit the model.
     """
-    if bptt is None or (isinstance(bptt, str) and bptt in ("full", "checkpoint")):
-        return bptt or "full"
+    if bptt is None or (isinstance(bptt, str) and bptt == "full"):
+        return "full"
+    checkpoint = isinstance(bptt, str) and bptt == "checkpoint"
     whole = isinstance(bptt, (int, np.integer)) and not isinstance(bptt, bool)
-    if not whole or bptt < 1:
+    if not checkpoint and (not whole or bptt < 1):
         steps = ", or a number of steps of at least 1" if windows else ""
         raise ValueError(
             f"bptt expects 'full', 'checkpoint' (the same result in the memory of the square root "
             f"of the steps){steps}; got {bptt!r}"
         )
+    waits = [layer.name for layer in model.layers if not layer.causal]
+    if waits:
+        raise ValueError(
+            f"bptt={bptt!r} works through sequences part by part, but layer {waits[0]!r} goes "
+            "through them from the end; use bptt='full'"
+        )
+    if checkpoint:
+        return "checkpoint"
     if not windows:
         raise ValueError(
             f"value_and_grad expects bptt='full' or 'checkpoint', got {bptt!r}: windows of steps "

@@ -95,10 +95,12 @@ class Sequential:
 
     def _check_new(self, layer: Layer) -> None:
         layer.check_owner(self)
-        if getattr(layer, "return_state", False):
+        if layer.outputs > 1:
+            states = getattr(layer, "return_state", False)
+            why = "return_state=True" if states else "merge_mode=None"
             raise ValueError(
-                f"layer {layer.name!r} has return_state=True and so several outputs; Sequential "
-                "passes on one. Call the layer itself on arrays to get its states"
+                f"layer {layer.name!r} has {why} and so several outputs; Sequential passes on one. "
+                "Call the layer itself on arrays to get them all"
             )
         if any(other.name == layer.name for other in self.layers):
             raise ValueError(

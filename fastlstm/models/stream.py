@@ -55,6 +55,12 @@ class Stream:
                 f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
                 f"this one takes {shape}"
             )
+        waits = [layer.name for layer in model.layers if not layer.causal]
+        if waits:
+            raise ValueError(
+                f"stream answers after every step, but layer {waits[0]!r} needs the end of the "
+                "sequence first; use predict, or a model whose layers all go forward"
+            )
         self._lock, self._model, self._weights = model.lock, model, model.flat_weights[0]
         self._layers = model.layers
         steps = (1, self.batch, *(int(size or 0) for size in shape[2:]))

@@ -9,7 +9,6 @@ import numpy as np
 
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, time_first
-from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.layers.runner import as_mask, run
 from fastlstm.memory import Arena
 from fastlstm.models.sequential import Sequential
@@ -113,12 +112,13 @@ class _Linearized:
     def _pull(self, d_outputs: list[np.ndarray]) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
         chain = self.chain
         first, last = chain.ops[0], chain.ops[-1]
-        np.copyto(chain.d_y, time_first(d_outputs[0], ids=False))
-        if isinstance(last, RecurrentOp):
-            for target, d_state in zip(last.d_final, d_outputs[1:], strict=True):
-                np.copyto(target, d_state)
+        count = len(d_outputs) - len(last.d_final)
+        d_y = np.concatenate(d_outputs[:count], axis=-1) if count > 1 else d_outputs[0]
+        np.copyto(chain.d_y, time_first(d_y, ids=False))
+        for target, d_state in zip(last.d_final, d_outputs[count:], strict=True):
+            np.copyto(target, d_state)
         chain.backward()
         d_x = None if chain.d_x is None else time_first(chain.d_x, ids=False).copy()
-        d_states = first.initial_gradients() if isinstance(first, RecurrentOp) else []
+        d_states = first.initial_gradients()
         d_weights = [grad.copy() for layer in self.layers for grad in layer.grads()]
         return d_x, d_states, d_weights

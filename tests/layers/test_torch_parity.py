@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
+from fastlstm.layers import GRU, LSTM, Bidirectional, Dense, Embedding, SimpleRNN
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # at these sizes, several cost far more time than they save
@@ -126,6 +126,46 @@ def test_gru(units, rng):
         _assert_close([d_x, *d_states], [t_x.grad, t_state.grad], what)
         for parameter, value in zip(parameters, [*d_weights[:2], *d_weights[2]], strict=True):
             _assert_close([_torch_order(value).numpy()], [parameter.grad], what)
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_both_directions(units, rng):
+    layer = Bidirectional(LSTM(units, return_sequences=True, return_state=True))
+    layer.build((None, 3))
+    layer.set_weights(
+        [_normal(rng, *w.shape) * np.float32(0.5 * units**-0.5) for w in layer.get_weights()]
+    )
+    module = torch.nn.LSTM(3, units, batch_first=True, bidirectional=True)
+    sides = ["_l0", "_l0_reverse"]
+    kernels = [getattr(module, f"weight_{what}{side}") for side in sides for what in ("ih", "hh")]
+    biases = [getattr(module, f"bias_{what}{side}") for side in sides for what in ("ih", "hh")]
+    weights = layer.get_weights()
+    with torch.no_grad():
+        for parameter, value in zip(kernels, [*weights[:2], *weights[3:5]], strict=True):
+            parameter.copy_(torch.from_numpy(value.T.copy()))
+        for parameter, value in zip(biases, [weights[2], 0, weights[5], 0], strict=True):
+            parameter.copy_(torch.as_tensor(value))
+    for batch, steps in itertools.product(BATCHES, STEPS):
+        x = _normal(rng, batch, steps, 3)
+        states = [_normal(rng, batch, units) for _ in range(4)]  # h and c of each direction
+        d_outputs = [_normal(rng, batch, steps, 2 * units)]
+        d_outputs += [_normal(rng, batch, units) for _ in range(4)]
+        (y, *final), pullback = fastlstm.vjp(layer, x, initial_state=states)
+        d_x, d_states, d_weights = pullback(*d_outputs)
+
+        module.zero_grad()
+        t_x, t_states = _leaf(x), [_leaf(state) for state in states]
+        h, c = (torch.stack(t_states[n::2]) for n in range(2))
+        t_y, (t_h, t_c) = module(t_x, (h, c))
+        t_final = [t_h[0], t_c[0], t_h[1], t_c[1]]
+        torch.autograd.backward([t_y, *t_final], [torch.from_numpy(d) for d in d_outputs])
+
+        what = f"batch {batch}, steps {steps}"
+        _assert_close([y, *final], [t_y, *t_final], what)
+        _assert_close([d_x, *d_states], [t_x.grad, *(state.grad for state in t_states)], what)
+        got = [d_weights[n] for n in (0, 1, 3, 4, 2, 5)]
+        expected = [kernel.grad.T for kernel in kernels] + [bias.grad for bias in biases[::2]]
+        _assert_close(got, expected, what)
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "sigmoid", "softmax"])

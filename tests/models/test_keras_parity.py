@@ -96,6 +96,27 @@ def _count_data(rng):
     return x, rng.poisson(2 * x[:, -1, :3]).astype(np.float32)
 
 
+def _directions(api):
+    """Both directions, merged in every way, and one that goes backwards alone."""
+    both = api.layers.Bidirectional
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(12, 4)),
+            both(api.layers.LSTM(7, return_sequences=True)),
+            both(api.layers.GRU(9, return_sequences=True), merge_mode="sum"),
+            both(api.layers.SimpleRNN(8, return_sequences=True), merge_mode="mul"),
+            both(
+                api.layers.LSTM(6, return_sequences=True),
+                merge_mode="ave",
+                backward_layer=api.layers.LSTM(6, return_sequences=True, go_backwards=True),
+            ),
+            api.layers.GRU(5, return_sequences=True, go_backwards=True),
+            both(api.layers.LSTM(4)),
+            api.layers.Dense(1),
+        ]
+    )
+
+
 CASES = {
     "focal classes": (
         _sequence_classifier, _sequence_data, "categorical_focal_crossentropy", "f1_score", 32
@@ -107,6 +128,7 @@ CASES = {
         _sequence_classifier, _sequence_data, "categorical_crossentropy", "accuracy", 32
     ),
     "sentiment": (_sentiment, _sentiment_data, "binary_crossentropy", "accuracy", 128),
+    "directions": (_directions, _gated_data, "mse", "mae", 32),
     "gated": (_gated, _gated_data, "mse", "mae", 32),
 }  # fmt: skip
 

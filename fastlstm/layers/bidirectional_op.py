@@ -1,0 +1,161 @@
+"""Both directions of a recurrent layer bound to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastlstm.kernels import layout
+from fastlstm.kernels import merge as kernels
+from fastlstm.kernels.program import Program
+from fastlstm.kernels.static import Static
+from fastlstm.layers import split
+from fastlstm.layers.feed import with_steps
+from fastlstm.layers.op import Op
+from fastlstm.layers.packed import Packed
+from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.memory import Plan
+
+# How two outputs become one; concatenation has kernels of its own.
+MERGES: dict[str, Static | None] = {
+    "concat": None,
+    "sum": kernels.Sum(),
+    "mul": kernels.Product(),
+    "ave": kernels.Mean(),
+}
+
+
+class BidirectionalOp(Op):
+    """Two recurrent ops on one input, whose outputs are merged."""
+
+    causal = False
+
+    def __init__(
+        self, first: RecurrentOp, second: RecurrentOp, mode: str | None, plan: Plan
+    ) -> None:
+        self.both = first, second
+        self._how = MERGES[mode or "concat"]
+        self.several = mode is None
+        self._timed = first.y.ndim == 3
+        *steps, units = first.y.shape
+        if self._how is None:
+            units += second.y.shape[-1]
+        self.y = plan.array((*steps, units), first.y.dtype)
+        self._beside = split.one_each(first.work, first.threads)
+
+    @property
+    def forward_weights(self) -> list[Any]:
+        return [weights for op in self.both for weights in op.forward_weights]
+
+    @property
+    def backward_weights(self) -> list[Packed]:
+        return [weights for op in self.both for weights in op.backward_weights]
+
+    # -- forward ------------------------------------------------------------------------------
+
+    def start(self, resume: bool = False) -> None:
+        for op in self.both:
+            op.start(resume)
+
+    def record_start(self, program: Program) -> None:
+        for op in self.both:
+            op.record_start(program)
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        self._record_both(program, [op.record_forward for op in self.both])
+        arrays = (self.y, *(op.y for op in self.both))
+        if self._how is None:
+            shaped = (with_steps(array, self._timed) for array in arrays)
+            program.add(kernels.join, *shaped, self._timed, work=2.0 * self.y.size)
+        else:
+            rows = map(self._rows, arrays)
+            program.add(kernels.merge, self._how, *rows, self._timed, work=3.0 * self.y.size)
+
+    def _record_both(self, program: Program, parts: list[Callable[[Program], None]]) -> None:
+        """Record for both directions: side by side, or one after the other."""
+        if self._beside:
+            program.side_by_side(dict(enumerate(parts)))
+        else:
+            for record in parts:
+                record(program)
+
+    def _rows(self, array: np.ndarray) -> np.ndarray:
+        """(T, N), of one step where there is no time."""
+        return array.reshape(len(array) if self._timed else 1, -1)
+
+    # -- backward -----------------------------------------------------------------------------
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.d_y = d_y
+        self._d_outputs = [plan.array(op.y.shape, op.y.dtype) for op in self.both]
+        for op, d_output in zip(self.both, self._d_outputs, strict=True):
+            op.bind_backward(d_output, plan, need_d_x)
+        self.d_x = self.both[0].d_x
+
+    def omit_initial_gradients(self) -> None:
+        for op in self.both:
+            op.omit_initial_gradients()
+
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        work = 3.0 * self.y.size
+        if self._how is None:
+            arrays = (*self._d_outputs, self.d_y)
+            shaped = (with_steps(array, self._timed) for array in arrays)
+            program.add(kernels.split, *shaped, self._timed, work=work)
+        else:
+            arrays = (*self._d_outputs, self.d_y, *(op.y for op in self.both))
+            program.add(kernels.part, self._how, *map(self._rows, arrays), self._timed, work=work)
+        self._record_both(program, [op.record_through_time for op in self.both])
+        for op in self.both:  # whose scratch is the same
+            op.record_gradients(program)
+        first, second = (op.d_x for op in self.both)
+        if first is not None and second is not None:
+            program.add(layout.add, first, second, work=1.0 * first.size)
+
+    # -- states -------------------------------------------------------------------------------
+
+    def set_initial_state(self, states: Any) -> None:
+        counts = [op.cell.states for op in self.both]
+        if states is None:
+            parts: list[Any] = [None, None]
+        else:
+            if not isinstance(states, (list, tuple)) or len(states) != sum(counts):
+                given = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
+                raise ValueError(
+                    f"initial_state of Bidirectional expects a list of {sum(counts)} arrays, the "
+                    f"states of the forward layer and then of the backward layer, got {given}"
+                )
+            parts = [states[: counts[0]], states[counts[0] :]]
+        for op, part in zip(self.both, parts, strict=True):
+            op.set_initial_state(part)
+
+    def final_states(self) -> list[np.ndarray] | None:
+        finals = [op.final_states() for op in self.both]
+        if finals[0] is None or finals[1] is None:
+            return None
+        return [*finals[0], *finals[1]]
+
+    def take_final_gradients(self, plan: Plan) -> None:
+        for op in self.both:
+            op.take_final_gradients(plan)
+        self.d_final = [array for op in self.both for array in op.d_final]
+
+    def initial_gradients(self) -> list[np.ndarray]:
+        return [array for op in self.both for array in op.initial_gradients()]
+
+    def parted(self, output: np.ndarray) -> list[np.ndarray]:
+        if not self.several:
+            return [output]
+        parts = np.split(output, [self.both[0].y.shape[-1]], axis=-1)
+        return [np.ascontiguousarray(part) for part in parts]
+
+    @property
+    def carries_states(self) -> bool:
+        return any(op.carries_states for op in self.both)
+
+    def commit(self, resume: bool = False) -> None:
+        for op in self.both:
+            op.commit(resume)
