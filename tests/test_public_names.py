@@ -15,8 +15,10 @@ NAMES = {
         Input Sequential __version__ callbacks config crf ctc generation get_num_threads
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
-    "fastlstm.layers": "Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM "
-    "SLSTM SimpleRNN",
+    "fastlstm.layers": """
+        Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM
+        RepeatVector SLSTM SimpleRNN TimeDistributed
+    """,
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": """
         Adagrad Adam AdamW Adamax Lion Nadam Optimizer RMSprop SGD get schedules

@@ -9,8 +9,10 @@ from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
 from fastlstm.layers.lstm import LSTM, CoupledLSTM
 from fastlstm.layers.minimal import MinGRU, MinLSTM
+from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
+from fastlstm.layers.time_distributed import TimeDistributed
 
 __all__ = [
     "GRU",
@@ -25,5 +27,7 @@ __all__ = [
     "Layer",
     "MinGRU",
     "MinLSTM",
+    "RepeatVector",
     "SimpleRNN",
+    "TimeDistributed",
 ]

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.bidirectional_op import MERGES, BidirectionalOp
 from fastlstm.layers.recurrent import Recurrent
-from fastlstm.memory import Plan, aligned
+from fastlstm.layers.wrapper import Wrapper
+from fastlstm.memory import Plan
 from fastlstm.registry import find, serialize
 
 
-class Bidirectional(Layer):
+class Bidirectional(Wrapper):
     """Run a recurrent layer over sequences in both directions and merge what they give.
 
     Source: Schuster and Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions on
@@ -72,6 +72,10 @@ class Bidirectional(Layer):
         return self.forward_layer, self.backward_layer
 
     @property
+    def prefixes(self) -> tuple[str, str]:
+        return "forward/", "backward/"
+
+    @property
     def return_sequences(self) -> bool:
         """Whether there is an output for every step."""
         return self.forward_layer.return_sequences
@@ -95,56 +99,11 @@ class Bidirectional(Layer):
         states = sum(layer.cell.states for layer in self.layers) if self.return_state else 0
         return states + (2 if self.merge_mode is None else 1)
 
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        for layer in self.layers:
-            layer.check_input(shape)
-
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         *steps, units = self.forward_layer.compute_output_shape(input_shape)
         if self.merge_mode in ("concat", None):
             units = (units or 0) + self.backward_layer.units
         return (*steps, units)
-
-    # -- weights ------------------------------------------------------------------------------
-
-    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
-        return [
-            WeightSpec(f"{side}/{spec.name}", spec.shape, spec.initializer)
-            for side, layer in zip(("forward", "backward"), self.layers, strict=True)
-            for spec in layer.weight_specs(input_shape)
-        ]
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        for layer in self.layers:
-            layer.build(input_shape)
-        super().build(input_shape)
-
-    def initialize(self) -> None:
-        if self.built:  # if not, both layers have just drawn their weights
-            for layer in self.layers:
-                layer.initialize()
-            self.changed()
-
-    def _place(self) -> None:
-        if self._grads.size != self._params.size:
-            self._grads = aligned(self._params.shape, self.dtype, np.zeros)
-        at = 0
-        for layer in self.layers:
-            end = at + layer.weight_count
-            layer.adopt(self, self._params[at:end], self._grads[at:end])
-            at = end
-
-    def changed(self) -> None:
-        super().changed()
-        for layer in self.layers:
-            layer.version += 1
-
-    @property
-    def lock(self) -> Any:
-        """Held while anything is computed with the weights or gradients."""
-        return self.runner.lock
-
-    # -- running it ---------------------------------------------------------------------------
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool

@@ -64,11 +64,13 @@ class Chain:
         self.first_step = np.zeros(1, np.intp)  # of what is fed, in the arrays it comes from
         self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
-        x = self.x
+        x, mask = self.x, self.mask
         for number, layer in enumerate(layers):
             if number == len(self.ops):
-                self.ops += self._bind(layer, layers[number + 1 :], x, plan, training)
+                self.ops += self._bind(layer, layers[number + 1 :], x, mask, plan, training)
             x = self._pass_on(plan)
+            if not has_time(x.ndim, ids=x is self.x and layers[0].takes_ids):
+                mask = self.mask[:0]  # what comes after has steps of its own, or none
         self.y = x
         self.packed: list[Layer | Vocabulary] = [
             layer for layer, op in zip(layers, self.ops, strict=True) if not op.unpacked
@@ -82,18 +84,24 @@ class Chain:
         self._threads = get_num_threads()  # that scratch was laid out for
 
     def _bind(
-        self, layer: Layer, above: list[Layer], x: np.ndarray, plan: Plan, training: bool
+        self,
+        layer: Layer,
+        above: list[Layer],
+        x: np.ndarray,
+        mask: np.ndarray,
+        plan: Plan,
+        training: bool,
     ) -> Sequence[Op]:
         """The op of a layer; or of two, where it goes together with the one above."""
         if above and not self.saving:
-            joined = layer.bind_with(above[0], x, self.mask, plan)
+            joined = layer.bind_with(above[0], x, mask, plan)
             if joined is not None:
                 return joined
         if not above and not self.saving and self.hands_out:
             last = layer.bind_last(x, plan)
             if last is not None:
                 return [last]
-        return [layer.bind(x, self.mask, plan, saving=self.saving, training=training)]
+        return [layer.bind(x, mask, plan, saving=self.saving, training=training)]
 
     def _pass_on(self, plan: Plan) -> np.ndarray:
         """What comes after the last bound op takes: its output."""

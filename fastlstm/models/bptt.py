@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastlstm.layers.base import Layer
-from fastlstm.models.checkpoint import Checkpointed, segments
+from fastlstm.models.checkpoint import Checkpointed, over_time, segments
 from fastlstm.models.supervised import Supervised
 
 
@@ -49,11 +49,12 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
             f"bptt expects 'full', 'checkpoint' (the same result in the memory of the square root "
             f"of the steps){steps}; got {bptt!r}"
         )
-    waits = [layer.name for layer in model.layers if not layer.causal]
+    concerned = over_time(model.layers) if checkpoint else model.layers
+    waits = [layer.name for layer in concerned if not layer.causal]
     if waits:
         raise ValueError(
-            f"bptt={bptt!r} works through sequences part by part, but layer {waits[0]!r} goes "
-            "through them from the end; use bptt='full'"
+            f"bptt={bptt!r} works through sequences part by part, but layer {waits[0]!r} needs "
+            "all of them first; use bptt='full'"
         )
     if checkpoint:
         return "checkpoint"

@@ -13,6 +13,7 @@ Sources: Chen et al., "Training deep nets with sublinear memory cost", 2016; Gru
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,12 @@ def segments(steps: int, batch: int) -> list[Segment]:
     return [Segment(t, min(size, steps - t), t + size >= steps) for t in starts]
 
 
+def over_time(layers: Sequence[Layer]) -> Sequence[Layer]:
+    """The layers up to the first that returns no sequences."""
+    reduces = [not getattr(layer, "return_sequences", True) for layer in layers]
+    return layers[: reduces.index(True) + 1] if True in reduces else layers
+
+
 class Checkpointed(Supervised):
     """A training step whose layers over sequences work segment by segment, all in one memory.
 
@@ -55,8 +62,7 @@ class Checkpointed(Supervised):
     ) -> None:
         self._steps = shape[0]
         self._segments = segments(*shape[:2])
-        reduces = [not getattr(layer, "return_sequences", True) for layer in layers]
-        self._timed = reduces.index(True) + 1 if True in reduces else len(layers)
+        self._timed = len(over_time(layers))
         longest = self._segments[0].steps or 0
         super().__init__(layers, (longest, *shape[1:]), plan, **options)
 
@@ -85,6 +91,11 @@ class Checkpointed(Supervised):
         """States of all layers before a step of a segment."""
         return [state for op in self.ops[: self._timed] for state in op.states(step)]
 
+    @property
+    def _top(self) -> Op:
+        """The last op that works segment by segment."""
+        return self.ops[self._timed - 1]
+
     # -- the program --------------------------------------------------------------------------
 
     def _record_feeds(self, program: Program) -> None:
@@ -93,7 +104,7 @@ class Checkpointed(Supervised):
                 feed.record(program, self.index, self.first_step)
 
     def _record_forward(self, program: Program) -> None:
-        top = self.ops[self._timed - 1]
+        top = self._top
         for number, segment in enumerate(self._segments):
             self._record_segment(program, number)
             layout.record_copies(program, self._kept[number], self._states(segment.steps or 0))
@@ -124,7 +135,7 @@ class Checkpointed(Supervised):
             segment = self._segments[number]
             if not segment.last:  # whose tape is still there
                 self._record_segment(program, number)
-            if self.y.ndim == 3:
+            if self._top.y.ndim == 3:
                 layout.record_copy(program, segment.of(self._d_top), _steps_of(self.d_y, segment))
             for op in reversed(self.ops[self._first : self._timed]):
                 op.record_backward(program, segment)

@@ -117,6 +117,24 @@ def _directions(api):
     )
 
 
+def _encoder_decoder(api):
+    """A sequence to one vector, and that to a shorter sequence."""
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(12, 4)),
+            api.layers.LSTM(9),
+            api.layers.RepeatVector(5),
+            api.layers.LSTM(7, return_sequences=True),
+            api.layers.TimeDistributed(api.layers.Dense(3, activation="softmax")),
+        ]
+    )
+
+
+def _encoder_decoder_data(rng):
+    x = rng.standard_normal((96, 12, 4)).astype(np.float32)
+    return x, np.eye(3, dtype=np.float32)[rng.integers(0, 3, (96, 5))]
+
+
 CASES = {
     "focal classes": (
         _sequence_classifier, _sequence_data, "categorical_focal_crossentropy", "f1_score", 32
@@ -128,6 +146,9 @@ CASES = {
         _sequence_classifier, _sequence_data, "categorical_crossentropy", "accuracy", 32
     ),
     "sentiment": (_sentiment, _sentiment_data, "binary_crossentropy", "accuracy", 128),
+    "encoder-decoder": (
+        _encoder_decoder, _encoder_decoder_data, "categorical_crossentropy", "accuracy", 32
+    ),
     "directions": (_directions, _gated_data, "mse", "mae", 32),
     "gated": (_gated, _gated_data, "mse", "mae", 32),
 }  # fmt: skip
