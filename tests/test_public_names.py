@@ -16,8 +16,8 @@ NAMES = {
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer MinGRU MinLSTM
-        RepeatVector SLSTM SimpleRNN TimeDistributed
+        Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer Masking MinGRU
+        MinLSTM RepeatVector SLSTM SimpleRNN TimeDistributed
     """,
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": """

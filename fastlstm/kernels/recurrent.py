@@ -188,7 +188,7 @@ def _apply_cell(
     """The cell's equations for one step and panel, while its gates are in the cache.
 
     A cell takes pairs: two rows; or, with ``two``, a lone row in two full panels side by side.
-    Where a mask may part the rows, or one is left, a row is its own pair.
+    Where a mask parts the rows, or one is left, a row is its own pair.
     """
     slots, height, columns = gates.shape[1:]
     panels, batch = carry.shape[2:4]
@@ -203,7 +203,6 @@ def _apply_cell(
     carry_next = (slot_of[3] * panels + p) * batch
     gates_now = (place * slots + slot_of[4]) * height - above
     masked = mask.shape[0] > 0
-    rows = 1 if masked else 2
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
@@ -216,7 +215,8 @@ def _apply_cell(
                 opened += 4
         r = first if count > 0 else last
         while r < last:
-            paired = two or (rows == 2 and r + 1 < last)
+            # Nor is a row whose gates are open a pair with one whose are not.
+            paired = two or (r + 1 != opened and _go_together(mask, t, r, last))
             h_second = h_apart if paired else 0
             carry_second = carry_apart if paired else 0
             states = join_states(
@@ -235,7 +235,13 @@ def _apply_cell(
                     store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
             store_carry(states, carry, (carry_next + r) * width + v, carry_second, carry_stride)
-            r += rows
+            r += 1 + (paired and not two)
+
+
+@inline
+def _go_together(mask, t, r, last):
+    """Whether a row and the next are a pair: both take the step, or neither."""
+    return r + 1 < last and (mask.shape[0] == 0 or mask[t, r] == mask[t, r + 1])
 
 
 @kernel
@@ -314,7 +320,6 @@ def _differentiate_cell(
     carry_stride = carry.shape[1] * panels * batch * width
     d_stride = panels * batch * width
     masked = mask.shape[0] > 0
-    rows = 1 if masked else 2
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
@@ -324,7 +329,7 @@ def _differentiate_cell(
             d_apart = _in_plain_panels(unit + width, 0, batch, d_columns) - d_h_at
         r = first if count > 0 else last
         while r < last:
-            paired = two or (rows == 2 and r + 1 < last)
+            paired = two or _go_together(mask, t, r, last)
             h_second = h_apart if paired else 0
             d_second = d_apart if paired else 0
             carry_second = carry_apart if paired else 0
@@ -354,7 +359,7 @@ def _differentiate_cell(
                 clear_blocks(cell, gates, gates_h, at, gates_second, width)
             store_h(d_states[0], d_h, d_h_row, d_second, lanes(h))
             store_carry(d_states, d_carry, d_carry_at, carry_second, d_stride)
-            r += rows
+            r += 1 + (paired and not two)
 
 
 @inline

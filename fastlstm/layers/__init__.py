@@ -8,6 +8,7 @@ from fastlstm.layers.embedding import Embedding
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
 from fastlstm.layers.lstm import LSTM, CoupledLSTM
+from fastlstm.layers.masking import Masking
 from fastlstm.layers.minimal import MinGRU, MinLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.simple_rnn import SimpleRNN
@@ -25,6 +26,7 @@ __all__ = [
     "Embedding",
     "Input",
     "Layer",
+    "Masking",
     "MinGRU",
     "MinLSTM",
     "RepeatVector",

@@ -111,7 +111,7 @@ class Bidirectional(Wrapper):
         first, second = (
             layer.bind(x, mask, plan, saving=saving, training=training) for layer in self.layers
         )
-        return BidirectionalOp(first, second, self.merge_mode, plan)
+        return BidirectionalOp(first, second, self.merge_mode, mask, plan)
 
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
@@ -130,7 +130,7 @@ class Bidirectional(Wrapper):
         initial_state : list of array_like, optional
             States before the first step of the forward layer, then those of the backward layer.
         mask : array_like, optional
-            (batch, time) of booleans; where False, a step keeps the states and repeats h.
+            (batch, time) of booleans; where False, a step keeps the states and its output is 0.
         training : bool
             Without effect here; accepted as by every layer.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlstm.kernels import layout
 from fastlstm.kernels import merge as kernels
+from fastlstm.kernels.masks import clear_masked
 from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
 from fastlstm.layers import split
@@ -34,12 +35,19 @@ class BidirectionalOp(Op):
     causal = False
 
     def __init__(
-        self, first: RecurrentOp, second: RecurrentOp, mode: str | None, plan: Plan
+        self,
+        first: RecurrentOp,
+        second: RecurrentOp,
+        mode: str | None,
+        mask: np.ndarray,
+        plan: Plan,
     ) -> None:
         self.both = first, second
         self._how = MERGES[mode or "concat"]
         self.several = mode is None
         self._timed = first.y.ndim == 3
+        # Steps that do not count give nothing, as in Keras, rather than the last output again.
+        self._zeroed = mask if self._timed else mask[:0]
         *steps, units = first.y.shape
         if self._how is None:
             units += second.y.shape[-1]
@@ -73,6 +81,12 @@ class BidirectionalOp(Op):
         else:
             rows = map(self._rows, arrays)
             program.add(kernels.merge, self._how, *rows, self._timed, work=3.0 * self.y.size)
+        self._record_zeroing(program, self.y)
+
+    def _record_zeroing(self, program: Program, array: np.ndarray) -> None:
+        if len(self._zeroed):
+            rows = array.reshape(-1, array.shape[-1])
+            program.add(clear_masked, rows, self._zeroed.reshape(-1), work=1.0 * rows.size)
 
     def _record_both(self, program: Program, parts: list[Callable[[Program], None]]) -> None:
         """Record for both directions: side by side, or one after the other."""
@@ -101,6 +115,7 @@ class BidirectionalOp(Op):
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         work = 3.0 * self.y.size
+        self._record_zeroing(program, self.d_y)
         if self._how is None:
             arrays = (*self._d_outputs, self.d_y)
             shaped = (with_steps(array, self._timed) for array in arrays)

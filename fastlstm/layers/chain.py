@@ -33,6 +33,8 @@ class Chain:
         (T, B) of uint8 to fill in, or (0, B).
     y, d_y : ndarray
         Output, and its gradient to fill in before ``backward``.
+    y_mask : ndarray
+        Which of its steps count, (T, B), or (0, B) for all.
     d_x : ndarray or None
         Gradient of the input, where it was asked for.
     outputs : list of (int, int)
@@ -67,11 +69,14 @@ class Chain:
         x, mask = self.x, self.mask
         for number, layer in enumerate(layers):
             if number == len(self.ops):
-                self.ops += self._bind(layer, layers[number + 1 :], x, mask, plan, training)
+                added = self._bind(layer, layers[number + 1 :], x, mask, plan, training)
+                self.ops += added
+                for op in added:
+                    mask = mask if op.made_mask is None else op.made_mask
             x = self._pass_on(plan)
             if not has_time(x.ndim, ids=x is self.x and layers[0].takes_ids):
                 mask = self.mask[:0]  # what comes after has steps of its own, or none
-        self.y = x
+        self.y, self.y_mask = x, self._pass_mask(mask, plan)
         self.packed: list[Layer | Vocabulary] = [
             layer for layer, op in zip(layers, self.ops, strict=True) if not op.unpacked
         ]
@@ -106,6 +111,10 @@ class Chain:
     def _pass_on(self, plan: Plan) -> np.ndarray:
         """What comes after the last bound op takes: its output."""
         return self.ops[-1].y
+
+    def _pass_mask(self, mask: np.ndarray, plan: Plan) -> np.ndarray:
+        """The mask of the output, from that of the last bound op."""
+        return mask
 
     def _pass_back(self, d_y: np.ndarray, op: Op, plan: Plan) -> np.ndarray:
         """What ``op`` takes as its gradient: what comes after it leaves ``d_y``."""

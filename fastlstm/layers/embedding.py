@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import initializers
-from fastlstm.kernels import embedding, layout
+from fastlstm.kernels import embedding, layout, masks
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
@@ -29,13 +29,21 @@ class Embedding(Layer):
         Size of the vectors.
     embeddings_initializer : str or Initializer
         Initial values of the table (input_dim, output_dim).
+    mask_zero : bool
+        Whether the id 0 is padding, which has no part in what follows: recurrent layers keep
+        their states over it, and it counts in no loss or metric.
     input_length : int, optional
         Number of steps, as older Keras code gives it; short for ``input_shape=(input_length,)``.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time,), time may be None.
     """
 
-    config_names: ClassVar[tuple[str, ...]] = ("input_dim", "output_dim", "embeddings_initializer")
+    config_names: ClassVar[tuple[str, ...]] = (
+        "input_dim",
+        "output_dim",
+        "embeddings_initializer",
+        "mask_zero",
+    )
     takes_ids = True
 
     def __init__(
@@ -44,6 +52,7 @@ class Embedding(Layer):
         output_dim: int,
         embeddings_initializer: Any = "uniform",
         *,
+        mask_zero: bool = False,
         input_length: int | None = None,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
@@ -55,6 +64,7 @@ class Embedding(Layer):
         self.input_dim = whole_number(input_dim, "Embedding input_dim")
         self.output_dim = whole_number(output_dim, "Embedding output_dim")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.mask_zero = bool(mask_zero)
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) not in (1, 2):
@@ -79,7 +89,7 @@ class Embedding(Layer):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> EmbeddingOp:
-        return EmbeddingOp(self, x, plan)
+        return EmbeddingOp(self, x, mask, plan)
 
     def bind_with(
         self, above: Layer, x: np.ndarray, mask: np.ndarray, plan: Plan
@@ -89,20 +99,35 @@ class Embedding(Layer):
         words = shared_vocabulary(self, above)
         if words is None:
             return None
-        return EmbeddingOp(self, x, plan, passing=True), WordsOp(words, x, mask, plan)
+        op = EmbeddingOp(self, x, mask, plan, passing=True)
+        if op.made_mask is not None:
+            mask = op.made_mask
+        return op, WordsOp(words, x, mask, plan)
 
 
 class EmbeddingOp(Op):
     """Embedding bound to arrays; ``passing`` the ids on, where the layer above looks up itself."""
 
     def __init__(
-        self, layer: Embedding, x: np.ndarray, plan: Plan, *, passing: bool = False
+        self,
+        layer: Embedding,
+        x: np.ndarray,
+        mask: np.ndarray,
+        plan: Plan,
+        *,
+        passing: bool = False,
     ) -> None:
-        self.layer, self.ids = layer, x
+        self.layer, self.ids, self.given = layer, x, mask
+        if layer.mask_zero and x.ndim == 2:
+            self.made_mask = plan.array(x.shape, np.uint8)
         self.y = x if passing else plan.array((*x.shape, layer.output_dim), layer.dtype)
         self.table = layer.param("embeddings")
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if self.made_mask is not None:
+            arrays = (self.made_mask, self.ids, self.given)
+            flat = (segment.of(array).reshape(-1) for array in arrays)
+            program.add(masks.of_ids, *flat, work=1.0 * self.ids.size)
         if self.y is self.ids:
             return
         rows, ids = self._rows(self.y, segment)

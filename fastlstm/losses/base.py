@@ -51,8 +51,10 @@ ERROR_WORK = 8.0
 ENTROPY_WORK = 40.0
 
 MEAN = "sum_over_batch_size"
+# Means over all rows.
+MEANS = (MEAN, "mean")
 _BY_WEIGHT = "mean_with_sample_weight"
-_REDUCTIONS = (MEAN, "mean", _BY_WEIGHT, "sum", "none")
+_REDUCTIONS = (*MEANS, _BY_WEIGHT, "sum", "none")
 
 
 class Loss(ABC):

@@ -81,6 +81,10 @@ class Checkpointed(Supervised):
             return plan.array((self._steps, *top.y.shape[1:]), top.y.dtype)
         return self._kept[-1][-len(top.states(0))]
 
+    def _pass_mask(self, mask: np.ndarray, plan: Plan) -> np.ndarray:
+        self._top_mask = mask
+        return plan.array((self._steps, mask.shape[1]), np.uint8) if len(mask) else mask
+
     def _pass_back(self, d_y: np.ndarray, op: Op, plan: Plan) -> np.ndarray:
         if op is not self.ops[self._timed - 1] or op.y.ndim != 3:
             return d_y
@@ -110,7 +114,11 @@ class Checkpointed(Supervised):
             layout.record_copies(program, self._kept[number], self._states(segment.steps or 0))
             if top.y.ndim == 3:
                 layout.record_copy(program, _steps_of(self.y, segment), segment.of(top.y))
+                if len(self.y_mask):
+                    pair = _steps_of(self.y_mask, segment), segment.of(self._top_mask)
+                    layout.record_copy(program, *pair)
         for op in self.ops[self._timed :]:
+            op.record_start(program)
             op.record_forward(program)
 
     def _record_segment(self, program: Program, number: int) -> None:

@@ -8,12 +8,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from fastlstm.kernels.layout import halt_unless_finite
+from fastlstm.kernels.masks import weigh
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.feed import Feed
-from fastlstm.losses.base import LossArrays
+from fastlstm.losses.base import MEANS, LossArrays
 from fastlstm.memory import Plan
 from fastlstm.metrics import Metric
 from fastlstm.metrics.base import MetricArrays
@@ -70,6 +71,11 @@ class Supervised(Chain):
         self.rows_d_y = self.d_y.reshape(rows, classes) if saving else np.empty((0, classes), dtype)
         self.rows_weights = self.weights.reshape(-1)
         self._no_weights = np.empty(0, dtype)
+        self._rows_mask = self.y_mask.reshape(-1)
+        # The weights of the loss and of the metrics, with and without those of the samples, where
+        # some rows do not count.
+        size = self._rows_mask.size
+        self._masked_weights = [plan.array((size,), dtype) for _ in range(3)]
         self._last = cast(Any, self.ops[-1])
         activation = getattr(layers[-1], "activation", None)
         self.fused = (
@@ -107,13 +113,20 @@ class Supervised(Chain):
         return {**parts, "metrics": self._record_metrics}
 
     def _record_loss(self, program: Program) -> None:
+        weights = self.rows_weights
+        if self._rows_mask.size:
+            scaled = self.loss.reduction in MEANS
+            cases = [(weights, scaled), (weights, False), (self._no_weights, False)]
+            for out, (given, by_count) in zip(self._masked_weights, cases, strict=True):
+                program.add(weigh, out, self._rows_mask, given, by_count, work=2.0 * out.size)
+            weights = self._masked_weights[0]
         arrays = LossArrays(
             self.totals[0],
             self.rows_d_y,
             self.row_loss,
             self.rows_true,
             self.rows_y,
-            self.rows_weights,
+            weights,
         )
         for kernel, args, work in self.loss.calls(arrays, self.fused or self.loss.from_logits):
             program.add(kernel, *args, work=work)
@@ -141,11 +154,17 @@ class Supervised(Chain):
                     f"the last layer activation={missing!r} and leave from_logits out, which "
                     "computes the same"
                 )
-            weights = self.rows_weights if self._is_weighted(metric) else self._no_weights
+            weights = self._metric_weights(self._is_weighted(metric))
             # The loss is done with its rows.
             arrays = MetricArrays(sums, self.row_loss, parts, self.rows_true, self.rows_y, weights)
             for kernel, args, work in metric.calls(arrays, accepted):
                 program.add(kernel, *args, work=work)
+
+    def _metric_weights(self, weighted: bool) -> np.ndarray:
+        """The weights that a metric sees, flat."""
+        if self._rows_mask.size:
+            return self._masked_weights[1 if weighted else 2]
+        return self.rows_weights if weighted else self._no_weights
 
     def _is_weighted(self, metric: Metric) -> bool:
         return any(metric is other for other in self.model.weighted_metrics)
@@ -187,8 +206,9 @@ class Supervised(Chain):
     def _update_metrics(self) -> None:
         for metric, sums in zip(self.model.metrics, self.totals[1:], strict=True):
             if metric.runs_python:
-                weighted = self._is_weighted(metric) and self.weights.size
-                weights = self._batch_first(self.weights) if weighted else None
+                flat = self._metric_weights(self._is_weighted(metric))
+                shaped = flat.reshape(self.y.shape[:-1]) if flat.size else None
+                weights = None if shaped is None else self._batch_first(shaped)
                 metric.update_state(
                     self._batch_first(self.y_true), self._batch_first(self.y), weights
                 )

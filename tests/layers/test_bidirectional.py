@@ -106,7 +106,10 @@ def _expected(layer, x, mask=None):
     """Outputs of both directions, the second's sequences turned; and all states."""
     results = [_like(part, return_state=True)(x, mask=mask) for part in layer.layers]
     (first, *states), (second, *others) = results
-    return first, second[:, ::-1] if layer.return_sequences else second, [*states, *others]
+    if layer.return_sequences:
+        counts = np.ones(x.shape[:2]) if mask is None else mask
+        first, second = (np.where(counts[..., None], y, 0) for y in (first, second[:, ::-1]))
+    return first, second, [*states, *others]
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])

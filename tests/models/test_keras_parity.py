@@ -135,6 +135,44 @@ def _encoder_decoder_data(rng):
     return x, np.eye(3, dtype=np.float32)[rng.integers(0, 3, (96, 5))]
 
 
+def _padded_tagger(api):
+    """Sentences of several lengths, a tag a word."""
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(15,), dtype="int32"),
+            api.layers.Embedding(40, 8, mask_zero=True),
+            api.layers.LSTM(9, return_sequences=True),
+            api.layers.Bidirectional(api.layers.GRU(7, return_sequences=True)),
+            api.layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
+def _padded_tagger_data(rng):
+    lengths = rng.integers(1, 16, (96, 1))
+    x = rng.integers(1, 40, (96, 15)) * (np.arange(15) < lengths)
+    return x, x % 5
+
+
+def _padded_series(api):
+    """Rows of features, some of which are missing, and one number for each sequence."""
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(12, 4)),
+            api.layers.Masking(-1.0),
+            api.layers.Bidirectional(api.layers.LSTM(6, return_sequences=True), merge_mode="sum"),
+            api.layers.GRU(5),
+            api.layers.Dense(1),
+        ]
+    )
+
+
+def _padded_series_data(rng):
+    x = rng.standard_normal((96, 12, 4)).astype(np.float32)
+    x[rng.random((96, 12)) < 0.4] = -1.0
+    return x, x[:, -1:, 0]
+
+
 CASES = {
     "focal classes": (
         _sequence_classifier, _sequence_data, "categorical_focal_crossentropy", "f1_score", 32
@@ -149,6 +187,10 @@ CASES = {
     "encoder-decoder": (
         _encoder_decoder, _encoder_decoder_data, "categorical_crossentropy", "accuracy", 32
     ),
+    "padded tagger": (
+        _padded_tagger, _padded_tagger_data, "sparse_categorical_crossentropy", "accuracy", 32
+    ),
+    "padded series": (_padded_series, _padded_series_data, "mse", "mae", 32),
     "directions": (_directions, _gated_data, "mse", "mae", 32),
     "gated": (_gated, _gated_data, "mse", "mae", 32),
 }  # fmt: skip

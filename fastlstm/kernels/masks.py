@@ -1,0 +1,65 @@
+"""Which steps of which samples count: masks of 0 and 1, (T, B) uint8; (0, B) for all."""
+
+from __future__ import annotations
+
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.team import share
+
+
+@kernel
+def of_ids(mask, ids, given, crew):
+    """mask = whether an id is not 0, and ``given`` does not leave the step out; all flat."""
+    first, last = share(ids.size, crew)
+    for i in range(first, last):
+        counts = ids[i] != 0 and (given.size == 0 or given[i] != 0)
+        mask[i] = 1 if counts else 0
+
+
+@kernel
+def of_values(mask, out, x, value, given, crew):
+    """mask = whether any number of a row differs from ``value``; out = x there, and else zero.
+
+    mask, given : (M,), or ``given`` (0,)
+    out, x : (M, D)
+    """
+    first, last = share(x.shape[0], crew)
+    for m in range(first, last):
+        differs = False
+        for d in range(x.shape[1]):
+            if x[m, d] != value:
+                differs = True
+        counts = differs and (given.size == 0 or given[m] != 0)
+        mask[m] = 1 if counts else 0
+        for d in range(x.shape[1]):
+            out[m, d] = x[m, d] if counts else 0.0
+
+
+@kernel
+def clear_masked(rows, mask, crew):
+    """Zero the rows, (M, D), that do not count."""
+    first, last = share(rows.shape[0], crew)
+    for m in range(first, last):
+        if mask[m] == 0:
+            for d in range(rows.shape[1]):
+                rows[m, d] = 0.0
+
+
+@kernel
+def weigh(out, mask, weights, scaled, crew):
+    """out = the rows' weights, those of one without any, and 0 where a row does not count.
+
+    out : (M,)
+    mask : (M,)
+    weights : (M,) or (0,)
+    scaled : whether to multiply by M over the number that count, so that a mean over all rows is
+        one over those
+    """
+    rows = mask.size
+    valid = 0
+    for m in range(rows):
+        valid += mask[m]
+    factor = rows / valid if scaled and valid > 0 else 1.0
+    first, last = share(rows, crew)
+    for m in range(first, last):
+        weight = 1.0 if weights.size == 0 else weights[m]
+        out[m] = weight * factor if mask[m] != 0 else 0.0
