@@ -242,6 +242,19 @@ class Layer(ABC):
         """Views of the gradients, in the order of ``get_weights``."""
         return self._values(self.flat_grads)
 
+    # -- copies -------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is of the layer alone; a model that is copied takes its layers in again."""
+        return {**self.__dict__, "_owner": None, "_runner": None, "_grads": self._params[:0]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # Views of an array are copied as arrays of their own: take them anew.
+        if self.built:
+            self.packed_version = -1
+            self._place()
+
     # -- configuration ------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastlstm.kernels import matmul
@@ -28,6 +30,9 @@ class Packed:
         self.panels = -(-(matrix.shape[1] // blocks) // self.width)
         self._forward: np.ndarray | None = None
         self._transposed: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_forward": None, "_transposed": None}
 
     @property
     def columns(self) -> int:

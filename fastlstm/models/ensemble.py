@@ -74,6 +74,9 @@ class Ensemble:
         if model.optimizer is not None:
             self._start_training()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bounds": {}}
+
     def _drawn(self) -> np.ndarray:
         model = self._model
         for layer in model.layers:

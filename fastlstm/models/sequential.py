@@ -149,6 +149,12 @@ class Sequential:
         self._adopt()
 
     def _adopt(self) -> None:
+        """Take the weights of all layers into the model, and let the optimizer know them."""
+        self._gather()
+        if self.optimizer is not None:
+            self._build_optimizer(self.optimizer)
+
+    def _gather(self) -> None:
         """Bring all weights into one flat buffer, which optimizers work on."""
         sizes = [layer.weight_count for layer in self.layers]
         dtype = self.layers[0].dtype
@@ -164,8 +170,15 @@ class Sequential:
         self._adopted = len(self.layers)
         self._familiar = ()
         self._runner.forget()
-        if self.optimizer is not None:
-            self._build_optimizer(self.optimizer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        nothing = self._params[:0]
+        return {**self.__dict__, "_params": nothing, "_grads": nothing}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._adopted:  # the layers' weights are arrays of their own now
+            self._gather()
 
     def _build_optimizer(self, optimizer: optimizers.Optimizer) -> None:
         segments, at = [], 0

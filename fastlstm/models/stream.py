@@ -177,6 +177,9 @@ class Stream:
                 carry[...] = carry[:, :, rows]
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError("a stream cannot be copied or pickled; copy the model, and make one of it")
+
     def __repr__(self) -> str:
         return f"<Stream of {self.batch} sequences>"
 

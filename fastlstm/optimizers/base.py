@@ -209,6 +209,14 @@ class Optimizer(ABC):
         self._bounds, self._decayed = self._excluded.stretches(segments, size)
         self._decays = np.zeros(len(self._decayed))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": list(getattr(self, "_state", ()))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if hasattr(self, "buffer"):  # of which the state is views
+            self._state = dict(zip(state["_state"], self.buffer, strict=True))
+
     # -- one step -----------------------------------------------------------------------------
 
     def update(self, params: Array, grads: Array) -> None:
