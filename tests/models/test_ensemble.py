@@ -7,7 +7,17 @@ import pytest
 
 import fastlstm
 from fastlstm import Sequential
-from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
+from fastlstm.layers import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    RepeatVector,
+    SimpleRNN,
+    TimeDistributed,
+)
 from fastlstm.models import Ensemble
 from fastlstm.optimizers import SGD, Adam
 
@@ -32,8 +42,25 @@ def _every_step():
     return model
 
 
+def _padded():
+    """Both ways over padding, and on to a sequence of its own."""
+    layers = [
+        Embedding(11, 6, mask_zero=True, input_shape=(T,)),
+        Bidirectional(LSTM(5, return_sequences=True)),
+        Bidirectional(GRU(4), merge_mode="mul"),
+        RepeatVector(4),
+        LSTM(3, return_sequences=True, go_backwards=True),
+        TimeDistributed(Dense(2)),
+    ]
+    model = Sequential(layers)
+    model.compile("adam", "mse")
+    return model
+
+
 def _data(make, rng, samples=B):
     shape = (N, samples, T)
+    if make is _padded:
+        return rng.integers(0, 11, shape), rng.standard_normal((N, samples, 4, 2))
     if make is _classes:
         return rng.integers(0, 11, shape), rng.integers(0, 3, (N, samples))
     x = rng.standard_normal((*shape, D)).astype(np.float32)
@@ -42,7 +69,7 @@ def _data(make, rng, samples=B):
     return x, rng.standard_normal((N, samples, 2)).astype(np.float32)
 
 
-MODELS = pytest.mark.parametrize("make", [_numbers, _classes, _every_step])
+MODELS = pytest.mark.parametrize("make", [_numbers, _classes, _every_step, _padded])
 
 
 def _alone(ensemble):
