@@ -12,7 +12,17 @@ from numba.core.runtime import _nrt_python, rtsys
 
 from fastlstm import Sequential
 from fastlstm.kernels.jit import body
-from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
+from fastlstm.layers import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    RepeatVector,
+    SimpleRNN,
+    TimeDistributed,
+)
 from fastlstm.optimizers import RMSprop
 from fastlstm.optimizers.schedules import CosineDecay
 
@@ -49,6 +59,23 @@ def _words(rng):
     return model, rng.integers(0, 500, (B, T)).astype(np.int32), y
 
 
+def _padded(rng):
+    """Both ways over padding, and on to a sequence of its own."""
+    model = Sequential(
+        [
+            Embedding(500, 64, mask_zero=True, input_shape=(T,)),
+            Bidirectional(LSTM(64, return_sequences=True)),
+            Bidirectional(GRU(64), merge_mode="ave"),
+            RepeatVector(T),
+            LSTM(64, return_sequences=True, go_backwards=True),
+            TimeDistributed(Dense(C, activation="softmax")),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    ids = rng.integers(0, 500, (B, T)).astype(np.int32)
+    return model, ids, rng.integers(0, C, (B, T)).astype(np.int32)
+
+
 def _averaged(rng):
     """Every option of an optimizer; one of its updates is for two batches."""
     model = Sequential([LSTM(64, input_shape=(T, D)), Dense(1)])
@@ -77,7 +104,7 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -87,7 +114,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -134,7 +161,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)
