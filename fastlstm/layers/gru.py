@@ -26,6 +26,8 @@ class GRU(Recurrent):
         Activation of the two gates, one of the same.
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``.
+    reset_after : bool
+        Accepted as in Keras; only True is here.
     return_sequences, return_state, go_backwards, stateful
         As for ``LSTM``; the only state is h.
     name, input_shape, dtype
@@ -44,8 +46,15 @@ class GRU(Recurrent):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
+        *,
+        reset_after: bool = True,
         **options: Any,
     ) -> None:
+        if not reset_after:
+            raise ValueError(
+                "GRU has no reset gate before the product yet: leave reset_after at True, as Keras "
+                "has it by default"
+            )
         super().__init__(units, use_bias, **options)
         self.activation = activation_name(activation)
         self.recurrent_activation = activation_name(recurrent_activation)

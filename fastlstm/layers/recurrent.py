@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +15,25 @@ from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
+from fastlstm.registry import suggestion
 from fastlstm.validation import as_floats, whole_number
+
+_DECAY = "give the optimizer a weight_decay"
+# Arguments that Keras has, and what comes near them here.
+_INSTEAD = {
+    "dropout": "put a Dropout layer before it",
+    "recurrent_dropout": "states are not dropped here; a Dropout layer before it drops inputs",
+    "kernel_regularizer": _DECAY,
+    "recurrent_regularizer": _DECAY,
+    "bias_regularizer": _DECAY,
+    "activity_regularizer": _DECAY,
+    "kernel_constraint": _DECAY,
+    "recurrent_constraint": _DECAY,
+    "bias_constraint": _DECAY,
+    "seed": "give the initializers their seeds",
+}
+# Those that are about how Keras computes.
+_WITHOUT_EFFECT = {"implementation", "unroll", "use_cudnn"}
 
 
 class Recurrent(Layer):
@@ -37,6 +57,9 @@ class Recurrent(Layer):
         Start each batch from the final states of the one before.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time, features), time may be None.
+    **rest
+        What Keras has besides: accepted where it changes nothing, such as ``unroll`` or
+        ``dropout=0``; else an error says what to do instead.
     """
 
     cell: Any
@@ -67,7 +90,9 @@ class Recurrent(Layer):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
+        _check_rest(type(self).__name__, rest)
         super().__init__(name=name, input_shape=input_shape, dtype=dtype)
         self.units = whole_number(units, f"{type(self).__name__} units")
         self.use_bias = bool(use_bias)
@@ -234,6 +259,16 @@ class Recurrent(Layer):
             ``return_state`` a list of that and the final states.
         """
         return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
+
+
+def _check_rest(kind: str, arguments: Mapping[str, Any]) -> None:
+    """An error where an argument asks for what is not here, with what to do instead."""
+    for name, value in arguments.items():
+        if name in _INSTEAD and value:
+            raise TypeError(f"{kind} has no {name!r} yet: {_INSTEAD[name]}")
+        if name not in _INSTEAD and name not in _WITHOUT_EFFECT:
+            known = signature(Recurrent.__init__).parameters
+            raise TypeError(f"{kind} has no argument {name!r}.{suggestion(name, known)}")
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

@@ -223,6 +223,11 @@ def test_the_parts_follow_the_whole_and_the_whole_its_parts(rng):
     np.testing.assert_array_equal(layer(x)[..., :U], after[..., :U])
 
 
+def test_arguments_of_keras_that_change_nothing():
+    GRU(3, reset_after=True)
+    LSTM(3, dropout=0.0, kernel_regularizer=None, seed=None, unroll=True, implementation=2)
+
+
 def test_a_backward_layer_of_another_kind(rng):
     layer = Bidirectional(LSTM(4), backward_layer=GRU(3, go_backwards=True))
     x = rng.standard_normal((B, T, D)).astype(np.float32)
@@ -246,6 +251,10 @@ def test_stateful(rng):
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
+        (lambda: LSTM(3, dropout=0.2), TypeError, ["LSTM", "'dropout'", "Dropout layer"]),
+        (lambda: GRU(3, kernel_regularizer="l2"), TypeError, ["GRU", "weight_decay"]),
+        (lambda: GRU(3, reset_after=False), ValueError, ["reset_after"]),
+        (lambda: SimpleRNN(3, go_backward=True), TypeError, ["'go_backward'", "'go_backwards'"]),
         (lambda: Bidirectional(Dense(3)), TypeError, ["recurrent layer", "Dense"]),
         (lambda: Bidirectional(LSTM(3), merge_mode="max"), ValueError, ["concat", "max"]),
         (lambda: Bidirectional(LSTM(3), backward_layer=LSTM(3)), ValueError, ["go_backwards"]),
