@@ -29,17 +29,19 @@ def _uniform(seed, position):
 
 
 @kernel
-def drop(out, x, seed, rate, row, crew):
+def drop(out, x, seed, rate, row, period, crew):
     """out = x / (1 - rate) where kept, else 0; the same call on gradients is the backward.
 
     out, x : (M, N), which may be rows of something larger
     seed : (1,) uint64
     row : number of the first row there, of which the mask is a function
+    period : after how many rows it begins again; 0 for never
     """
     rows, columns = x.shape
     scale = 1.0 / (1.0 - rate)
     first, last = share(rows, crew)
     for r in range(first, last):
+        number = (row + r) % period if period > 0 else row + r
         for c in range(columns):
-            kept = _uniform(seed[0], (row + r) * columns + c) >= rate
+            kept = _uniform(seed[0], number * columns + c) >= rate
             out[r, c] = x[r, c] * scale if kept else 0.0

@@ -3,7 +3,7 @@
 from fastlstm.layers.base import Layer
 from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.dense import Dense
-from fastlstm.layers.dropout import Dropout
+from fastlstm.layers.dropout import Dropout, SpatialDropout1D
 from fastlstm.layers.embedding import Embedding
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
@@ -31,5 +31,6 @@ __all__ = [
     "MinLSTM",
     "RepeatVector",
     "SimpleRNN",
+    "SpatialDropout1D",
     "TimeDistributed",
 ]

@@ -9,10 +9,11 @@ import numpy as np
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.recurrent_op import RecurrentOp
-from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.segment import Segment
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
+    from fastlstm.layers.dropout import DropoutOp
     from fastlstm.layers.recurrent import Recurrent
 
 
@@ -26,16 +27,23 @@ class BackwardsOp(RecurrentOp):
     causal = False
 
     def __init__(
-        self, layer: Recurrent, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool
+        self,
+        layer: Recurrent,
+        x: np.ndarray,
+        mask: np.ndarray,
+        plan: Plan,
+        *,
+        saving: bool,
+        dropout: DropoutOp | None = None,
     ) -> None:
         self._given_x, self._given_mask = x, mask
         turned = plan.array(x.shape, x.dtype), plan.array(mask.shape, mask.dtype)
-        super().__init__(layer, *turned, plan, saving=saving)
+        super().__init__(layer, *turned, plan, saving=saving, dropout=dropout)
 
-    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+    def record_input(self, program: Program, segment: Segment) -> None:
+        super().record_input(program, segment)
         layout.record_reversed(program, self.x, self._given_x)
         layout.record_reversed(program, self.mask, self._given_mask)
-        super().record_forward(program, segment)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         super().bind_backward(d_y, plan, need_d_x)

@@ -132,7 +132,7 @@ class Bidirectional(Wrapper):
         mask : array_like, optional
             (batch, time) of booleans; where False, a step keeps the states and its output is 0.
         training : bool
-            Without effect here; accepted as by every layer.
+            Whether dropout is active.
 
         Returns
         -------

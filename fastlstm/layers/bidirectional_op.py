@@ -62,6 +62,10 @@ class BidirectionalOp(Op):
     def backward_weights(self) -> list[Packed]:
         return [weights for op in self.both for weights in op.backward_weights]
 
+    @property
+    def seeds(self) -> list[np.ndarray]:
+        return [seed for op in self.both for seed in op.seeds]
+
     # -- forward ------------------------------------------------------------------------------
 
     def start(self, resume: bool = False) -> None:

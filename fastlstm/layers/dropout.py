@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
+from fastlstm.validation import real_number
 
 
 class Dropout(Layer):
@@ -30,6 +30,8 @@ class Dropout(Layer):
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("rate",)
+    # Whether what is dropped of a sample is so at every step.
+    by_sample: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -40,9 +42,7 @@ class Dropout(Layer):
         dtype: str | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, dtype=dtype)
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
-            raise ValueError(f"Dropout expects a rate of at least 0 and below 1, got {rate!r}")
-        self.rate: float = float(rate)
+        self.rate = check_rate(rate, f"{type(self).__name__} rate")
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) not in (2, 3):
@@ -60,16 +60,53 @@ class Dropout(Layer):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> DropoutOp:
-        return DropoutOp(self, x, plan, active=training and self.rate > 0)
+        active = training and self.rate > 0
+        return DropoutOp(self.rate, x, plan, active=active, by_sample=self.by_sample)
+
+
+def check_rate(rate: Any, what: str) -> float:
+    """A fraction to drop."""
+    return real_number(what, rate, below=1.0)
+
+
+class SpatialDropout1D(Dropout):
+    """Dropout of whole features: what is dropped of a sequence is so at every step.
+
+    Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
+
+    Parameters
+    ----------
+    rate, name, input_shape, dtype
+        As for ``Dropout``; ``input_shape`` is (time, features).
+    """
+
+    by_sample = True
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        if len(shape) != 3:
+            raise ValueError(
+                "SpatialDropout1D expects input (batch, time, features), got shape "
+                f"{tuple(shape)}; for vectors use Dropout"
+            )
 
 
 class DropoutOp(Op):
-    """Dropout bound to arrays; where it is not active, output and input are one array."""
+    """Dropout bound to arrays; where it is not active, output and input are one array.
 
-    def __init__(self, layer: Dropout, x: np.ndarray, plan: Plan, *, active: bool) -> None:
-        self.layer, self.x, self.active = layer, x, active
+    What is dropped differs from step to step, or, ``by_sample``, does not.
+    """
+
+    def __init__(
+        self, rate: float, x: np.ndarray, plan: Plan, *, active: bool, by_sample: bool = False
+    ) -> None:
+        self.rate, self.x, self.active = rate, x, active
         self.y = plan.array(x.shape, x.dtype) if active else x
         self.seed = np.zeros(1, np.uint64)
+        self._period = x.shape[1] if by_sample else 0
+
+    @property
+    def seeds(self) -> list[np.ndarray]:
+        return [self.seed] if self.active else []
 
     def start(self, resume: bool = False) -> None:
         if self.active:
@@ -90,6 +127,6 @@ class DropoutOp(Op):
             columns = x.shape[-1]
             rows = segment.of(x).reshape(-1, columns)
             program.add(
-                dropout.drop, segment.of(out).reshape(-1, columns), rows, self.seed,
-                self.layer.rate, segment.start * x.shape[1], work=20.0 * rows.size,
+                dropout.drop, segment.of(out).reshape(-1, columns), rows, self.seed, self.rate,
+                segment.start * x.shape[1], self._period, work=20.0 * rows.size,
             )  # fmt: skip

@@ -41,6 +41,8 @@ class LSTM(Recurrent):
         Take the steps from the last to the first, and return them in that order.
     stateful : bool
         Start each batch from the final states of the one before.
+    dropout : float
+        Fraction of the inputs to drop in training, the same ones at each step of a sequence.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """

@@ -59,6 +59,11 @@ class Op(ABC):
         """Weights whose transposed panels ``record_backward`` reads."""
         return []
 
+    @property
+    def seeds(self) -> list[np.ndarray]:
+        """What is drawn anew for each forward, (1,) of uint64 each."""
+        return []
+
     def start(self, resume: bool = False) -> None:  # noqa: B027 - most layers have nothing to do
         """What Python does before each forward; ``resume`` from where the last ``commit`` was."""
 

@@ -12,6 +12,7 @@ from fastlstm import initializers
 from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.dropout import DropoutOp, check_rate
 from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
@@ -21,8 +22,7 @@ from fastlstm.validation import as_floats, whole_number
 _DECAY = "give the optimizer a weight_decay"
 # Arguments that Keras has, and what comes near them here.
 _INSTEAD = {
-    "dropout": "put a Dropout layer before it",
-    "recurrent_dropout": "states are not dropped here; a Dropout layer before it drops inputs",
+    "recurrent_dropout": "states are not dropped here; dropout=... drops inputs",
     "kernel_regularizer": _DECAY,
     "recurrent_regularizer": _DECAY,
     "bias_regularizer": _DECAY,
@@ -55,11 +55,13 @@ class Recurrent(Layer):
         Take the steps from the last to the first, and return them in that order.
     stateful : bool
         Start each batch from the final states of the one before.
+    dropout : float
+        Fraction of the inputs to drop in training, the same ones at each step of a sequence.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time, features), time may be None.
     **rest
-        What Keras has besides: accepted where it changes nothing, such as ``unroll`` or
-        ``dropout=0``; else an error says what to do instead.
+        What Keras has besides: accepted where it changes nothing, such as ``unroll``
+        or ``recurrent_dropout=0``; else an error says what to do instead.
     """
 
     cell: Any
@@ -73,6 +75,7 @@ class Recurrent(Layer):
         "return_state",
         "go_backwards",
         "stateful",
+        "dropout",
     )
 
     def __init__(
@@ -87,6 +90,7 @@ class Recurrent(Layer):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
+        dropout: float = 0.0,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
@@ -103,6 +107,7 @@ class Recurrent(Layer):
         self.return_state = bool(return_state)
         self.go_backwards = bool(go_backwards)
         self.stateful = bool(stateful)
+        self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
         self._states: tuple[np.ndarray, np.ndarray] | None = None
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
@@ -159,8 +164,12 @@ class Recurrent(Layer):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> RecurrentOp:
+        dropout = None
+        if training and self.dropout > 0:
+            dropout = DropoutOp(self.dropout, x, plan, active=True, by_sample=True)
+            x = dropout.y
         kind = BackwardsOp if self.go_backwards else RecurrentOp
-        return kind(self, x, mask, plan, saving=saving)
+        return kind(self, x, mask, plan, saving=saving, dropout=dropout)
 
     @property
     def causal(self) -> bool:
@@ -250,7 +259,7 @@ class Recurrent(Layer):
         mask : array_like, optional
             (batch, time) of booleans; where False, the step keeps the states and repeats h.
         training : bool
-            Without effect here; accepted as by every layer.
+            Whether dropout is active.
 
         Returns
         -------

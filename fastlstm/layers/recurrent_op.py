@@ -20,6 +20,7 @@ from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
+    from fastlstm.layers.dropout import DropoutOp
     from fastlstm.layers.recurrent import Recurrent
     from fastlstm.layers.vocabulary import Vocabulary
 
@@ -31,8 +32,16 @@ class RecurrentOp(Op):
     """
 
     def __init__(
-        self, layer: Recurrent, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool
+        self,
+        layer: Recurrent,
+        x: np.ndarray,
+        mask: np.ndarray,
+        plan: Plan,
+        *,
+        saving: bool,
+        dropout: DropoutOp | None = None,
     ) -> None:
+        self.dropout = dropout  # which x comes from
         self.layer, self.cell, self.x, self.mask = layer, layer.cell, x, mask
         self.steps, self.batch, self.depth = x.shape
         units, dtype = layer.units, layer.dtype
@@ -88,10 +97,16 @@ class RecurrentOp(Op):
         return [self.h[step % self.h.shape[0]], *(states[slot] for states in self.carry)]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        self.record_input(program, segment)
         steps = segment.steps or self.steps
         stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
             self.record_steps(program, start, min(start + stride, steps))
+
+    def record_input(self, program: Program, segment: Segment) -> None:
+        """Record what brings ``x`` into place."""
+        if self.dropout is not None:
+            self.dropout.record_forward(program, segment)
 
     def record_steps(self, program: Program, start: int, stop: int) -> None:
         """Record what computes some steps of ``y``, after those before ``start``."""
@@ -110,7 +125,13 @@ class RecurrentOp(Op):
     def _steps_ahead(self) -> int:
         return split.steps_ahead(self.work, self.steps, self.rows)
 
+    @property
+    def seeds(self) -> list[np.ndarray]:
+        return [] if self.dropout is None else self.dropout.seeds
+
     def start(self, resume: bool = False) -> None:
+        if self.dropout is not None:
+            self.dropout.start()
         carried = self.layer.carried_states(self.batch, resume)
         if self.initial_state is not None:
             np.copyto(self.first_h, self.initial_state[0])
@@ -166,6 +187,8 @@ class RecurrentOp(Op):
         nothing = np.empty((0, self.batch, units), dtype)
         self.d_out = d_y if layer.return_sequences else nothing
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
+        if self.dropout is not None and self.d_x is not None:
+            self.dropout.bind_backward(self.d_x, plan, need_d_x)
         self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         self._bind_weight_gradients(plan)
         size = matmul.scratch_size(dtype.itemsize)
@@ -253,6 +276,8 @@ class RecurrentOp(Op):
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
             self._record_input_gradient(program, segment.of(self.d_x))
+            if self.dropout is not None:
+                self.dropout.record_backward(program, segment)
 
     def _record_start(self, program: Program) -> None:
         layout.record_clear(program, self.d_carry)

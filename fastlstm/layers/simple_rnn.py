@@ -20,7 +20,7 @@ class SimpleRNN(Recurrent):
         "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
-    return_sequences, return_state, go_backwards, stateful, name, input_shape, dtype
+    return_sequences, return_state, go_backwards, stateful, dropout, name, input_shape, dtype
         As for ``LSTM``; the only state is h.
     """
 

@@ -36,7 +36,7 @@ def record_stack(program: Program, stack: Sequence[Op]) -> None:
     if layers:
         first = layers[0]
         stride = split.wave_steps([op.work for op in layers], first.steps, first.threads)
-        if stride:
+        if stride and not any(op.seeds for op in layers):
             _record_wave(program, layers, stride)
             return
     for op in stack:

@@ -11,7 +11,6 @@ from fastlstm import losses, optimizers
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.replicas import Replicas
 from fastlstm.layers.chain import Chain
-from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.input import Input
 from fastlstm.memory import Arena
 from fastlstm.metrics import Metric
@@ -350,8 +349,9 @@ class _Bound:
         self.arena, self.chain, self.ensemble = arena, chain, ensemble
         count = ensemble.count
         stacks = [(model.flat_weights[0], ensemble._params)]
-        self.seeds = [np.zeros((count, 1), np.uint64) for _ in self._dropouts()]
-        stacks += zip((op.seed for op in self._dropouts()), self.seeds, strict=True)
+        drawn = [seed for op in chain.ops for seed in op.seeds]
+        self.seeds = [np.zeros((count, 1), np.uint64) for _ in drawn]
+        stacks += zip(drawn, self.seeds, strict=True)
         own = chain.totals if isinstance(chain, Supervised) else []
         self.totals = [np.zeros((count, total.size)) for total in own]
         stacks += zip(own, self.totals, strict=True)
@@ -363,9 +363,6 @@ class _Bound:
         if not isinstance(chain, Supervised):
             pointed += chain.outputs
         self.replicas = Replicas(program, 0, len(program), stacks, shared, pointed)
-
-    def _dropouts(self) -> list[DropoutOp]:
-        return [op for op in self.chain.ops if isinstance(op, DropoutOp) and op.active]
 
     def feed(self, data: Data, index: np.ndarray) -> None:
         """Take the samples ``index`` of every model; the data must live until the run is over."""

@@ -9,9 +9,9 @@ from fastlstm.kernels.dropout import drop
 from fastlstm.kernels.parallel import set_num_threads
 
 
-def _drop(x, seed, rate):
+def _drop(x, seed, rate, period=0):
     out = np.full_like(x, np.nan)
-    drop(out, x, np.full(1, seed, np.uint64), rate, 0, work=1e9)
+    drop(out, x, np.full(1, seed, np.uint64), rate, 0, period, work=1e9)
     return out
 
 
@@ -43,5 +43,14 @@ def test_rows_in_parts_have_the_mask_they_have_together(rng):
     x = rng.standard_normal((33, 21)).astype(np.float32)
     out, seed = np.full_like(x, np.nan), np.full(1, 3, np.uint64)
     for first, last in ((20, 33), (0, 20)):
-        drop(out[first:last], x[first:last], seed, 0.5, first)
+        drop(out[first:last], x[first:last], seed, 0.5, first, 0)
     np.testing.assert_array_equal(out, _drop(x, 3, 0.5))
+
+
+def test_a_mask_that_begins_again(rng):
+    x = rng.standard_normal((60, 7)).astype(np.float32)
+    whole = _drop(x, 3, 0.5, period=20)
+    for start in range(0, 60, 20):
+        np.testing.assert_array_equal(
+            whole[start : start + 20], _drop(x[start : start + 20], 3, 0.5)
+        )

@@ -225,7 +225,9 @@ def test_the_parts_follow_the_whole_and_the_whole_its_parts(rng):
 
 def test_arguments_of_keras_that_change_nothing():
     GRU(3, reset_after=True)
-    LSTM(3, dropout=0.0, kernel_regularizer=None, seed=None, unroll=True, implementation=2)
+    LSTM(
+        3, recurrent_dropout=0.0, kernel_regularizer=None, seed=None, unroll=True, implementation=2
+    )
 
 
 def test_a_backward_layer_of_another_kind(rng):
@@ -251,7 +253,7 @@ def test_stateful(rng):
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        (lambda: LSTM(3, dropout=0.2), TypeError, ["LSTM", "'dropout'", "Dropout layer"]),
+        (lambda: LSTM(3, recurrent_dropout=0.2), TypeError, ["LSTM", "dropout=..."]),
         (lambda: GRU(3, kernel_regularizer="l2"), TypeError, ["GRU", "weight_decay"]),
         (lambda: GRU(3, reset_after=False), ValueError, ["reset_after"]),
         (lambda: SimpleRNN(3, go_backward=True), TypeError, ["'go_backward'", "'go_backwards'"]),
