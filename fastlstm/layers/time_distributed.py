@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.layers.base import Layer
 from fastlstm.layers.dense import Dense
-from fastlstm.layers.dropout import Dropout
+from fastlstm.layers.dropout import Dropout, SpatialDropout1D
 from fastlstm.layers.op import Op
 from fastlstm.layers.wrapper import Wrapper
 from fastlstm.memory import Plan
@@ -43,7 +43,7 @@ class TimeDistributed(Wrapper):
     ) -> None:
         if isinstance(layer, dict):
             layer = find("layer", layer["class_name"], _KINDS).from_config(layer["config"])
-        if not isinstance(layer, (Dense, Dropout)):
+        if not isinstance(layer, (Dense, Dropout)) or isinstance(layer, SpatialDropout1D):
             raise TypeError(
                 f"TimeDistributed expects a layer for vectors, {' or '.join(_KINDS)}, got "
                 f"{type(layer).__name__}; recurrent layers take sequences as they are"
