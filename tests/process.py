@@ -43,7 +43,7 @@ def _run(
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=900,
         check=False,
     )
     report = f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
