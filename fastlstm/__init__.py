@@ -16,12 +16,13 @@ from fastlstm import (
 )
 from fastlstm.kernels.parallel import get_num_threads, set_num_threads
 from fastlstm.layers import Input
-from fastlstm.models import Sequential, vjp
+from fastlstm.models import Model, Sequential, vjp
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Input",
+    "Model",
     "Sequential",
     "__version__",
     "callbacks",

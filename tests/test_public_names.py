@@ -12,14 +12,15 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Sequential __version__ callbacks config crf ctc generation get_num_threads
+        Input Model Sequential __version__ callbacks config crf ctc generation get_num_threads
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer Masking MinGRU
-        MinLSTM RepeatVector SLSTM SimpleRNN SpatialDropout1D TimeDistributed
+        Add Average Bidirectional Concatenate CoupledLSTM Dense Dropout Embedding GRU Input LSTM
+        Layer Masking Maximum MinGRU MinLSTM Minimum Multiply RepeatVector SLSTM SimpleRNN
+        SpatialDropout1D Subtract TimeDistributed
     """,
-    "fastlstm.models": "Ensemble Sequential load_model vjp",
+    "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """
         Adagrad Adam AdamW Adamax Lion Nadam Optimizer RMSprop SGD get schedules
     """,

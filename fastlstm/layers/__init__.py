@@ -9,6 +9,15 @@ from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
 from fastlstm.layers.lstm import LSTM, CoupledLSTM
 from fastlstm.layers.masking import Masking
+from fastlstm.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
 from fastlstm.layers.minimal import MinGRU, MinLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.simple_rnn import SimpleRNN
@@ -19,7 +28,10 @@ __all__ = [
     "GRU",
     "LSTM",
     "SLSTM",
+    "Add",
+    "Average",
     "Bidirectional",
+    "Concatenate",
     "CoupledLSTM",
     "Dense",
     "Dropout",
@@ -27,10 +39,14 @@ __all__ = [
     "Input",
     "Layer",
     "Masking",
+    "Maximum",
     "MinGRU",
     "MinLSTM",
+    "Minimum",
+    "Multiply",
     "RepeatVector",
     "SimpleRNN",
     "SpatialDropout1D",
+    "Subtract",
     "TimeDistributed",
 ]

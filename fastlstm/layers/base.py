@@ -6,6 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,8 +14,11 @@ import numpy as np
 from fastlstm import config
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.runner import Runner
+from fastlstm.layers.shapes import sample_shape
+from fastlstm.layers.symbol import Call, Shape, Symbol, is_symbolic, symbols
 from fastlstm.memory import Plan, check_room
 from fastlstm.registry import serialize, snake_case
 from fastlstm.validation import as_floats
@@ -66,7 +70,7 @@ class Layer(ABC):
         self._specs: list[WeightSpec] = []
         self._params = np.empty(0, self.dtype)
         self._grads = np.empty(0, self.dtype)
-        self._owner: object | None = None
+        self._owner: Any = None
         self._runner: Runner | None = None
 
     def changed(self) -> None:
@@ -95,10 +99,9 @@ class Layer(ABC):
         """Whether no step's output depends on a later step's input."""
         return True
 
-    @property
-    def outputs(self) -> int:
-        """How many arrays a call returns."""
-        return 1
+    def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
+        """Shapes of all that a call returns, for one sample."""
+        return [self.compute_output_shape(input_shape)]
 
     @abstractmethod
     def bind(
@@ -108,6 +111,31 @@ class Layer(ABC):
 
         ``saving`` keeps what backward needs; ``training`` turns dropout on.
         """
+
+    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+        """Shapes of all outputs for inputs of these, the batch included, where they fit."""
+        self.check_input(shapes[0])
+        return [(shapes[0][0], *shape) for shape in self.output_shapes(shapes[0][1:])]
+
+    def specs_for(self, shapes: Sequence[Shape]) -> list[WeightSpec]:
+        """Weights for inputs of these shapes, the batch included."""
+        return self.weight_specs(shapes[0][1:])
+
+    def build_for(self, shapes: Sequence[Shape]) -> None:
+        """As ``build``, for inputs of these shapes, the batch included."""
+        self.build(shapes[0][1:])
+
+    def bind_inputs(
+        self,
+        xs: list[np.ndarray],
+        masks: list[np.ndarray],
+        plan: Plan,
+        *,
+        saving: bool,
+        training: bool,
+    ) -> Op:
+        """As ``bind``, for layers that may have several inputs."""
+        return self.bind(xs[0], masks[0], plan, saving=saving, training=training)
 
     def bind_with(
         self, above: Layer, x: np.ndarray, mask: np.ndarray, plan: Plan
@@ -127,10 +155,13 @@ class Layer(ABC):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the weights for samples of ``input_shape`` (without the batch)."""
-        if self.built:
-            return
-        self.check_input((None, *input_shape))
-        self._specs = self.weight_specs(tuple(input_shape))
+        if not self.built:
+            self.check_input((None, *input_shape))
+            self.make_weights(self.weight_specs(tuple(input_shape)))
+
+    def make_weights(self, specs: list[WeightSpec]) -> None:
+        """Create these weights, with their initial values."""
+        self._specs = specs
         needed = self.weight_count * self.dtype.itemsize
         check_room(needed, f"the weights of layer {self.name!r}", "make the layer smaller")
         self._params = np.zeros(self.weight_count, self.dtype)
@@ -202,22 +233,23 @@ class Layer(ABC):
         return self.weight_count
 
     def adopt(self, owner: object, params: np.ndarray, grads: np.ndarray) -> None:
-        """Move the weights into a model's flat buffers, of which these are this layer's part."""
-        self.check_owner(owner)
+        """Move the weights into a model's flat buffers, of which these are this layer's part.
+
+        A model that had them before takes them back when it is trained.
+        """
+        if isinstance(self._owner, Layer) and self._owner is not owner:
+            raise ValueError(
+                f"layer {self.name!r} is part of {self._owner.name!r} already; make a new layer "
+                "and copy the weights with set_weights(other.get_weights())"
+            )
+        if self._owner is not None and self._owner is not owner:
+            self._owner.let_go()
         self._owner = owner
         params[:] = self._params
         self._params, self._grads = params, grads
         self.changed()
         self._runner = None  # its layouts hold views of the old buffers
         self._place()
-
-    def check_owner(self, owner: object) -> None:
-        """An error if another model holds this layer's weights already."""
-        if self._owner is not None and self._owner is not owner:
-            raise ValueError(
-                f"layer {self.name!r} is part of another model already; make a new layer and copy "
-                "the weights with set_weights(other.get_weights())"
-            )
 
     def _values(self, flat: np.ndarray) -> list[np.ndarray]:
         sizes = [math.prod(spec.shape) for spec in self._specs]
@@ -230,6 +262,11 @@ class Layer(ABC):
     def param(self, name: str) -> np.ndarray:
         """Writable view of one weight."""
         return self._values(self._params)[self.weight_names.index(name)]
+
+    @property
+    def flat_params(self) -> np.ndarray:
+        """All weights, one flat array: the very memory that they are in."""
+        return self._params
 
     @property
     def flat_grads(self) -> np.ndarray:
@@ -284,30 +321,48 @@ class Layer(ABC):
         training : bool
             Whether dropout is active.
         """
+        if is_symbolic(x):
+            refuse_arrays(mask=mask, training=training or None)
+            return self.symbolic_call(symbols(x, type(self).__name__))
         return self.runner.call(x, mask=mask, training=training)
+
+    def symbolic_call(self, inputs: list[Symbol]) -> Any:
+        """The outputs for symbols: the layer becomes part of a graph."""
+        if len(inputs) > 1:
+            raise ValueError(
+                f"{type(self).__name__} takes one input, got {len(inputs)}; join them first, for "
+                "instance with Concatenate()"
+            )
+        (given,) = inputs
+        if self.takes_ids and given.made_by is not None:
+            raise ValueError(f"{type(self).__name__} takes ids, straight from an Input")
+        self.check_input(given.shape)
+        self.build(given.shape[1:])
+        return Call(self, inputs, self.shapes_after([given.shape])).result
 
     @property
     def runner(self) -> Runner:
         """Runs this layer on its own."""
         if self._runner is None:
-            self._runner = Runner([self], getattr(self._owner, "lock", None))
+            self._runner = Runner(Graph.of([self]), getattr(self._owner, "lock", None))
         return self._runner
+
+    def runner_for(self, x: Any) -> Runner:
+        """What runs this layer on an input, or on a list of several."""
+        return self.runner
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r}>"
 
 
-def sample_shape(shape: Any, name: str) -> tuple[int | None, ...]:
-    if isinstance(shape, int):
-        shape = (shape,)
-    shape = tuple(shape)
-    for size in shape:
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ValueError(
-                f"layer {name!r} expects input_shape to hold positive whole numbers or None "
-                f"(for any number of steps), got {shape}"
+def refuse_arrays(**arguments: Any) -> None:
+    """An error where a call on symbols came with something for arrays."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise TypeError(
+                f"{name}= is for calls on arrays: say it when the model is called. Masks come from "
+                "Embedding(mask_zero=True) and Masking"
             )
-    return shape
 
 
 def _default_name(class_name: str) -> str:

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastlstm.layers.base import refuse_arrays
 from fastlstm.layers.bidirectional_op import MERGES, BidirectionalOp
-from fastlstm.layers.recurrent import Recurrent
+from fastlstm.layers.recurrent import Recurrent, call_with_states
+from fastlstm.layers.symbol import is_symbolic
 from fastlstm.layers.wrapper import Wrapper
 from fastlstm.memory import Plan
 from fastlstm.registry import find, serialize
@@ -95,9 +97,18 @@ class Bidirectional(Wrapper):
         return False
 
     @property
-    def outputs(self) -> int:
-        states = sum(layer.cell.states for layer in self.layers) if self.return_state else 0
-        return states + (2 if self.merge_mode is None else 1)
+    def state_units(self) -> list[int]:
+        """Sizes of the states, the forward layer's first."""
+        return [units for layer in self.layers for units in layer.state_units]
+
+    def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
+        if self.merge_mode is None:
+            raise ValueError(
+                "Bidirectional with merge_mode=None has no place in a model; call it on arrays, "
+                "or make two layers, one of them with go_backwards=True"
+            )
+        states = [(units,) for units in self.state_units] if self.return_state else []
+        return [self.compute_output_shape(input_shape), *states]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         *steps, units = self.forward_layer.compute_output_shape(input_shape)
@@ -112,6 +123,19 @@ class Bidirectional(Wrapper):
             layer.bind(x, mask, plan, saving=saving, training=training) for layer in self.layers
         )
         return BidirectionalOp(first, second, self.merge_mode, mask, plan)
+
+    def bind_inputs(
+        self,
+        xs: list[np.ndarray],
+        masks: list[np.ndarray],
+        plan: Plan,
+        *,
+        saving: bool,
+        training: bool,
+    ) -> BidirectionalOp:
+        op = self.bind(xs[0], masks[0], plan, saving=saving, training=training)
+        op.start_from(xs[1:])
+        return op
 
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
@@ -140,6 +164,9 @@ class Bidirectional(Wrapper):
             The merged output, or with ``merge_mode=None`` both; with ``return_state`` the final
             states follow, the forward layer's first.
         """
+        if is_symbolic(x):
+            refuse_arrays(mask=mask, training=training or None)
+            return call_with_states(self, x, initial_state)
         return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
 
     def get_config(self) -> dict[str, Any]:

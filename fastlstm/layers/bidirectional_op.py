@@ -107,11 +107,20 @@ class BidirectionalOp(Op):
     # -- backward -----------------------------------------------------------------------------
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
-        self.d_y = d_y
+        self.bind_gradients([d_y], plan, [need_d_x])
+
+    def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
+        self.d_y = d_ys[0]
         self._d_outputs = [plan.array(op.y.shape, op.y.dtype) for op in self.both]
-        for op, d_output in zip(self.both, self._d_outputs, strict=True):
-            op.bind_backward(d_output, plan, need_d_x)
+        for op, d_output, d_states in zip(
+            self.both, self._d_outputs, self._apart(d_ys[1:]), strict=True
+        ):
+            op.bind_gradients([d_output, *d_states], plan, needs[:1])
         self.d_x = self.both[0].d_x
+
+    @property
+    def d_xs(self) -> list[np.ndarray | None]:
+        return [self.d_x, *(array for op in self.both for array in op.d_xs[1:])]
 
     def omit_initial_gradients(self) -> None:
         for op in self.both:
@@ -119,6 +128,8 @@ class BidirectionalOp(Op):
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         work = 3.0 * self.y.size
+        for op in self.both:
+            op.adds = self.adds
         self._record_zeroing(program, self.d_y)
         if self._how is None:
             arrays = (*self._d_outputs, self.d_y)
@@ -136,18 +147,39 @@ class BidirectionalOp(Op):
 
     # -- states -------------------------------------------------------------------------------
 
+    def start_from(self, states: list[np.ndarray]) -> None:
+        """Take the states before the first step from other layers, the forward layer's first."""
+        for op, part in zip(self.both, self._apart(states), strict=True):
+            op.start_from(part)
+
+    def _apart(self, states: Any) -> list[list[np.ndarray]]:
+        """The states of each direction."""
+        count = self.both[0].cell.states if states else 0
+        return [states[:count], states[count:]]
+
+    def give_states(self, plan: Plan) -> None:
+        for op in self.both:
+            op.give_states(plan)
+
+    @property
+    def ys(self) -> list[np.ndarray]:
+        return [self.y, *(array for op in self.both for array in op.ys[1:])]
+
+    def record_states(self, program: Program) -> None:
+        for op in self.both:
+            op.record_states(program)
+
     def set_initial_state(self, states: Any) -> None:
         counts = [op.cell.states for op in self.both]
-        if states is None:
-            parts: list[Any] = [None, None]
-        else:
+        parts: list[Any] = [None, None]
+        if states is not None:
             if not isinstance(states, (list, tuple)) or len(states) != sum(counts):
                 given = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
                 raise ValueError(
                     f"initial_state of Bidirectional expects a list of {sum(counts)} arrays, the "
                     f"states of the forward layer and then of the backward layer, got {given}"
                 )
-            parts = [states[: counts[0]], states[counts[0] :]]
+            parts = self._apart(states)
         for op, part in zip(self.both, parts, strict=True):
             op.set_initial_state(part)
 

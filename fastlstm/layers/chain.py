@@ -1,53 +1,65 @@
-"""Layers bound one after the other to arrays of one shape, and the program that they make."""
+"""Layers bound to arrays of one shape, and the program that they make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastlstm.kernels import layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
-from fastlstm.layers.op import Op
+from fastlstm.layers.graph import Graph, Step
+from fastlstm.layers.op import Op, record_output
 from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.base import Layer
+    from fastlstm.layers.packed import Packed
     from fastlstm.layers.vocabulary import Vocabulary
 
 
+class Value(NamedTuple):
+    """An array of a graph, and which of its steps count: (T, B), or (0, B) for all."""
+
+    array: np.ndarray
+    mask: np.ndarray
+
+
 class Chain:
-    """All layers bound to one batch size and number of steps.
+    """A graph of layers bound to one batch size and number of steps.
 
     What is computed is a program, recorded once, whose parts run in the order of ``parts``.
 
     Attributes
     ----------
-    x : ndarray
-        Input: (T, B, D), (B, D), or ids (T, B) or (B,); ``feed`` fills it in.
+    xs : list of ndarray
+        Inputs: (T, B, D), (B, D), or ids (T, B) or (B,); ``feed`` fills them in.
     mask : ndarray
-        (T, B) of uint8 to fill in, or (0, B).
-    y, d_y : ndarray
-        Output, and its gradient to fill in before ``backward``.
-    y_mask : ndarray
-        Which of its steps count, (T, B), or (0, B) for all.
-    d_x : ndarray or None
-        Gradient of the input, where it was asked for.
-    outputs : list of (int, int)
-        Calls of the program, and their arguments, that are the caller's array.
+        (T, B) of uint8 to fill in, for the first input, or (0, B).
+    ys, d_ys : list of ndarray
+        Outputs, and their gradients to fill in before ``backward``.
+    masks : list of ndarray
+        Which of the outputs' steps count, (T, B), or (0, B) for all.
+    d_xs : list of ndarray or None
+        Gradients of the inputs, where they were asked for.
+    ops : list of Op
+        The layers bound, in the order of the graph's steps.
+    outputs : list of list of (int, int)
+        For each output the calls of the program, and their arguments, that are the caller's array.
     """
 
-    # Whether the output is for the caller alone, so that the last layer may write it there.
+    # Whether the outputs are for the caller alone, so that a last layer may write them there.
     hands_out = True
 
     def __init__(
         self,
-        layers: list[Layer],
-        shape: tuple[int, ...],
+        graph: Graph,
+        shapes: Sequence[tuple[int, ...]],
         plan: Plan,
         *,
         saving: bool = False,
@@ -56,82 +68,161 @@ class Chain:
         input_gradient: bool = False,
         state_gradients: bool = False,
     ) -> None:
-        self.layers, self.saving = layers, saving
-        dtype = np.dtype(np.int32) if layers[0].takes_ids else layers[0].dtype
-        self.x = plan.array(shape, dtype)
-        timed = has_time(len(shape), layers[0].takes_ids)
-        steps, batch = shape[:2] if timed else (1, shape[0])
+        self.graph, self.layers, self.saving = graph, graph.layers, saving
+        self.ids = graph.takes_ids
+        self.xs = [
+            plan.array(shape, np.dtype(np.int32) if ids else self.layers[0].dtype)
+            for shape, ids in zip(shapes, self.ids, strict=True)
+        ]
+        timed = [has_time(len(shape), ids) for shape, ids in zip(shapes, self.ids, strict=True)]
+        steps, batch = shapes[0][:2] if timed[0] else (1, shapes[0][0])
         self.mask = plan.array((steps if masked else 0, batch), np.uint8)
         self.index = np.arange(batch)
         self.first_step = np.zeros(1, np.intp)  # of what is fed, in the arrays it comes from
         self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
-        x, mask = self.x, self.mask
-        for number, layer in enumerate(layers):
+        nothing = self.mask[:0]
+        masks = [self.mask, *(nothing for _ in self.xs[1:])]
+        self._values = {
+            number: Value(x, mask)
+            for number, x, mask in zip(graph.inputs, self.xs, masks, strict=True)
+        }
+        for number, step in enumerate(graph.steps):
             if number == len(self.ops):
-                added = self._bind(layer, layers[number + 1 :], x, mask, plan, training)
-                self.ops += added
-                for op in added:
-                    mask = mask if op.made_mask is None else op.made_mask
-            x = self._pass_on(plan)
-            if not has_time(x.ndim, ids=x is self.x and layers[0].takes_ids):
-                mask = self.mask[:0]  # what comes after has steps of its own, or none
-        self.y, self.y_mask = x, self._pass_mask(mask, plan)
+                self.ops += self._bind(number, plan, training)
+            self._give(step, self.ops[number], plan)
+        self.ys = [self._values[number].array for number in graph.outputs]
+        self.masks = [self._pass_mask(self._values[number].mask, plan) for number in graph.outputs]
         self.packed: list[Layer | Vocabulary] = [
-            layer for layer, op in zip(layers, self.ops, strict=True) if not op.unpacked
+            step.layer for step, op in zip(graph.steps, self.ops, strict=True) if not op.unpacked
         ]
         self.packed += [op.vocabulary for op in self.ops if op.vocabulary is not None]
         if saving:
-            self._bind_backward(layers, plan, input_gradient)
+            self._bind_backward(plan, input_gradient)
         if state_gradients:
             self.ops[-1].take_final_gradients(plan)
-        self.feeds = {"x": Feed(self.x, timed)}
+        self.feeds = {"x": [Feed(x, has) for x, has in zip(self.xs, timed, strict=True)]}
         self._threads = get_num_threads()  # that scratch was laid out for
 
-    def _bind(
-        self,
-        layer: Layer,
-        above: list[Layer],
-        x: np.ndarray,
-        mask: np.ndarray,
-        plan: Plan,
-        training: bool,
-    ) -> Sequence[Op]:
-        """The op of a layer; or of two, where it goes together with the one above."""
-        if above and not self.saving:
-            joined = layer.bind_with(above[0], x, mask, plan)
-            if joined is not None:
-                return joined
-        if not above and not self.saving and self.hands_out:
-            last = layer.bind_last(x, plan)
-            if last is not None:
-                return [last]
-        return [layer.bind(x, mask, plan, saving=self.saving, training=training)]
+    @property
+    def x(self) -> np.ndarray:
+        """The first input, or the only one."""
+        return self.xs[0]
 
-    def _pass_on(self, plan: Plan) -> np.ndarray:
-        """What comes after the last bound op takes: its output."""
-        return self.ops[-1].y
+    @property
+    def y(self) -> np.ndarray:
+        """The first output, or the only one."""
+        return self.ys[0]
+
+    def _bind(self, number: int, plan: Plan, training: bool) -> Sequence[Op]:
+        """The op of a step; or of two, where it goes together with the one that comes after."""
+        layer, takes, gives = step = self.graph.steps[number]
+        values = [self._values[place] for place in takes]
+        x, mask = values[0]
+        alone = len(takes) == len(gives) == 1
+        if alone and not self.saving:
+            above = self.graph.steps[number + 1 : number + 2]
+            if above and above[0].takes == gives and self.graph.uses[gives[0]] == 1:
+                joined = layer.bind_with(above[0].layer, x, mask, plan)
+                if joined is not None and len(above[0].gives) == 1:
+                    return joined
+            if self.hands_out and gives == self.graph.outputs and self.graph.uses[gives[0]] == 1:
+                last = layer.bind_last(x, plan)
+                if last is not None:
+                    return [last]
+        op = layer.bind_inputs(
+            [value.array for value in values],
+            [value.mask for value in values],
+            plan,
+            saving=self.saving,
+            training=training,
+        )
+        if len(step.gives) > 1:
+            op.give_states(plan)
+        return [op]
+
+    def _give(self, step: Step, op: Op, plan: Plan) -> None:
+        """Note what a step gives, and which of its steps count."""
+        layer, takes, gives = step
+        x, mask = self._values[takes[0]]
+        if op.made_mask is not None:
+            mask = op.made_mask
+        arrays = [self._pass_on(op, plan), *op.ys[1:]]
+        for number, array in zip(gives, arrays, strict=True):
+            ids = layer.takes_ids and array is x  # those that the layer above looks up
+            # What comes after has steps of its own, or none.
+            kept = mask if has_time(array.ndim, ids) else self.mask[:0]
+            self._values[number] = Value(array, kept)
+
+    def _pass_on(self, op: Op, plan: Plan) -> np.ndarray:
+        """What comes after an op takes: its output."""
+        return op.y
 
     def _pass_mask(self, mask: np.ndarray, plan: Plan) -> np.ndarray:
-        """The mask of the output, from that of the last bound op."""
+        """The mask of an output, from that of the op that makes it."""
         return mask
 
     def _pass_back(self, d_y: np.ndarray, op: Op, plan: Plan) -> np.ndarray:
         """What ``op`` takes as its gradient: what comes after it leaves ``d_y``."""
         return d_y
 
-    def _bind_backward(self, layers: list[Layer], plan: Plan, input_gradient: bool) -> None:
-        self.d_y = d_y = plan.array(self.y.shape, self.y.dtype)
-        for i in range(len(layers) - 1, -1, -1):
-            below = input_gradient or any(layer.weight_count for layer in layers[:i])
-            self.ops[i].bind_backward(self._pass_back(d_y, self.ops[i], plan), plan, below)
-            if not below:
-                self._first = i
-                break
-            d_y = self.ops[i].d_x  # type: ignore[assignment]
-        else:
-            self._first = 0
-        self.d_x = self.ops[0].d_x
+    def _bind_backward(self, plan: Plan, input_gradient: bool) -> None:
+        self.d_ys = [plan.array(y.shape, y.dtype) for y in self.ys]
+        # What adds to the gradient of each array: where it is an output, and where it is taken.
+        parts: dict[int, list[np.ndarray]] = {}
+        for number, d_y in zip(self.graph.outputs, self.d_ys, strict=True):
+            parts.setdefault(number, []).append(d_y)
+        wanted = self._wanted(input_gradient)
+        self._backward: list[Backward] = []
+        seen: set[Layer] = set()
+        for step, op in zip(reversed(self.graph.steps), reversed(self.ops), strict=True):
+            if not (step.layer.weight_count or wanted.intersection(step.takes)):
+                continue
+            sums, d_ys = [], []
+            for number, y in zip(step.gives, op.ys, strict=True):
+                found = parts.get(number, [])
+                d_y = found[0] if len(found) == 1 else plan.array(y.shape, y.dtype)
+                if len(found) != 1:
+                    sums.append((d_y, found))
+                d_ys.append(d_y)
+            d_ys[0] = self._pass_back(d_ys[0], op, plan)
+            op.adds = step.layer in seen
+            seen.add(step.layer)
+            op.bind_gradients(d_ys, plan, [number in wanted for number in step.takes])
+            for number, d_x in zip(step.takes, op.d_xs, strict=True):
+                if d_x is not None and number in wanted:
+                    parts.setdefault(number, []).append(d_x)
+            self._backward.append(Backward(op, sums))
+        self._input_sums = []
+        self.d_xs: list[np.ndarray | None] = []
+        for number, x in zip(self.graph.inputs, self.xs, strict=True):
+            found = parts.get(number, []) if number in wanted else []
+            total: np.ndarray | None = found[0] if len(found) == 1 else None
+            if len(found) > 1:
+                total = plan.array(x.shape, x.dtype)
+                self._input_sums.append((total, found))
+            self.d_xs.append(total)
+
+    def _wanted(self, input_gradient: bool) -> set[int]:
+        """The arrays whose gradient something at or below them needs."""
+        wanted = set()
+        if input_gradient:
+            pairs = zip(self.graph.inputs, self.ids, strict=True)
+            wanted = {number for number, ids in pairs if not ids}
+        for layer, takes, gives in self.graph.steps:
+            if layer.weight_count or wanted.intersection(takes):
+                wanted.update(gives)
+        return wanted
+
+    @property
+    def d_y(self) -> np.ndarray:
+        """The gradient of the first output, to fill in."""
+        return self.d_ys[0]
+
+    @property
+    def d_x(self) -> np.ndarray | None:
+        """The gradient of the first input."""
+        return self.d_xs[0]
 
     # -- the program --------------------------------------------------------------------------
 
@@ -160,41 +251,61 @@ class Chain:
         return program
 
     def _record_packing(self, program: Program) -> None:
-        for op in self.ops:
-            for packed in op.forward_weights:
-                packed.pack_forward(program)
+        for packed in dict.fromkeys(weights for op in self.ops for weights in op.forward_weights):
+            packed.pack_forward(program)
 
     def _record_feeds(self, program: Program) -> None:
-        for feed in self.feeds.values():
-            feed.record(program, self.index, self.first_step)
+        for feeds in self.feeds.values():
+            for feed in feeds:
+                feed.record(program, self.index, self.first_step)
 
     def _record_check(self, program: Program) -> None:
-        self.layers[0].record_check(program, self.x.reshape(-1))
+        for number, x in zip(self.graph.inputs, self.xs, strict=True):
+            self.graph.taker(number).record_check(program, x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
         for stack in stacks(self.ops):
             for op in stack:
                 op.record_start(program)
             record_stack(program, stack)
+            for op in stack:
+                op.record_states(program)
 
     def _record_output(self, program: Program) -> None:
-        self.outputs = self.ops[-1].record_output(program)
+        makers = {
+            number: op
+            for step, op in zip(self.graph.steps, self.ops, strict=True)
+            for number in step.gives[:1]
+        }
+        self.outputs = [
+            makers[number].record_output(program)
+            if number in makers
+            else record_output(program, self._values[number].array)
+            for number in self.graph.outputs
+        ]
 
     def _record_backward(self, program: Program) -> None:
-        for op in reversed(self.ops[self._first :]):
-            for packed in op.backward_weights:
-                packed.pack_transposed(program)
+        packed: set[Packed] = set()
+        for op, sums in self._backward:
+            for weights in op.backward_weights:
+                if weights not in packed:
+                    weights.pack_transposed(program)
+                    packed.add(weights)
+            _record_sums(program, sums)
             op.record_backward(program)
+        _record_sums(program, self._input_sums)
 
     # -- running it ---------------------------------------------------------------------------
 
-    def feed(self, index: np.ndarray | None = None, **sources: np.ndarray) -> None:
+    def feed(self, index: np.ndarray | None = None, **sources: Sequence[np.ndarray]) -> None:
         """Take the samples ``index``, or all, of arrays with the sample first.
 
         The arrays must live until the program has run.
         """
-        for name, source in sources.items():
-            self.feeds[name].point(self.program, source)
+        program = self.program
+        for name, arrays in sources.items():
+            for feed, array in zip(self.feeds[name], arrays, strict=True):
+                feed.point(program, array)
         if index is not None:
             self.index[...] = index
 
@@ -230,16 +341,37 @@ class Chain:
         for op in self.ops:
             op.commit(resume)
 
-    def predict(self) -> np.ndarray:
-        """The output for what was fed, batch first, in an array of its own."""
-        y = with_steps(self.y, self.y.ndim == 3)
-        out = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
-        program, rows = self.program, out.reshape(-1, out.shape[2])
-        for call, argument in self.outputs:
-            program.point(call, argument, rows)
+    def predict(self) -> list[np.ndarray]:
+        """The outputs for what was fed, batch first, in arrays of their own."""
+        program, outs = self.program, []
+        for y, calls in zip(self.ys, self.outputs, strict=True):
+            rows = with_steps(y, y.ndim == 3)
+            out = np.empty((rows.shape[1], rows.shape[0], rows.shape[2]), y.dtype)
+            for call, argument in calls:
+                program.point(call, argument, out.reshape(-1, out.shape[2]))
+            outs.append(out if y.ndim == 3 else out[:, 0])
         if not self.forward(last="output"):
             raise RuntimeError("the input was changed while it was being computed with")
-        return out if self.y.ndim == 3 else out[:, 0]
+        return outs
+
+
+class Backward(NamedTuple):
+    """An op, and what it takes to bring the gradients of its outputs together first."""
+
+    op: Op
+    sums: list[tuple[np.ndarray, list[np.ndarray]]]
+
+
+def _record_sums(program: Program, sums: list[tuple[np.ndarray, list[np.ndarray]]]) -> None:
+    """Record for each array: the sum of others, or zero."""
+    for total, parts in sums:
+        if not parts:
+            layout.record_clear(program, total)
+            continue
+        layout.record_copy(program, total, parts[0])
+        for part in parts[1:]:
+            pair = (array.reshape(len(array), -1, array.shape[-1]) for array in (total, part))
+            program.add(layout.add, *pair, work=1.0 * total.size)
 
 
 def has_time(ndim: int, ids: bool) -> bool:

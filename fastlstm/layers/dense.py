@@ -189,7 +189,7 @@ class DenseOp(Op):
         program.add(
             matmul.multiply_transposed,
             PLAIN, 1, self.d_weights, *self.product_scratch, _rows(self.x, segment),
-            d_rows.reshape(-1), 0, int(layer.use_bias), not segment.last, work=work,
+            d_rows.reshape(-1), 0, int(layer.use_bias), self.adds or not segment.last, work=work,
         )  # fmt: skip
         if self.d_x is not None:
             program.add(

@@ -139,7 +139,7 @@ class EmbeddingOp(Op):
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         d_table, touched = self.layer.flat_grads.reshape(self.table.shape), self.layer.touched
         rows, ids = self._rows(self.d_y, segment)
-        if segment.last:
+        if segment.last and not self.adds:
             program.add(embedding.clear_rows, d_table, touched, work=2.0 * rows.size)
         program.add(embedding.add_rows, d_table, touched, rows, ids, work=4.0 * rows.size)
 

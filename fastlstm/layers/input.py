@@ -1,14 +1,26 @@
-"""The input's shape, as the first entry of a model."""
+"""The input of a model: its shape, and nothing else."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from fastlstm.layers.base import sample_shape
+from fastlstm.layers.shapes import sample_shape
+from fastlstm.layers.symbol import Symbol
+
+_numbers = itertools.count()
 
 
-class Input:
-    """Shape of one sample: the first entry of a ``Sequential``, before its layers.
+def Input(
+    shape: tuple[int | None, ...],
+    batch_size: int | None = None,
+    dtype: Any = None,
+    name: str | None = None,
+) -> Symbol:
+    """Where a model begins: the shape of one sample.
+
+    It is the first entry of a ``Sequential``, or what the first layers of a ``Model`` are called
+    on.
 
     Parameters
     ----------
@@ -19,18 +31,7 @@ class Input:
     dtype : optional
         Accepted as in Keras; the first layer decides.
     name : str, optional
-        Name in summaries.
+        Name in summaries, and of the array where a model takes a dict of them.
     """
-
-    def __init__(
-        self,
-        shape: tuple[int | None, ...],
-        batch_size: int | None = None,
-        dtype: Any = None,
-        name: str | None = None,
-    ) -> None:
-        self.name = name or "input"
-        self.shape = sample_shape(shape, self.name)
-
-    def __repr__(self) -> str:
-        return f"<Input shape={self.shape}>"
+    name = name or f"input_{next(_numbers)}"
+    return Symbol((None, *sample_shape(shape, name)), name)

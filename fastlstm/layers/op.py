@@ -36,6 +36,8 @@ class Op(ABC):
 
     y: np.ndarray
     d_x: np.ndarray | None = None
+    # Whether the weights' gradients are added to what is there: another op has the same weights.
+    adds = False
     # The gradients of the final states, to fill in, where ``take_final_gradients`` made room.
     d_final: Sequence[np.ndarray] = ()
     # Whether forward reads the weights as they are, and leaves the panels alone.
@@ -83,9 +85,28 @@ class Op(ABC):
         The numbers of calls, each with the place of the argument that is the caller's array, of
         one row for each step of each sample.
         """
-        y = with_steps(self.y, self.y.ndim == 3)
-        out = np.empty((0, y.shape[2]), y.dtype)
-        return [(program.add(layout.scatter, out, y, work=2.0 * y.size), 0)]
+        return record_output(program, self.y)
+
+    @property
+    def ys(self) -> Sequence[np.ndarray]:
+        """All outputs: ``y``, and the final states after ``give_states``."""
+        return [self.y]
+
+    def give_states(self, plan: Plan) -> None:
+        """Make room for the final states as outputs of their own."""
+        raise ValueError("this layer has one output")
+
+    def record_states(self, program: Program) -> None:  # noqa: B027 - most layers have none
+        """Record, after forward, what brings the final states into their places among ``ys``."""
+
+    def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
+        """As ``bind_backward``, for all outputs, and saying which inputs need their gradient."""
+        self.bind_backward(d_ys[0], plan, needs[0])
+
+    @property
+    def d_xs(self) -> Sequence[np.ndarray | None]:
+        """Gradients of all inputs."""
+        return [self.d_x]
 
     @abstractmethod
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
@@ -135,3 +156,10 @@ class Op(ABC):
 
     def commit(self, resume: bool = False) -> None:  # noqa: B027 - most layers keep nothing
         """Keep the final states, where the layer is stateful or is to ``resume`` from them."""
+
+
+def record_output(program: Program, y: np.ndarray) -> list[tuple[int, int]]:
+    """Record the copying of an output into the caller's order; see ``Op.record_output``."""
+    y = with_steps(y, y.ndim == 3)
+    out = np.empty((0, y.shape[2]), y.dtype)
+    return [(program.add(layout.scatter, out, y, work=2.0 * y.size), 0)]

@@ -11,10 +11,11 @@ import numpy as np
 from fastlstm import initializers
 from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.backwards import BackwardsOp
-from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.base import Layer, WeightSpec, refuse_arrays
 from fastlstm.layers.dropout import DropoutOp, check_rate
 from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.layers.symbol import Call, is_symbolic, symbols
 from fastlstm.memory import Plan
 from fastlstm.registry import suggestion
 from fastlstm.validation import as_floats, whole_number
@@ -149,9 +150,9 @@ class Recurrent(Layer):
         """Values that the bias starts with."""
         return np.asarray(self.bias_initializer(shape, dtype))
 
-    @property
-    def outputs(self) -> int:
-        return 1 + (self.cell.states if self.return_state else 0)
+    def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
+        states = self.cell.states if self.return_state else 0
+        return [self.compute_output_shape(input_shape), *[(self.units,)] * states]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
@@ -170,6 +171,24 @@ class Recurrent(Layer):
             x = dropout.y
         kind = BackwardsOp if self.go_backwards else RecurrentOp
         return kind(self, x, mask, plan, saving=saving, dropout=dropout)
+
+    def bind_inputs(
+        self,
+        xs: list[np.ndarray],
+        masks: list[np.ndarray],
+        plan: Plan,
+        *,
+        saving: bool,
+        training: bool,
+    ) -> RecurrentOp:
+        op = self.bind(xs[0], masks[0], plan, saving=saving, training=training)
+        op.start_from(xs[1:])
+        return op
+
+    @property
+    def state_units(self) -> list[int]:
+        """Sizes of the states, in the order of ``initial_state``."""
+        return [self.units] * self.cell.states
 
     @property
     def causal(self) -> bool:
@@ -267,7 +286,30 @@ class Recurrent(Layer):
             (batch, time, units) where ``return_sequences``, else (batch, units); with
             ``return_state`` a list of that and the final states.
         """
+        if is_symbolic(x):
+            refuse_arrays(mask=mask, training=training or None)
+            return call_with_states(self, x, initial_state)
         return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
+
+
+def call_with_states(layer: Any, x: Any, initial_state: Any) -> Any:
+    """The outputs for symbols: a sequence, and the states before its first step.
+
+    As in Keras, the states may follow the sequence in one list.
+    """
+    given, *states = symbols(x, type(layer).__name__)
+    if initial_state is not None:
+        states += symbols(initial_state, f"initial_state of {type(layer).__name__}")
+    layer.check_input(given.shape)
+    wanted = [(None, units) for units in layer.state_units]
+    shapes = [state.shape for state in states]
+    if states and shapes != wanted:
+        raise ValueError(
+            f"initial_state of {type(layer).__name__} {layer.name!r} expects symbols of the shapes "
+            f"{wanted}, got {shapes}"
+        )
+    layer.build(given.shape[1:])
+    return Call(layer, [given, *states], layer.shapes_after([given.shape])).result
 
 
 def _check_rest(kind: str, arguments: Mapping[str, Any]) -> None:

@@ -80,6 +80,8 @@ class RecurrentOp(Op):
         self._returns = True  # the gradient of the states before the first step
         self._given = False  # whether they are other than zero
         self.initial_state: list[np.ndarray] | None = None
+        self.given: list[np.ndarray] = []  # states that another layer makes
+        self._finals: list[np.ndarray] | None = None  # all but h, where they are outputs
 
     # -- forward ------------------------------------------------------------------------------
 
@@ -145,8 +147,30 @@ class RecurrentOp(Op):
             self.first_carry.fill(0)
         self._given = self.initial_state is not None or carried is not None
 
+    def start_from(self, states: list[np.ndarray]) -> None:
+        """Take the states before the first step, (B, H) each, from other layers."""
+        self.given = states
+
+    def give_states(self, plan: Plan) -> None:
+        carry = self.last_carry
+        self._finals = [plan.array(self.last_h.shape, self.last_h.dtype) for _ in carry]
+
+    @property
+    def ys(self) -> list[np.ndarray]:
+        return [self.y] if self._finals is None else [self.y, self.last_h, *self._finals]
+
+    def record_states(self, program: Program) -> None:
+        for final, carry in zip(self._finals or [], self.last_carry, strict=False):
+            program.add(layout.from_panels, final, carry)
+
     def record_start(self, program: Program) -> None:
-        layout.record_copies(program, self.states(0), [self.first_h, *self.first_carry])
+        if self.given:
+            h, *carry = self.states(0)
+            layout.record_copy(program, h, self.given[0])
+            for panels, state in zip(carry, self.given[1:], strict=True):
+                program.add(layout.to_panels, panels, state)
+        else:
+            layout.record_copies(program, self.states(0), [self.first_h, *self.first_carry])
 
     def record_advance(self, program: Program) -> None:
         layout.record_copies(program, self.states(0), self.states(self.steps))
@@ -227,6 +251,17 @@ class RecurrentOp(Op):
             ((0,), dtype),
         )
 
+    def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
+        self.bind_backward(d_ys[0], plan, needs[0])
+        if len(d_ys) > 1:
+            self.d_final = d_ys[1:]
+            self.d_h_above = plan.array(self.d_h.shape, self.layer.dtype)
+        self._d_given = [plan.array(state.shape, self.layer.dtype) for state in self.given]
+
+    @property
+    def d_xs(self) -> list[np.ndarray | None]:
+        return [self.d_x, *self._d_given]
+
     def take_final_gradients(self, plan: Plan) -> None:
         """Make room in ``d_final`` for the gradients of the states after the last step."""
         shape = (self.batch, self.layer.units)
@@ -248,7 +283,7 @@ class RecurrentOp(Op):
         return self.unpacked and self.depth % HOST.lanes(8 * self.layer.dtype.itemsize) == 0
 
     def omit_initial_gradients(self) -> None:
-        self._returns = False
+        self._returns = bool(self.given)
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         self.record_through_time(program, segment)
@@ -273,6 +308,10 @@ class RecurrentOp(Op):
 
     def record_gradients(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what makes all other gradients from it."""
+        if self.given:
+            panels = [self.d_h, *self.d_carry[:, 0]]
+            for d_state, source in zip(self._d_given, panels, strict=True):
+                program.add(layout.from_panels, d_state, source)
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
             self._record_input_gradient(program, segment.of(self.d_x))
@@ -296,7 +335,7 @@ class RecurrentOp(Op):
         for d, scratch, a, of, ones in self._products:
             steps = segment.of(a)
             rows = steps.reshape(steps.shape[0] * steps.shape[1], steps.shape[2])
-            gates, more = of.reshape(-1), not segment.last
+            gates, more = of.reshape(-1), self.adds or not segment.last
             work = 2.0 * len(rows) * d.size
             if len(rows) == 1 and self.gate_rows == 1:
                 program.add(

@@ -22,7 +22,7 @@ class Repeat:
 
     def __init__(self, chain: Chain, samples: np.ndarray) -> None:
         self._shape, self._dtype = samples.shape, samples.dtype
-        self._x = time_first(chain.x, chain.layers[0].takes_ids)
+        self._x = time_first(chain.x, chain.ids[0])
         self._y = time_first(chain.y, ids=False)
         self._run = chain.bound("check", "forward")
         self._packed = chain.packed
@@ -31,8 +31,9 @@ class Repeat:
     @staticmethod
     def suits(chain: Chain) -> bool:
         """Whether a chain has little data, one output, and no states that Python moves."""
-        small = max(chain.x.size, chain.y.size) <= _SMALL and not chain.ops[-1].several
-        return small and not any(op.carries_states for op in chain.ops)
+        one = len(chain.xs) == len(chain.ys) == 1 and not chain.ops[-1].several
+        small = max(chain.x.size, chain.y.size) <= _SMALL
+        return one and small and not any(op.carries_states for op in chain.ops)
 
     def __call__(self, x: Any) -> np.ndarray | None:
         """The output; None where x is unlike the last, or wrong, or the weights have changed."""

@@ -19,15 +19,18 @@ def stacks(ops: Sequence[Op]) -> Iterator[list[Op]]:
     """The ops in their order; recurrent ones that follow one another, together."""
     stack: list[Op] = []
     for op in ops:
-        if stack and not (_goes_in_step(op) and _goes_in_step(stack[-1])):
+        if stack and not _goes_on(op, stack[-1]):
             yield stack
             stack = []
         stack.append(op)
     yield stack
 
 
-def _goes_in_step(op: Op) -> bool:
-    return isinstance(op, RecurrentOp) and op.causal
+def _goes_on(op: Op, below: Op) -> bool:
+    """Whether a recurrent op takes the steps of another, and no states of its own."""
+    if not (isinstance(op, RecurrentOp) and isinstance(below, RecurrentOp)):
+        return False
+    return op.causal and below.causal and op.x is below.y and not op.given
 
 
 def record_stack(program: Program, stack: Sequence[Op]) -> None:

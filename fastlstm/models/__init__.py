@@ -1,8 +1,9 @@
 """Models: layers put together, trained, saved."""
 
 from fastlstm.models.ensemble import Ensemble
+from fastlstm.models.model import Model
 from fastlstm.models.saving import load_model
 from fastlstm.models.sequential import Sequential
 from fastlstm.models.vjp import vjp
 
-__all__ = ["Ensemble", "Sequential", "load_model", "vjp"]
+__all__ = ["Ensemble", "Model", "Sequential", "load_model", "vjp"]

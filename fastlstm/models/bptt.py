@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastlstm.layers.base import Layer
+from fastlstm.layers.graph import Graph
 from fastlstm.models.checkpoint import Checkpointed, over_time, segments
 from fastlstm.models.supervised import Supervised
 
@@ -15,7 +15,9 @@ from fastlstm.models.supervised import Supervised
 class Shaped(Protocol):
     """What a check needs of a model."""
 
-    layers: list[Layer]
+    @property
+    def graph(self) -> Graph:
+        """The layers, and what they take from one another."""
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -49,7 +51,13 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
             f"bptt expects 'full', 'checkpoint' (the same result in the memory of the square root "
             f"of the steps){steps}; got {bptt!r}"
         )
-    concerned = over_time(model.layers) if checkpoint else model.layers
+    if not model.graph.in_line:
+        raise ValueError(
+            f"bptt={bptt!r} works through layers that stand one after the other, and this model's "
+            "do not; use bptt='full'"
+        )
+    layers = model.graph.layers
+    concerned = over_time(layers) if checkpoint else layers
     waits = [layer.name for layer in concerned if not layer.causal]
     if waits:
         raise ValueError(

@@ -22,6 +22,7 @@ from fastlstm.kernels import layout
 from fastlstm.kernels.matmul import SUM_BLOCK
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
+from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import Segment
 from fastlstm.memory import Plan
@@ -58,28 +59,28 @@ class Checkpointed(Supervised):
     """
 
     def __init__(
-        self, layers: list[Layer], shape: tuple[int, ...], plan: Plan, **options: Any
+        self, graph: Graph, shapes: Sequence[tuple[int, ...]], plan: Plan, **options: Any
     ) -> None:
+        (shape,) = shapes
         self._steps = shape[0]
         self._segments = segments(*shape[:2])
-        self._timed = len(over_time(layers))
+        self._timed = len(over_time(graph.layers))
         longest = self._segments[0].steps or 0
-        super().__init__(layers, (longest, *shape[1:]), plan, **options)
+        super().__init__(graph, [(longest, *shape[1:])], plan, **options)
 
     # -- memory -------------------------------------------------------------------------------
 
-    def _pass_on(self, plan: Plan) -> np.ndarray:
-        top = self.ops[-1]
+    def _pass_on(self, op: Op, plan: Plan) -> np.ndarray:
         if len(self.ops) != self._timed:
-            return top.y
+            return op.y
         # States after each segment.
         self._kept = [
             [plan.array(state.shape, state.dtype) for state in self._states(0)]
             for _ in self._segments
         ]
-        if top.y.ndim == 3:
-            return plan.array((self._steps, *top.y.shape[1:]), top.y.dtype)
-        return self._kept[-1][-len(top.states(0))]
+        if op.y.ndim == 3:
+            return plan.array((self._steps, *op.y.shape[1:]), op.y.dtype)
+        return self._kept[-1][-len(op.states(0))]
 
     def _pass_mask(self, mask: np.ndarray, plan: Plan) -> np.ndarray:
         self._top_mask = mask
@@ -103,9 +104,10 @@ class Checkpointed(Supervised):
     # -- the program --------------------------------------------------------------------------
 
     def _record_feeds(self, program: Program) -> None:
-        for name, feed in self.feeds.items():
-            if name != "x":
-                feed.record(program, self.index, self.first_step)
+        for name, feeds in self.feeds.items():
+            for feed in feeds:
+                if name != "x":
+                    feed.record(program, self.index, self.first_step)
 
     def _record_forward(self, program: Program) -> None:
         top = self._top
@@ -114,8 +116,8 @@ class Checkpointed(Supervised):
             layout.record_copies(program, self._kept[number], self._states(segment.steps or 0))
             if top.y.ndim == 3:
                 layout.record_copy(program, _steps_of(self.y, segment), segment.of(top.y))
-                if len(self.y_mask):
-                    pair = _steps_of(self.y_mask, segment), segment.of(self._top_mask)
+                if len(self.masks[0]):
+                    pair = _steps_of(self.masks[0], segment), segment.of(self._top_mask)
                     layout.record_copy(program, *pair)
         for op in self.ops[self._timed :]:
             op.record_start(program)
@@ -125,7 +127,7 @@ class Checkpointed(Supervised):
         """Record a segment's forward pass, from the states that were kept."""
         segment = self._segments[number]
         start = np.array([segment.start], np.intp)
-        self.feeds["x"].record(program, self.index, start, segment)
+        self.feeds["x"][0].record(program, self.index, start, segment)
         if number > 0:
             layout.record_copies(program, self._states(0), self._kept[number - 1])
         for op in self.ops[: self._timed]:
@@ -134,10 +136,12 @@ class Checkpointed(Supervised):
             op.record_forward(program, segment)
 
     def _record_backward(self, program: Program) -> None:
-        for op in self.ops[self._first :]:
+        through = [op for op, _ in self._backward]  # from the last on
+        for op in through:
             for packed in op.backward_weights:
                 packed.pack_transposed(program)
-        for op in reversed(self.ops[self._timed :]):
+        above = len(self.ops) - self._timed
+        for op in through[:above]:
             op.record_backward(program)
         for number in reversed(range(len(self._segments))):
             segment = self._segments[number]
@@ -145,7 +149,7 @@ class Checkpointed(Supervised):
                 self._record_segment(program, number)
             if self._top.y.ndim == 3:
                 layout.record_copy(program, segment.of(self._d_top), _steps_of(self.d_y, segment))
-            for op in reversed(self.ops[self._first : self._timed]):
+            for op in through[above:]:
                 op.record_backward(program, segment)
 
     def commit(self, resume: bool = False) -> None:

@@ -12,11 +12,13 @@ from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.replicas import Replicas
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.input import Input
+from fastlstm.layers.runner import Arrays
 from fastlstm.memory import Arena
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
-from fastlstm.models.sequential import Sequential, as_list
+from fastlstm.models.goals import as_list
+from fastlstm.models.sequential import Sequential
 from fastlstm.models.supervised import Supervised
 from fastlstm.registry import serialize
 from fastlstm.training import loop
@@ -118,9 +120,10 @@ class Ensemble:
 
     # -- what the training loop asks for ------------------------------------------------------
 
-    def prepare_inputs(self, x: Any) -> np.ndarray:
+    def prepare_inputs(self, x: Any) -> Arrays:
         """Validated samples, (samples, models, ...)."""
-        return self._apart(self._model.prepare_inputs(self._together("x", x)))
+        (samples,) = self._model.prepare_inputs(self._together("x", x))
+        return (self._apart(samples),)
 
     def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
         """Validated samples, targets and weights, each (samples, models, ...)."""
@@ -130,9 +133,7 @@ class Ensemble:
         weight = sample_weight
         if weight is not None:
             weight = self._together("sample_weight", weight, samples)
-        data = self._model.prepare(flat_x, flat_y, weight)
-        weight = None if data.weight is None else self._apart(data.weight)
-        return Data(self._apart(data.x), self._apart(data.y), weight)
+        return self._model.prepare(flat_x, flat_y, weight).map(self._apart)
 
     def _together(self, name: str, values: Any, samples: int | None = None) -> np.ndarray:
         """(models, samples, ...) seen as (models · samples, ...), as one model takes them."""
@@ -153,23 +154,22 @@ class Ensemble:
 
     def weigh_classes(self, data: Data, class_weight: Any) -> Data:
         """The data with weights times those of the targets' classes."""
-        together = Data(*(None if a is None else a.swapaxes(0, 1) for a in data))  # type: ignore[arg-type]
-        weight = self._model.weigh_classes(together, class_weight).weight
-        assert weight is not None
-        return data._replace(weight=weight.swapaxes(0, 1))
+        together = data.map(lambda array: array.swapaxes(0, 1))
+        weighed = self._model.weigh_classes(together, class_weight)
+        return weighed.map(lambda array: array.swapaxes(0, 1))
 
     def _bound(self, data: Data, index: np.ndarray, task: str) -> _Bound:
         """The layers bound to a batch of each model, with the samples ``index`` to come."""
         model, weighted = self._model, data.weight is not None
-        shape = model.batch_shape(data.x[:, 0], index.size)
-        key = (shape, task, weighted, get_num_threads())
+        shapes = model.batch_shapes(tuple(x[:, 0] for x in data.x), index.size)
+        key = (shapes, task, weighted, get_num_threads())
         if key not in self._bounds:
             kind: Any = Chain
             options: dict[str, Any] = {}
             if task != "predict":
                 kind, options = Supervised, {"model": model, "weighted": weighted, "task": task}
             arena = Arena()
-            chain = arena.lay_out(lambda plan: kind(model.layers, shape, plan, **options))
+            chain = arena.lay_out(lambda plan: kind(model.graph, shapes, plan, **options))
             self._bounds[key] = _Bound(self, arena, chain)
         bound = self._bounds[key]
         bound.feed(data, index)
@@ -220,10 +220,10 @@ class Ensemble:
         with self._model.lock:
             return self._bound(data, index, "test").run()
 
-    def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def predict_step(self, x: Arrays, index: np.ndarray) -> list[np.ndarray]:
         """Outputs (samples, models, ...) for the samples ``index``."""
         with self._model.lock:
-            return self._bound(Data(x, x), index, "predict").predict().swapaxes(0, 1)
+            return [self._bound(Data(x, ()), index, "predict").predict().swapaxes(0, 1)]
 
     # -- training and using -------------------------------------------------------------------
 
@@ -257,7 +257,8 @@ class Ensemble:
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Outputs (models, samples, ...), all samples at once."""
         samples = self.prepare_inputs(x)
-        return self.predict_step(samples, np.arange(len(samples))).swapaxes(0, 1)
+        (outputs,) = self.predict_step(samples, np.arange(len(samples[0])))
+        return outputs.swapaxes(0, 1)
 
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
@@ -272,12 +273,12 @@ class Ensemble:
         data = self.prepare(x, y, sample_weight)
         if class_weight is not None:
             data = self.weigh_classes(data, class_weight)
-        return self._train(data, np.arange(len(data.x)))
+        return self._train(data, np.arange(len(data)))
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
         """Losses (models,) of one batch."""
         data = self.prepare(x, y, sample_weight)
-        return self._test(data, np.arange(len(data.x)))
+        return self._test(data, np.arange(len(data)))
 
     # -- weights ------------------------------------------------------------------------------
 
@@ -359,17 +360,16 @@ class _Bound:
         if model.optimizer is not None:
             stacks.append((model.optimizer.buffer, ensemble._kept))
             shared += model.optimizer.shared_arrays()
-        pointed = [(call, 1) for feed in chain.feeds.values() for call in feed.calls]
+        pointed = [(call, 1) for feeds in chain.feeds.values() for f in feeds for call in f.calls]
         if not isinstance(chain, Supervised):
-            pointed += chain.outputs
+            pointed += chain.outputs[0]
         self.replicas = Replicas(program, 0, len(program), stacks, shared, pointed)
 
     def feed(self, data: Data, index: np.ndarray) -> None:
         """Take the samples ``index`` of every model; the data must live until the run is over."""
         np.copyto(self.chain.index, index)
-        for name, source in (("x", data.x), ("y", data.y), ("weight", data.weight)):
-            feed = self.chain.feeds.get(name)
-            if feed is not None and source is not None:
+        for name, sources in (("x", data.x), ("y", data.y), ("weight", data.weight)):
+            for feed, source in zip(self.chain.feeds.get(name, []), sources or (), strict=False):
                 stack = source.swapaxes(0, 1)
                 shaped = stack.reshape(*stack.shape[:2], -1, feed.depth)
                 assert np.may_share_memory(shaped, source)
@@ -393,7 +393,7 @@ class _Bound:
         y = self.chain.y
         steps, batch = y.shape[:2] if y.ndim == 3 else (1, y.shape[0])
         out = np.empty((self.ensemble.count, batch, steps, y.shape[-1]), y.dtype)
-        for call, argument in self.chain.outputs:
+        for call, argument in self.chain.outputs[0]:
             self.replicas.point(call, argument, out.reshape(len(out), -1, out.shape[-1]))
         self.replicas.run()
         return out if y.ndim == 3 else out[:, :, 0]
@@ -406,11 +406,12 @@ def copy_of(model: Sequential) -> Sequential:
     made.build()
     if model.optimizer is not None:
         optimizer = model.optimizer.copy()
-        plain, weighted = model.metrics_by_weight()
+        (goal,) = model.goals
         copies = (
-            [get_metric(serialize(metric)) for metric in group] for group in (plain, weighted)
+            [get_metric(serialize(metric)) for metric in group]
+            for group in (goal.plain, goal.weighted)
         )
-        made.compile(optimizer, model.loss, *copies)
+        made.compile(optimizer, goal.loss, *copies)
     return made
 
 

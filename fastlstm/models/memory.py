@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastlstm.layers.chain import Chain, has_time
 from fastlstm.memory import Plan, megabytes
 from fastlstm.models.bptt import chain_kind
 from fastlstm.validation import whole_number
 
 if TYPE_CHECKING:
-    from fastlstm.models.sequential import Sequential
+    from fastlstm.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -90,44 +88,51 @@ class MemoryReport:
         return "\n".join(lines)
 
 
-def memory_report(model: Sequential, batch: int, time: int | None, bptt: Any) -> MemoryReport:
-    """Measure the plans of a model's tasks; see ``Sequential.memory_report``."""
+def memory_report(model: Model, batch: int, time: int | None, bptt: Any) -> MemoryReport:
+    """Measure the plans of a model's tasks; see ``Model.memory_report``."""
     batch = whole_number(batch, "memory_report batch")
     model.build()
     bptt = model.check_bptt(bptt)
-    steps, shape = _shape(model, batch, time)
-    kind = chain_kind(bptt, shape, timed=steps is not None)
-    window = (min(bptt, shape[0]), *shape[1:]) if isinstance(bptt, int) else shape
+    steps, shapes = _shapes(model, batch, time)
+    kind = chain_kind(bptt, shapes[0], timed=steps is not None)
+    window = shapes
+    if isinstance(bptt, int):
+        window = [(min(bptt, shape[0]), *shape[1:]) for shape in shapes]
     training = None
     with model.lock:
-        prediction = _measured(model, lambda plan: Chain(model.layers, shape, plan), trains=False)
+        prediction = _measured(model, lambda plan: Chain(model.graph, shapes, plan), trains=False)
         if model.optimizer is not None:
             options: dict[str, Any] = {"model": model, "weighted": False, "task": "train"}
             training = _measured(
-                model, lambda plan: kind(model.layers, window, plan, **options), trains=True
+                model, lambda plan: kind(model.graph, window, plan, **options), trains=True
             )
     return MemoryReport(batch, steps, prediction, training)
 
 
-def _shape(model: Sequential, batch: int, time: int | None) -> tuple[int | None, tuple[int, ...]]:
-    """Steps, and the shape of the input as a chain wants it."""
-    sample = model.input_shape[1:]
-    if not has_time(1 + len(sample), model.layers[0].takes_ids):
-        if time is not None:
+def _shapes(model: Model, batch: int, time: int | None) -> tuple[int | None, list[tuple[int, ...]]]:
+    """Steps, and the shapes of the inputs as a chain wants them."""
+    found, shapes = None, []
+    for shape, ids in zip(model.input_shapes, model.graph.takes_ids, strict=True):
+        sample = shape[1:]
+        if not has_time(1 + len(sample), ids):
+            shapes.append((batch, *(int(size or 0) for size in sample)))
+            continue
+        steps = sample[0] if time is None else whole_number(time, "memory_report time")
+        if steps is None:
             raise ValueError(
-                f"memory_report got time={time}, but the input {model.input_shape} has no steps"
+                f"memory_report needs the number of steps: the input {shape} may have any; say "
+                "memory_report(batch, time=100)"
             )
-        return None, (batch, *(int(size or 0) for size in sample))
-    steps = sample[0] if time is None else whole_number(time, "memory_report time")
-    if steps is None:
+        found = found or steps
+        shapes.append((steps, batch, *(int(size or 0) for size in sample[1:])))
+    if found is None and time is not None:
         raise ValueError(
-            f"memory_report needs the number of steps: the input {model.input_shape} may have "
-            "any; say memory_report(batch, time=100)"
+            f"memory_report got time={time}, but the input {model.input_shape} has no steps"
         )
-    return steps, (steps, batch, *(int(size or 0) for size in sample[1:]))
+    return found, shapes
 
 
-def _measured(model: Sequential, lay_out: Callable[[Plan], Chain], *, trains: bool) -> MemoryUse:
+def _measured(model: Model, lay_out: Callable[[Plan], Chain], *, trains: bool) -> MemoryUse:
     plan = Plan()
     chain = lay_out(plan)
     weights, gradients = (array.nbytes for array in model.flat_weights)
@@ -139,16 +144,14 @@ def _measured(model: Sequential, lay_out: Callable[[Plan], Chain], *, trains: bo
         packed=_packed_bytes(chain),
         activations=plan.kept_bytes,
         scratch=plan.scratch_bytes,
-        output=0 if trains else chain.y.nbytes,
+        output=0 if trains else sum(y.nbytes for y in chain.ys),
     )
 
 
 def _packed_bytes(chain: Chain) -> int:
-    total = 0
-    for op in chain.ops:
-        forward, transposed = op.forward_weights, op.backward_weights if chain.saving else []
-        shapes = [packed.forward_shape for packed in forward]
-        shapes += [packed.transposed_shape for packed in transposed]
-        itemsize = np.dtype(op.y.dtype).itemsize
-        total += itemsize * sum(math.prod(shape) for shape in shapes)
-    return total
+    forward = dict.fromkeys(packed for op in chain.ops for packed in op.forward_weights)
+    shapes = [packed.forward_shape for packed in forward]
+    if chain.saving:
+        transposed = (packed for op in chain.ops for packed in op.backward_weights)
+        shapes += [packed.transposed_shape for packed in dict.fromkeys(transposed)]
+    return int(chain.layers[0].dtype.itemsize) * sum(math.prod(shape) for shape in shapes)

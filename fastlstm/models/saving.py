@@ -19,24 +19,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize_tensors
 
-from fastlstm import layers as layer_classes
 from fastlstm import losses, metrics, optimizers
-from fastlstm.layers.base import Layer
-from fastlstm.registry import find, serialize
+from fastlstm.models import structure
+from fastlstm.registry import serialize
 from fastlstm.validation import all_finite
 
 if TYPE_CHECKING:
-    from fastlstm.models.sequential import Sequential
+    from fastlstm.models.goals import Goal
+    from fastlstm.models.model import Model
 
 _FORMAT = "fastlstm 1"
 _OPTIMIZER = "optimizer/"
 # A configuration is a few kilobytes; a header that claims more is not one of ours.
 _LARGEST_HEADER = 16 * 2**20
-_LAYERS: dict[str, type[Layer]] = {
-    cls.__name__: cls
-    for cls in vars(layer_classes).values()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
-}
 
 
 class ModelFileError(ValueError):
@@ -60,16 +55,16 @@ class Weighted(Protocol):
 # -- writing ---------------------------------------------------------------------------------
 
 
-def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
+def save_model(model: Model, filepath: Any, *, overwrite: bool) -> None:
     """Write configuration, weights and the optimizer's state."""
     tensors = _weight_tensors(model)
     config: dict[str, Any] = {"model": model.get_config()}
-    if model.optimizer is not None and model.loss is not None:
+    if model.optimizer is not None and model.goals:
+        goals = [_goal_config(goal) for goal in model.goals]
         config["compile"] = {
             "optimizer": serialize(model.optimizer),
             "not_decayed": model.optimizer.excluded_from_weight_decay(model.weight_names),
-            "loss": serialize(model.loss),
-            **_metric_configs(model),
+            **(goals[0] if len(goals) == 1 else {"goals": goals}),
             "iterations": model.optimizer.steps,
         }
         for name, moment in model.optimizer.state().items():
@@ -77,20 +72,22 @@ def save_model(model: Sequential, filepath: Any, *, overwrite: bool) -> None:
     _write(filepath, tensors, config, overwrite=overwrite)
 
 
-def _metric_configs(model: Sequential) -> dict[str, Any]:
-    """The metrics, but for functions of Python, which no file can hold."""
-    configs = {}
-    for key, group in zip(("metrics", "weighted_metrics"), model.metrics_by_weight(), strict=True):
+def _goal_config(goal: Goal) -> dict[str, Any]:
+    """An output's loss and metrics, but for functions of Python, which no file can hold."""
+    config: dict[str, Any] = {"loss": serialize(goal.loss)}
+    if goal.weight != 1.0:
+        config["loss_weight"] = goal.weight
+    for key, group in (("metrics", goal.plain), ("weighted_metrics", goal.weighted)):
         kept = [metric for metric in group if not metric.runs_python]
-        configs[key] = [{"name": metric.name, **serialize(metric)} for metric in kept]
+        config[key] = [{"name": metric.name, **serialize(metric)} for metric in kept]
         lost = [metric.name for metric in group if metric.runs_python]
         if lost:
             warnings.warn(
                 f"the file does not hold the metrics {lost}, which are functions of Python; give "
                 "them to compile() again after load_model()",
-                stacklevel=4,  # the caller of model.save
+                stacklevel=5,  # the caller of model.save
             )
-    return configs
+    return config
 
 
 def save_weights(model: Weighted, filepath: Any, *, overwrite: bool) -> None:
@@ -151,7 +148,7 @@ def _mode_for(path: Path) -> int:
 # -- reading ---------------------------------------------------------------------------------
 
 
-def load_model(filepath: Any, compile: bool = True) -> Sequential:
+def load_model(filepath: Any, compile: bool = True) -> Model:
     """Read a model that ``save`` wrote.
 
     Parameters
@@ -163,7 +160,7 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
 
     Returns
     -------
-    Sequential
+    Model
 
     Raises
     ------
@@ -177,23 +174,23 @@ def load_model(filepath: Any, compile: bool = True) -> Sequential:
             f"{path} holds weights only; build the model and call load_weights on it"
         )
     try:
-        model, expected = _model_from(config["model"])
+        make, expected = structure.plan_of(config["model"])
         compiled = _compile_from(config["compile"]) if compile and "compile" in config else None
     except Exception as error:  # anything that a hostile configuration makes a constructor raise
         raise ModelFileError(f"{path} has a configuration that fits no model: {error}") from error
     _check_tensors(path, header, expected)
-    model.build()
+    model = make()
     tensors = _read_tensors(path)
     _set_weights(model, tensors, list(expected), path)
     if compiled is not None:
-        optimizer, loss, chosen, iterations = compiled
+        optimizer, goals, iterations = compiled
         state = {
             name.removeprefix(_OPTIMIZER): value
             for name, value in tensors.items()
             if name.startswith(_OPTIMIZER)
         }
         try:
-            model.compile(optimizer, loss, *chosen)
+            model.compile(optimizer, **goals)
             if state or iterations:  # a model saved before its first batch may have none
                 optimizer.load_state(state, iterations)
         except ValueError as error:
@@ -270,48 +267,24 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
-    """The model, not built yet, and the tensors that it expects."""
-    from fastlstm.models.sequential import Sequential
-
-    model = Sequential(name=str(config["name"]))
-    made = []
-    for entry in config["layers"]:
-        arguments = dict(entry["config"])
-        arguments.pop("input_shape", None)
-        made.append(find("layer", entry["class_name"], _LAYERS).from_config(arguments))
-    for layer in made:
-        model.add(layer)
-    shape = tuple(config["input_shape"])
-    for size in shape:
-        if size is not None and (type(size) is not int or size < 1):
-            raise ValueError(f"the input shape {shape} is not one")
-    expected, model._sample_shape = {}, shape
-    for layer in made:
-        layer.check_input((None, *shape))
-        for spec in layer.weight_specs(shape):
-            expected[f"{layer.name}/{spec.name}"] = (spec.shape, layer.dtype)
-        shape = layer.compute_output_shape(shape)
-    return model, expected
-
-
-def _compile_from(config: Any) -> tuple[Any, Any, list[Any], int]:
-    chosen = []
+def _compile_from(config: Any) -> tuple[Any, dict[str, Any], int]:
+    """The optimizer, the other arguments of ``compile``, and how many steps it has taken."""
+    entries = config.get("goals") or [config]
+    goals: dict[str, list[Any]] = {
+        "loss": [losses.get(entry["loss"]) for entry in entries],
+        "loss_weights": [float(entry.get("loss_weight", 1.0)) for entry in entries],
+    }
     for key in ("metrics", "weighted_metrics"):
-        group = []
-        for entry in config.get(key, []):
-            metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
-            metric.name = str(entry["name"])
-            group.append(metric)
-        chosen.append(group)
+        goals[key] = [[_metric_from(metric) for metric in entry.get(key, [])] for entry in entries]
     optimizer = optimizers.get(config["optimizer"])
     optimizer.exclude_from_weight_decay(config.get("not_decayed"))
-    return (
-        optimizer,
-        losses.get(config["loss"]),
-        chosen,
-        int(config["iterations"]),
-    )
+    return optimizer, goals, int(config["iterations"])
+
+
+def _metric_from(entry: Any) -> Any:
+    metric = metrics.get({"class_name": entry["class_name"], "config": entry["config"]})
+    metric.name = str(entry["name"])
+    return metric
 
 
 _TYPES = {"F32": np.dtype(np.float32), "F64": np.dtype(np.float64)}

@@ -17,7 +17,7 @@ from fastlstm.validation import as_floats, as_ids, whole_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastlstm.models.sequential import Sequential
+    from fastlstm.models.network import Network
 
 
 class Stream:
@@ -46,29 +46,32 @@ class Stream:
     True
     """
 
-    def __init__(self, model: Sequential, batch: int) -> None:
+    def __init__(self, model: Network, batch: int) -> None:
         self.batch = whole_number(batch, "stream batch")
         shape = model.input_shape
-        first = model.layers[0]
-        if len(shape) != (2 if first.takes_ids else 3):
+        if len(model.graph.inputs) > 1 or len(model.graph.outputs) > 1:
+            raise ValueError("stream needs a model with one input and one output")
+        ids = model.graph.takes_ids[0]
+        if len(shape) != (2 if ids else 3):
             raise ValueError(
                 f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
                 f"this one takes {shape}"
             )
-        waits = [layer.name for layer in model.layers if not layer.causal]
+        self._lock, self._layers = model.lock, model.all_layers
+        self._weights = [layer.flat_params for layer in self._layers]
+        waits = [layer.name for layer in self._layers if not layer.causal]
         if waits:
             raise ValueError(
                 f"stream answers after every step, but layer {waits[0]!r} needs the end of the "
                 "sequence first; use predict, or a model whose layers all go forward"
             )
-        self._lock, self._model, self._weights = model.lock, model, model.flat_weights[0]
-        self._layers = model.layers
         steps = (1, self.batch, *(int(size or 0) for size in shape[2:]))
         self._arena = Arena()
-        self._chain = self._arena.lay_out(lambda plan: _Steps(model.layers, steps, plan))
+        self._chain = self._arena.lay_out(lambda plan: _Steps(model.graph, [steps], plan))
         self._x = self._chain.x[0]
         self._y = self._chain.y[0] if self._chain.y.ndim == 3 else self._chain.y
-        self._takes_ids = first.takes_ids
+        self._takes_ids = ids
+        self._limit = getattr(model.graph.taker(model.graph.inputs[0]), "input_dim", 0)
         self._shape, self._dtype = self._x.shape, self._x.dtype
         self._step = self._chain.bound("check", "forward")
         self._seen = -1  # of ``Layer.changes``
@@ -110,9 +113,11 @@ class Stream:
         return self._y
 
     def _check_place(self) -> None:
-        if self._model.flat_weights[0] is not self._weights:
+        pairs = zip(self._layers, self._weights, strict=True)
+        if any(layer.flat_params is not weights for layer, weights in pairs):
             raise RuntimeError(
-                "the model has other layers than when this stream was made; make one"
+                "the model has other layers than when this stream was made, or its weights have "
+                "moved; make one anew"
             )
 
     def _checked(self, x: Any) -> np.ndarray:
@@ -126,7 +131,7 @@ class Stream:
                 f"stream.step expects x of shape (batch{features}) = {shape}, got {array.shape}"
             )
         if self._takes_ids:
-            return as_ids(array, getattr(self._layers[0], "input_dim", 0), "stream.step")
+            return as_ids(array, self._limit, "stream.step")
         return as_floats(array, self._x.dtype, "x")
 
     def reset(self, rows: Any = None) -> None:
@@ -199,6 +204,7 @@ class _Steps(Chain):
         for op in self.ops:
             op.record_advance(program)
             op.record_forward(program)
+            op.record_states(program)
 
     def _start(self) -> None:
         pass  # the program advances by itself

@@ -4,29 +4,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastlstm.layers.graph import calls_between
+
 if TYPE_CHECKING:
-    from fastlstm.models.sequential import Sequential
+    from fastlstm.models.network import Network
+
+Row = tuple[str, ...]
 
 
-def summary_lines(model: Sequential) -> list[str]:
-    """Lines of the table: name and kind, output shape, number of weights."""
-    rows = [("Layer (type)", "Output shape", "Param #")]
+def summary_lines(model: Network) -> list[str]:
+    """Lines of the table: name and kind, output shape, number of weights, what a layer takes."""
+    if hasattr(model, "inputs"):
+        rows = [("Layer (type)", "Output shape", "Param #", "Connected to"), *_connected(model)]
+    else:
+        rows = [("Layer (type)", "Output shape", "Param #"), *_in_line(model)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0 if len(widths) > 3 else widths[-1]
+    lines = [
+        "  ".join(
+            f"{cell:>{width}}" if place == 2 else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    lines = [f'Model: "{model.name}"', rule, lines[0], rule, *lines[1:], rule]
+    if model.built:
+        layers = model.all_layers
+        total = sum(layer.weight_count for layer in layers)
+        size = total * layers[0].dtype.itemsize / 1024
+        lines.append(f"Total params: {total:,} ({size:,.1f} KiB)")
+    return lines
+
+
+def _in_line(model: Network) -> list[Row]:
+    rows: list[Row] = []
     shape = model.input_shape if model.built else None
     for layer in model.layers:
         shown, count = "?", "not built"
         if shape is not None:
-            shape = (None, *layer.compute_output_shape(tuple(shape[1:])))
+            (shape, *_) = layer.shapes_after([shape])
             shown, count = str(shape), f"{layer.weight_count:,}"
         rows.append((f"{layer.name} ({type(layer).__name__})", shown, count))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        f"{name:<{widths[0]}}  {out:<{widths[1]}}  {count:>{widths[2]}}"
-        for name, out, count in rows
-    ]
-    rule = "-" * len(lines[0])
-    lines = [f'Model: "{model.name}"', rule, lines[0], rule, *lines[1:], rule]
-    if model.built:
-        total = sum(layer.weight_count for layer in model.layers)
-        size = total * model.layers[0].dtype.itemsize / 1024
-        lines.append(f"Total params: {total:,} ({size:,.1f} KiB)")
-    return lines
+    return rows
+
+
+def _connected(model: Network) -> list[Row]:
+    """The layers of a graph, with what their inputs come from; each call, weights once."""
+    inputs, outputs = model.inputs, model.outputs  # type: ignore[attr-defined]
+    rows: list[Row] = [(f"{symbol.name} (Input)", str(symbol.shape), "0", "") for symbol in inputs]
+    counted = set()
+    for call in sorted(calls_between(inputs, outputs), key=lambda call: call.serial):
+        count = 0 if call.layer in counted else call.layer.count_params()
+        counted.add(call.layer)
+        shapes = ", ".join(str(symbol.shape) for symbol in call.outputs)
+        sources = ", ".join(symbol.name for symbol in call.inputs)
+        name = f"{call.layer.name} ({type(call.layer).__name__})"
+        rows.append((name, shapes, f"{count:,}", sources))
+    return rows

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from fastlstm.kernels.layout import halt_unless_finite
-from fastlstm.kernels.masks import weigh
+from fastlstm.kernels import combine, layout
 from fastlstm.kernels.program import Program
-from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
-from fastlstm.layers.dense import DenseOp
-from fastlstm.layers.feed import Feed
-from fastlstm.losses.base import MEANS, LossArrays
+from fastlstm.layers.graph import Graph
 from fastlstm.memory import Plan
-from fastlstm.metrics import Metric
-from fastlstm.metrics.base import MetricArrays
+from fastlstm.models.goals import Goal
+from fastlstm.models.head import Head
 from fastlstm.training.data import Data
 
 
 class Compiled(Protocol):
     """What a step needs of the model that takes it."""
 
-    loss: Any
+    goals: list[Goal]
     optimizer: Any
-    metrics: list[Metric]
-    weighted_metrics: list[Metric]
 
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -35,18 +29,17 @@ class Compiled(Protocol):
 
 
 class Supervised(Chain):
-    """A chain that also holds targets, weights and the loss of each row.
+    """A chain that also holds targets, weights and losses, in a head for each output.
 
-    Rows are samples, or all steps of all samples where the output is a sequence. The ``task`` is
-    "train", "test", or "gradient": backward, with no update.
+    The ``task`` is "train", "test", or "gradient": backward, with no update.
     """
 
     hands_out = False
 
     def __init__(
         self,
-        layers: list[Layer],
-        shape: tuple[int, ...],
+        graph: Graph,
+        shapes: Sequence[tuple[int, ...]],
         plan: Plan,
         *,
         model: Compiled,
@@ -54,49 +47,30 @@ class Supervised(Chain):
         task: str,
     ) -> None:
         saving = task != "test"
-        super().__init__(layers, shape, plan, saving=saving, training=saving)
+        super().__init__(graph, shapes, plan, saving=saving, training=saving)
         for op in self.ops:
             op.omit_initial_gradients()
         self.model, self.trains = model, task == "train"
-        self.loss = loss = model.loss
-        steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]
-        rows = int(np.prod(steps_and_batch))
-        dtype = self.y.dtype
-        target_shape = loss.target_shape(self.y.shape)
-        self.y_true = plan.array(target_shape, np.dtype(np.int32) if loss.sparse else dtype)
-        self.weights = plan.array(steps_and_batch if weighted else (0,), dtype)
-        self.row_loss = plan.array((rows,), dtype)
-        self.rows_y = self.y.reshape(rows, classes)
-        self.rows_true = self.y_true.reshape((rows,) if loss.sparse else (rows, target_shape[-1]))
-        self.rows_d_y = self.d_y.reshape(rows, classes) if saving else np.empty((0, classes), dtype)
-        self.rows_weights = self.weights.reshape(-1)
-        self._no_weights = np.empty(0, dtype)
-        self._rows_mask = self.y_mask.reshape(-1)
-        # The weights of the loss and of the metrics, with and without those of the samples, where
-        # some rows do not count.
-        size = self._rows_mask.size
-        self._masked_weights = [plan.array((size,), dtype) for _ in range(3)]
-        self._last = cast(Any, self.ops[-1])
-        activation = getattr(layers[-1], "activation", None)
-        self.fused = (
-            isinstance(self._last, DenseOp)
-            and loss.fuses is not None
-            and loss.fuses == activation
-            and not loss.from_logits
-        )
-        if self.fused:
-            self._last.logits = True
-        # What a batch adds to the loss, and to each metric.
-        sizes = [metric.sums_size(classes) for metric in model.metrics]
-        self.totals = [np.zeros(size) for size in (1, *sizes)]
-        self._metric_scratch = [
-            plan.scratch(((metric.parts_size(rows, classes),), np.float64))[0]
-            for metric in model.metrics
+        d_ys = self.d_ys if saving else [None for _ in self.ys]
+        self.heads = [
+            Head(goal, y, d_y, mask, plan, weighted=weighted)
+            for goal, y, d_y, mask in zip(model.goals, self.ys, d_ys, self.masks, strict=True)
         ]
-        timed = self.y.ndim == 3
-        self.feeds["y"] = Feed(self.y_true, timed)
+        makers = {number: place for place, step in enumerate(graph.steps) for number in step.gives}
+        for head, number in zip(self.heads, graph.outputs, strict=True):
+            if graph.uses[number] == 1:
+                layer, op = graph.steps[makers[number]].layer, self.ops[makers[number]]
+                head.fuse(op, getattr(layer, "activation", None))
+        alone = len(self.heads) == 1 and model.goals[0].weight == 1.0
+        self._total = self.heads[0].total if alone else np.zeros(1)
+        self.feeds["y"] = [head.target_feed for head in self.heads]
         if weighted:
-            self.feeds["weight"] = Feed(self.weights, timed)
+            self.feeds["weight"] = [feed for head in self.heads for feed in head.weight_feeds]
+
+    @property
+    def totals(self) -> list[np.ndarray]:
+        """The batch's loss, (1,), and what it adds to each metric."""
+        return [self._total, *(sums for head in self.heads for sums in head.sums)]
 
     def parts(self) -> dict[str, Callable[[Program], None]]:
         """What the program does, in order; see ``Chain.parts``."""
@@ -113,61 +87,21 @@ class Supervised(Chain):
         return {**parts, "metrics": self._record_metrics}
 
     def _record_loss(self, program: Program) -> None:
-        weights = self.rows_weights
-        if self._rows_mask.size:
-            scaled = self.loss.reduction in MEANS
-            cases = [(weights, scaled), (weights, False), (self._no_weights, False)]
-            for out, (given, by_count) in zip(self._masked_weights, cases, strict=True):
-                program.add(weigh, out, self._rows_mask, given, by_count, work=2.0 * out.size)
-            weights = self._masked_weights[0]
-        arrays = LossArrays(
-            self.totals[0],
-            self.rows_d_y,
-            self.row_loss,
-            self.rows_true,
-            self.rows_y,
-            weights,
-        )
-        for kernel, args, work in self.loss.calls(arrays, self.fused or self.loss.from_logits):
-            program.add(kernel, *args, work=work)
+        for head in self.heads:
+            head.record_loss(program)
+        if self._total is not self.heads[0].total:
+            layout.record_clear(program, self._total)
+            for head in self.heads:
+                program.add(combine.add_scaled, self._total, head.total, head.goal.weight)
         if self.trains:
-            program.add(halt_unless_finite, self.totals[0])
+            program.add(layout.halt_unless_finite, self._total)
 
     def _record_update(self, program: Program) -> None:
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
 
     def _record_metrics(self, program: Program) -> None:
-        """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone.
-
-        And for the model's ``weighted_metrics``.
-        """
-        metrics = self.model.metrics
-        missing = self.loss.fuses if self.fused or self.loss.from_logits else None
-        if self.fused and not all(missing in metric.accepts_logits for metric in metrics):
-            self._last.record_finish(program, self.rows_y)
-            missing = None
-        for metric, sums, parts in zip(metrics, self.totals[1:], self._metric_scratch, strict=True):
-            accepted = missing in metric.accepts_logits
-            if missing and metric.needs_probabilities and not accepted:
-                raise ValueError(
-                    f"{metric.name} needs probabilities, but the loss has from_logits=True: give "
-                    f"the last layer activation={missing!r} and leave from_logits out, which "
-                    "computes the same"
-                )
-            weights = self._metric_weights(self._is_weighted(metric))
-            # The loss is done with its rows.
-            arrays = MetricArrays(sums, self.row_loss, parts, self.rows_true, self.rows_y, weights)
-            for kernel, args, work in metric.calls(arrays, accepted):
-                program.add(kernel, *args, work=work)
-
-    def _metric_weights(self, weighted: bool) -> np.ndarray:
-        """The weights that a metric sees, flat."""
-        if self._rows_mask.size:
-            return self._masked_weights[1 if weighted else 2]
-        return self.rows_weights if weighted else self._no_weights
-
-    def _is_weighted(self, metric: Metric) -> bool:
-        return any(metric is other for other in self.model.weighted_metrics)
+        for head in self.heads:
+            head.record_metrics(program)
 
     def load(self, data: Data, index: np.ndarray, start: int = 0) -> None:
         """Take the samples ``index`` of the data, from a step on."""
@@ -179,13 +113,13 @@ class Supervised(Chain):
     def evaluate(self) -> float:
         """Compute the output, the loss, and the loss's gradient where one is kept."""
         self.forward(last="loss")
-        return float(self.totals[0][0])
+        return float(self._total[0])
 
     def test(self) -> float:
         """Compute the loss, and let the metrics see the outputs."""
         self.forward(last="metrics")
         self._update_metrics()
-        return float(self.totals[0][0])
+        return float(self._total[0])
 
     def train(self) -> float:
         """Update the weights, unless the loss or a gradient is not finite; returns the loss.
@@ -195,26 +129,14 @@ class Supervised(Chain):
         optimizer = self.model.optimizer
         optimizer.prepare()
         if not self.forward(last="metrics"):
-            loss = float(self.totals[0][0])
+            loss = float(self._total[0])
             return float("nan") if np.isfinite(loss) else loss
         optimizer.steps += 1
         for layer in self.layers:
             layer.changed()
         self._update_metrics()
-        return float(self.totals[0][0])
+        return float(self._total[0])
 
     def _update_metrics(self) -> None:
-        for metric, sums in zip(self.model.metrics, self.totals[1:], strict=True):
-            if metric.runs_python:
-                flat = self._metric_weights(self._is_weighted(metric))
-                shaped = flat.reshape(self.y.shape[:-1]) if flat.size else None
-                weights = None if shaped is None else self._batch_first(shaped)
-                metric.update_state(
-                    self._batch_first(self.y_true), self._batch_first(self.y), weights
-                )
-            else:
-                metric.add(sums)
-
-    def _batch_first(self, array: np.ndarray) -> np.ndarray:
-        """A copy in the user's order."""
-        return (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()
+        for head in self.heads:
+            head.update_metrics()

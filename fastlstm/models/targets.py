@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm.layers.base import Layer
 from fastlstm.losses import Loss
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids
@@ -17,7 +16,8 @@ def prepare_targets(
     y: Any,
     output_shape: tuple[int, ...],
     input_shape: tuple[int, ...],
-    layers: list[Layer],
+    dtype: np.dtype,
+    what: str = "y",
 ) -> np.ndarray:
     """Targets (N, C) or (N, T, C), or class ids (N,) or (N, T), for outputs of ``output_shape``.
 
@@ -25,7 +25,7 @@ def prepare_targets(
     """
     if y is None:
         raise ValueError("targets are missing: expected y beside x")
-    array = numeric_array("y", y)
+    array = numeric_array(what, y)
     classes = output_shape[-1]
     if array.ndim == 0 or array.shape[0] != output_shape[0]:
         count = array.shape[0] if array.ndim else "no"
@@ -35,8 +35,8 @@ def prepare_targets(
     if fitted is None:
         raise ValueError(_mismatch(loss, array.shape, output_shape, wanted, input_shape))
     if loss.sparse:
-        return as_ids(fitted, classes, "y")
-    targets = as_floats(fitted, layers[0].dtype, "y")
+        return as_ids(fitted, classes, what)
+    targets = as_floats(fitted, dtype, what)
     if loss.unit_targets and (targets.min() < 0 or targets.max() > 1):
         raise ValueError(
             f"{loss.name} expects targets from 0 to 1, got values from {targets.min():g} to "

@@ -9,25 +9,26 @@ import numpy as np
 
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, time_first
-from fastlstm.layers.runner import as_mask, run
+from fastlstm.layers.graph import Graph
+from fastlstm.layers.runner import Arrays, as_mask, run
 from fastlstm.memory import Arena
-from fastlstm.models.sequential import Sequential
+from fastlstm.models.model import Model
 from fastlstm.validation import as_floats
 
 Pullback = Callable[..., tuple[Any, list[np.ndarray], list[np.ndarray]]]
 
 
 def vjp(
-    layer: Layer | Sequential, x: Any, initial_state: Any = None, mask: Any = None
+    layer: Layer | Model, x: Any, initial_state: Any = None, mask: Any = None
 ) -> tuple[Any, Pullback]:
     """Outputs of a layer or model, and the function that pulls gradients back through it.
 
     Parameters
     ----------
-    layer : Layer or Sequential
+    layer : Layer or Model
         Built on first use. Dropout is not active.
-    x : array_like
-        Input, batch first.
+    x : array_like, or list of array_like
+        Input, batch first; a list for several.
     initial_state : list of array_like, optional
         States of a recurrent layer before the first step, each (batch, units).
     mask : array_like, optional
@@ -39,40 +40,43 @@ def vjp(
         What calling the layer returns.
     pullback : callable
         ``d_x, d_states, d_weights = pullback(*d_outputs)`` with a gradient for each output:
-        d_x has the shape of x (None for ids), d_states is a list like ``initial_state``, d_weights
-        a list like ``get_weights``. It may be called several times, until the weights change.
+        d_x has the shape of x (None for ids; a list for several inputs), d_states is a list like
+        ``initial_state``, d_weights a list like ``get_weights``. It may be called several
+        times, until the weights change.
     """
-    layers = layer.layers if isinstance(layer, Sequential) else [layer]
-    if isinstance(layer, Sequential):
-        samples, lock = layer.prepare_inputs(x), layer.lock
+    if isinstance(layer, Model):
+        samples, graph, layers = layer.prepare_inputs(x), layer.graph, layer.all_layers
+        lock = layer.lock
     else:
-        samples = layer.runner.build_for(x)
-        lock = layer.runner.lock
+        runner = layer.runner_for(x)
+        samples, graph, layers, lock = runner.build_for(x), runner.graph, [layer], runner.lock
     with lock:
-        return _Linearized(layers, samples, initial_state, mask, lock).outputs_and_pullback()
+        made = _Linearized(graph, layers, samples, initial_state, mask, lock)
+        return made.outputs_and_pullback()
 
 
 class _Linearized:
     """One forward pass with its tape, in an arena of its own."""
 
     def __init__(
-        self, layers: list[Layer], samples: np.ndarray, states: Any, mask: Any, lock: Any
+        self, graph: Graph, layers: list[Layer], samples: Arrays, states: Any, mask: Any, lock: Any
     ) -> None:
-        self.layers = layers
-        self.lock = lock
-        self.ids = layers[0].takes_ids
-        self.x = samples.copy()
+        self.layers, self.lock = layers, lock
+        self.ids = graph.takes_ids
+        self.x = tuple(array.copy() for array in samples)
         self.states = states
-        self.mask = None if mask is None else as_mask(mask, samples.shape[:2])
+        self.mask = None if mask is None else as_mask(mask, samples[0].shape[:2])
+        shapes = [time_first(array, ids).shape for array, ids in zip(self.x, self.ids, strict=True)]
         self.chain = Arena().lay_out(
             lambda plan: Chain(
-                layers,
-                time_first(self.x, self.ids).shape,
+                graph,
+                shapes,
                 plan,
                 saving=True,
                 masked=mask is not None,
-                input_gradient=not self.ids,
-                state_gradients=getattr(layers[-1], "return_state", False),
+                input_gradient=True,
+                state_gradients=getattr(graph.steps[-1].layer, "return_state", False)
+                and len(graph.outputs) == 1,
             )
         )
         self.consumed = False
@@ -112,13 +116,16 @@ class _Linearized:
     def _pull(self, d_outputs: list[np.ndarray]) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
         chain = self.chain
         first, last = chain.ops[0], chain.ops[-1]
-        count = len(d_outputs) - len(last.d_final)
-        d_y = np.concatenate(d_outputs[:count], axis=-1) if count > 1 else d_outputs[0]
-        np.copyto(chain.d_y, time_first(d_y, ids=False))
-        for target, d_state in zip(last.d_final, d_outputs[count:], strict=True):
-            np.copyto(target, d_state)
+        d_ys = d_outputs
+        if len(chain.ys) == 1:
+            count = len(d_outputs) - len(last.d_final)
+            d_ys = [np.concatenate(d_outputs[:count], axis=-1) if count > 1 else d_outputs[0]]
+            for target, d_state in zip(last.d_final, d_outputs[count:], strict=True):
+                np.copyto(target, d_state)
+        for target, d_y in zip(chain.d_ys, d_ys, strict=True):
+            np.copyto(target, time_first(d_y, ids=False))
         chain.backward()
-        d_x = None if chain.d_x is None else time_first(chain.d_x, ids=False).copy()
+        d_xs = [None if d_x is None else time_first(d_x, ids=False).copy() for d_x in chain.d_xs]
         d_states = first.initial_gradients()
         d_weights = [grad.copy() for layer in self.layers for grad in layer.grads()]
-        return d_x, d_states, d_weights
+        return d_xs if len(d_xs) > 1 else d_xs[0], d_states, d_weights

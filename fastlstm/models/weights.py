@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,12 @@ def weigh_classes(
         If it is no such mapping, or the targets are no classes.
     """
     table = _table(class_weight, max(classes, 2))
-    weight = table[data.y if sparse else _class_of(data.y)]
+    (y,) = data.y
+    weight = table[y if sparse else _class_of(y)]
     if data.weight is not None:
-        shape = data.weight.shape
-        weight = weight * data.weight.reshape(shape + (1,) * (weight.ndim - len(shape)))
-    return data._replace(weight=np.ascontiguousarray(weight, dtype))
+        (given,) = data.weight
+        weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
+    return replace(data, weight=(np.ascontiguousarray(weight, dtype),))
 
 
 def _table(class_weight: Any, count: int) -> np.ndarray:

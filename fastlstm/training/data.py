@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,29 +13,39 @@ import numpy.typing as npt
 from fastlstm.utils import rng
 
 Array = npt.NDArray[Any]
+Arrays = tuple[Array, ...]
 
 
-class Data(NamedTuple):
+@dataclass(frozen=True)
+class Data:
     """Checked C-contiguous arrays with the sample first.
 
     Attributes
     ----------
-    x : numpy.ndarray
-        (N, ...) inputs.
-    y : numpy.ndarray
-        (N, ...) targets.
-    weight : numpy.ndarray or None
-        (N,) or (N, ...) weights, or None for ones.
+    x : tuple of numpy.ndarray
+        (N, ...) for each input.
+    y : tuple of numpy.ndarray
+        (N, ...) targets for each output.
+    weight : tuple of numpy.ndarray, or None
+        (N,) or (N, ...) weights for each output, or None for ones.
     """
 
-    x: Array
-    y: Array
-    weight: Array | None = None
+    x: Arrays
+    y: Arrays
+    weight: Arrays | None = None
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.x[0])
 
     def rows(self, first: int, last: int) -> Data:
         """Return samples ``first`` to ``last`` - 1, without copying."""
-        weight = None if self.weight is None else self.weight[first:last]
-        return Data(self.x[first:last], self.y[first:last], weight)
+        return self.map(lambda array: array[first:last])
+
+    def map(self, change: Callable[[Array], Array]) -> Data:
+        """Return what ``change`` makes of every array."""
+        sides = (self.x, self.y, self.weight)
+        return Data(*(side and tuple(map(change, side)) for side in sides))  # type: ignore[arg-type]
 
     def split(self, fraction: float) -> tuple[Data, Data]:
         """Split off the last part, as Keras' ``validation_split`` does.
@@ -54,7 +65,7 @@ class Data(NamedTuple):
         ValueError
             If either half would be empty.
         """
-        total = len(self.x)
+        total = len(self)
         at = int(total * (1.0 - fraction))
         if not 0 < at < total:
             raise ValueError(

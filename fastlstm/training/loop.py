@@ -134,7 +134,7 @@ def fit(
                 "the samples; pass shuffle=False if batches continue one another",
                 stacklevel=3,
             )
-    batches = Batches(len(data.x), batch_size, bool(shuffle), steps_per_epoch)
+    batches = Batches(len(data), batch_size, bool(shuffle), steps_per_epoch)
 
     history = History()
     calls.append(history)
@@ -219,7 +219,7 @@ def evaluate(
     data = model.prepare(x, y, sample_weight)
     if model.stateful:
         _check_stateful("evaluate", data, batch_size)
-    _announce(calls, model, len(data.x), batch_size, progress.verbose)
+    _announce(calls, model, len(data), batch_size, progress.verbose)
     try:
         results = _test(model, data, batch_size, calls, progress)
     finally:
@@ -237,7 +237,7 @@ def predict(
     batch_size: int | None = 32,
     verbose: int | str = "auto",
     callbacks: Callbacks = None,
-) -> Array:
+) -> Any:
     """Compute the model's outputs.
 
     Parameters
@@ -255,8 +255,8 @@ def predict(
 
     Returns
     -------
-    numpy.ndarray
-        (N, ...), in the order of the samples.
+    numpy.ndarray or list of numpy.ndarray
+        (N, ...), in the order of the samples; a list where the model has several outputs.
 
     Raises
     ------
@@ -267,34 +267,39 @@ def predict(
     progress = Progress(_verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
     inputs = model.prepare_inputs(x)
-    total = len(inputs)
+    data = Data(inputs, ())
+    total = len(data)
     if total == 0:
-        raise ValueError(f"predict expects at least one sample, got x of shape {inputs.shape}")
+        raise ValueError(f"predict expects at least one sample, got x of shape {inputs[0].shape}")
     if model.stateful:
-        _check_stateful("predict", Data(inputs, inputs), batch_size)
+        _check_stateful("predict", data, batch_size)
     _announce(calls, model, total, batch_size, progress.verbose)
     calls.call("on_predict_begin")
     begin, end = calls.hook("on_predict_batch_begin"), calls.hook("on_predict_batch_end")
     batches = Batches(total, batch_size, shuffle=False)
-    outputs: Array | None = None
+    outputs: list[Array] = []
     try:
         progress.start("Predict", len(batches))
         for batch, index in enumerate(batches.epoch()):
             if begin is not None:
                 begin(batch)
-            part = model.predict_step(inputs, index)
-            if outputs is None:
-                outputs = np.empty((total, *part.shape[1:]), part.dtype)
-            outputs[index[0] : index[0] + len(index)] = part
+            parts = model.predict_step(inputs, index)
+            outputs = outputs or [np.empty((total, *part.shape[1:]), part.dtype) for part in parts]
+            for output, part in zip(outputs, parts, strict=True):
+                output[index[0] : index[0] + len(index)] = part
             progress.update(len(index), dict)
             if end is not None:
-                end(batch, {"outputs": part})
+                end(batch, {"outputs": one_or_all(parts)})
         progress.finish({})
     finally:
         progress.close()
     calls.call("on_predict_end")
-    assert outputs is not None
-    return outputs
+    return one_or_all(outputs)
+
+
+def one_or_all(outputs: list[Array]) -> Any:
+    """The output of a model that has one, or the list of all."""
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 class _Means:
@@ -353,7 +358,7 @@ def _test(
     model: Trainable, data: Data, batch_size: int, calls: CallbackList, progress: Progress | None
 ) -> dict[str, float]:
     begin, end = calls.hook("on_test_batch_begin"), calls.hook("on_test_batch_end")
-    batches = Batches(len(data.x), batch_size, shuffle=False)
+    batches = Batches(len(data), batch_size, shuffle=False)
     calls.call("on_test_begin")
     if progress is not None:
         progress.start("Evaluate", len(batches))
@@ -431,7 +436,7 @@ def _prepare_validation(model: Trainable, validation_data: Sequence[Any]) -> Dat
 
 
 def _check_stateful(task: str, data: Data, batch_size: int) -> None:
-    total = len(data.x)
+    total = len(data)
     if total > batch_size and total % batch_size:
         raise ValueError(
             f"{task} with a stateful model expects a number of samples that batch_size divides, "

@@ -13,6 +13,7 @@ from fastlstm.optimizers import Optimizer
 from fastlstm.training.data import Data
 
 Array = npt.NDArray[Any]
+Arrays = tuple[Array, ...]
 Index = npt.NDArray[np.intp]
 
 
@@ -40,8 +41,8 @@ class Trainable(Protocol):
     def weigh_classes(self, data: Data, class_weight: Any) -> Data:
         """Multiply the weights by those of the targets' classes."""
 
-    def prepare_inputs(self, x: Any) -> Array:
-        """Check samples and convert them."""
+    def prepare_inputs(self, x: Any) -> Arrays:
+        """Check samples and convert them, an array for each input."""
 
     def check_bptt(self, bptt: Any) -> str | int:
         """Check the argument of ``fit`` against the model; return what ``train_step`` takes."""
@@ -59,8 +60,8 @@ class Trainable(Protocol):
     def finalize_weights(self) -> None:
         """Give the weights their values at the end of a training, where they differ."""
 
-    def predict_step(self, x: Array, index: Index) -> Array:
-        """Return a fresh array with the outputs for the samples of these numbers."""
+    def predict_step(self, x: Arrays, index: Index) -> list[Array]:
+        """Return fresh arrays with the outputs for the samples of these numbers."""
 
     def get_weights(self) -> list[Array]:
         """Return all weights."""

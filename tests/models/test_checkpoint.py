@@ -57,15 +57,15 @@ def _bare_last():
     return [SimpleRNN(C, "relu", input_shape=(None, D))]
 
 
-# Layers, batch, steps, loss, metrics. A segment is a multiple of 16 steps for 8 rows, of up to 128
-# for an odd number of them; no number of steps is a multiple of those.
+# Layers, batch, steps, loss, metrics. A segment is a multiple of 8 or 16 steps for 8 rows, by
+# the processor, of up to 128 for an odd number of them; no number of steps is a multiple of those.
 CASES = {
     "last": (_last, 8, 131, "categorical_crossentropy", ["accuracy"]),
     "stack": (_stack, 6, 333, "mae", []),
     "words": (_words, 5, 531, "binary_crossentropy", ["mae"]),
     "every step": (_every_step, 8, 150, "sparse_categorical_crossentropy", ["accuracy"]),
     "bare": (_bare, 4, 200, "mse", []),
-    "bare last": (_bare_last, 16, 100, "mse", []),
+    "bare last": (_bare_last, 16, 99, "mse", []),
 }
 
 
@@ -125,8 +125,9 @@ def test_a_weight_for_each_step(rng):
 
 def test_a_whole_number_of_segments(rng):
     x, y = _data("last", rng)
-    x = np.ascontiguousarray(x[:, :128])
-    assert {part.steps for part in segments(128, 8)} == {32}
+    sizes = {steps: {part.steps for part in segments(steps, 8)} for steps in range(96, 132)}
+    whole = next(steps for steps, found in sizes.items() if len(found) == 1 and steps not in found)
+    x = np.ascontiguousarray(x[:, :whole])
     expected = _results("last", x, y, None, "full")
     _assert_same_bits(_results("last", x, y, None, "checkpoint"), expected)
 
@@ -203,7 +204,7 @@ def test_segments_cover_every_step_once(steps, batch):
 def _planned(model, kind, steps):
     """Bytes that a training step takes."""
     plan = Plan()
-    kind(model.layers, (steps, 8, D), plan, model=model, weighted=False, task="train")
+    kind(model.graph, [(steps, 8, D)], plan, model=model, weighted=False, task="train")
     return plan.total_bytes
 
 

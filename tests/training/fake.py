@@ -42,22 +42,22 @@ class FakeModel:
         self.finalized = 0
 
     def prepare(self, x, y, sample_weight=None) -> Data:
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        return Data(self.prepare_inputs(x), np.asarray(y, float), weight)
+        weight = None if sample_weight is None else (np.asarray(sample_weight),)
+        return Data(self.prepare_inputs(x), (np.asarray(y, float),), weight)
 
     def prepare_inputs(self, x):
-        return np.asarray(x, float)
+        return (np.asarray(x, float),)
 
     def _step(self, data, index) -> float:
-        self.metrics[0].values.extend(data.x[index])
-        return float(np.mean(data.y[index])) + self.w
+        self.metrics[0].values.extend(data.x[0][index])
+        return float(np.mean(data.y[0][index])) + self.w
 
     def check_bptt(self, bptt):
         return bptt
 
     def train_step(self, data, index, bptt) -> float:
         loss = self._step(data, index)
-        self.trained.append(data.x[index].tolist())
+        self.trained.append(data.x[0][index].tolist())
         if self.losses is not None:
             loss = self.losses[len(self.trained) - 1]
         if np.isfinite(loss):
@@ -65,14 +65,14 @@ class FakeModel:
         return loss
 
     def test_step(self, data, index) -> float:
-        self.tested.append(data.x[index].tolist())
+        self.tested.append(data.x[0][index].tolist())
         return self._step(data, index)
 
     def finalize_weights(self) -> None:
         self.finalized += 1
 
     def predict_step(self, x, index):
-        return np.stack([x[index], 2 * x[index]], axis=1)
+        return [np.stack([x[0][index], 2 * x[0][index]], axis=1)]
 
     def get_weights(self):
         return [np.array([self.w])]

@@ -130,11 +130,11 @@ def test_validation_data_goes_before_the_split():
 
 
 def test_weights_are_split_with_their_samples():
-    data = Data(X, Y, np.arange(10) * 2)
+    data = Data((X,), (Y,), (np.arange(10) * 2,))
     train, test = data.split(0.2)
-    assert (len(train.x), len(test.x)) == (8, 2)
-    assert test.weight.tolist() == [16, 18]
-    assert np.shares_memory(train.x, data.x)
+    assert (len(train), len(test)) == (8, 2)
+    assert test.weight[0].tolist() == [16, 18]
+    assert np.shares_memory(train.x[0], data.x[0])
 
 
 @pytest.mark.parametrize(

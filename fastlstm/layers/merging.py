@@ -1,0 +1,353 @@
+"""Several inputs as one: element by element, or side by side."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm.kernels import combine, layout
+from fastlstm.kernels.merge import Product, Sum
+from fastlstm.kernels.program import Program
+from fastlstm.kernels.static import Static
+from fastlstm.layers.feed import with_steps
+from fastlstm.layers.op import Op
+from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.several import Several
+from fastlstm.layers.symbol import Shape
+from fastlstm.memory import Plan
+
+
+class _Elementwise(Several):
+    """Base class: inputs of one shape, or with one step or one feature for all of another."""
+
+    @abstractmethod
+    def fold(self) -> Static:
+        """What makes one number of two."""
+
+    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+        self.check_several(shapes)
+        kind = type(self).__name__
+        if any(len(shape) != len(shapes[0]) or len(shape) not in (2, 3) for shape in shapes):
+            raise ValueError(
+                f"{kind} expects inputs that are all (batch, features) or all (batch, time, "
+                f"features), got {_listed(shapes)}; RepeatVector makes steps of a vector"
+            )
+        made: list[int | None] = []
+        for sizes in zip(*shapes, strict=True):
+            known = {size for size in sizes if size not in (1, None)}
+            if len(known) > 1:
+                raise ValueError(f"{kind} expects inputs of one shape, got {_listed(shapes)}")
+            unknown = None if None in sizes else 1
+            made.append(known.pop() if known else unknown)
+        return [tuple(made)]
+
+    def bind_inputs(
+        self,
+        xs: list[np.ndarray],
+        masks: list[np.ndarray],
+        plan: Plan,
+        *,
+        saving: bool,
+        training: bool,
+    ) -> Op:
+        return ElementwiseOp(self, xs, masks, plan)
+
+
+class Add(_Elementwise):
+    """The sum of several inputs, element by element.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+    def fold(self) -> Static:
+        return Sum()
+
+
+class Subtract(_Elementwise):
+    """The first of two inputs less the second, element by element.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+    most = 2
+
+    def fold(self) -> Static:
+        return combine.Difference()
+
+
+class Average(Add):
+    """The mean of several inputs, element by element.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+
+class Multiply(_Elementwise):
+    """The product of several inputs, element by element.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+    def fold(self) -> Static:
+        return Product()
+
+
+class Maximum(_Elementwise):
+    """The largest of several inputs, element by element.
+
+    Where several are largest, each has an equal part of the gradient.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+    def fold(self) -> Static:
+        return combine.Larger()
+
+
+class Minimum(_Elementwise):
+    """The smallest of several inputs, element by element; see ``Maximum``.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+    def fold(self) -> Static:
+        return combine.Smaller()
+
+
+class ElementwiseOp(Op):
+    """One of these layers bound to arrays."""
+
+    def __init__(
+        self, layer: _Elementwise, xs: list[np.ndarray], masks: list[np.ndarray], plan: Plan
+    ) -> None:
+        self.layer = layer
+        self._timed = xs[0].ndim == 3
+        self._xs = [with_steps(x, self._timed) for x in xs]
+        steps, depth = (max(x.shape[axis] for x in self._xs) for axis in (0, 2))
+        whole = (steps, self._xs[0].shape[1], depth)
+        self.y = plan.array(whole if self._timed else whole[1:], layer.dtype)
+        self._y = with_steps(self.y, self._timed)
+        self._mean = 1.0 / len(xs) if isinstance(layer, Average) else 1.0
+        self._masks = masks if all(len(mask) for mask in masks) else []
+        if self._masks:
+            self.made_mask = plan.array(masks[0].shape, np.uint8)
+        else:
+            self.made_mask = masks[0][:0]
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        work, how = 3.0 * self.y.size, self.layer.fold()
+        first, *others = self._xs
+        program.add(combine.spread, self._y, first, work=work)
+        for x in others:
+            program.add(combine.fold, how, self._y, x, work=work)
+        if self._mean != 1.0:
+            program.add(combine.scale, self.y.reshape(-1), self._mean, work=work)
+        if self._masks and self.made_mask is not None:
+            record_either(program, self.made_mask, self._masks)
+
+    def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
+        self._d_y = with_steps(d_ys[0], self._timed)
+        dtype = self.layer.dtype
+        self._d_xs = [
+            plan.array(x.shape, dtype) if needed else None
+            for x, needed in zip(self._xs, needs, strict=True)
+        ]
+        self._part, self._counts = plan.scratch((self._y.shape, dtype), (self._y.shape, dtype))
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.bind_gradients([d_y], plan, [need_d_x] * len(self._xs))
+
+    @property
+    def d_xs(self) -> list[np.ndarray | None]:
+        return [d_x if d_x is None or self._timed else d_x[0] for d_x in self._d_xs]
+
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        work, how = 3.0 * self.y.size, self.layer.fold()
+        chooses = isinstance(how, (combine.Larger, combine.Smaller))
+        if chooses:
+            layout.record_clear(program, self._counts)
+            for x in self._xs:
+                program.add(combine.count_equal, self._counts, self._y, x, work=work)
+        for number, d_x in enumerate(self._d_xs):
+            if d_x is None:
+                continue
+            d_part, factor = self._d_y, self._mean
+            if chooses:
+                d_part, x = self._part, self._xs[number]
+                arrays = (d_part, self._d_y, self._counts, self._y, x)
+                program.add(combine.part_of_chosen, *arrays, work=work)
+            elif isinstance(how, Product):
+                d_part = self._part
+                layout.record_copy(program, d_part, self._d_y)
+                for other, x in enumerate(self._xs):
+                    if other != number:
+                        program.add(combine.fold, how, d_part, x, work=work)
+            elif isinstance(how, combine.Difference) and number:
+                factor = -1.0
+            program.add(combine.reduce, d_x, d_part, factor, work=work)
+
+
+class Concatenate(Several):
+    """Several inputs side by side.
+
+    Parameters
+    ----------
+    axis : int
+        -1 for feature beside feature, or 1 for the steps of one after those of another.
+    name, dtype
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("axis",)
+
+    def __init__(self, axis: int = -1, *, name: str | None = None, dtype: str | None = None):
+        super().__init__(name=name, dtype=dtype)
+        if axis not in (-2, -1, 1, 2):
+            raise ValueError(f"Concatenate expects axis to be -1, 1 or 2, got {axis!r}")
+        self.axis = int(axis)
+
+    def over_time(self, ndim: int) -> bool:
+        """Whether steps are what is put one after the other, in inputs of this rank."""
+        return ndim == 3 and self.axis in (1, -2)
+
+    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+        self.check_several(shapes)
+        ndim = len(shapes[0])
+        if any(len(shape) != ndim or ndim not in (2, 3) for shape in shapes):
+            raise ValueError(
+                "Concatenate expects inputs that are all (batch, features) or all (batch, time, "
+                f"features), got {_listed(shapes)}"
+            )
+        if ndim == 2 and self.axis in (2, -2):
+            raise ValueError(f"Concatenate has axis={self.axis}, got {_listed(shapes)}")
+        axis = 1 if self.over_time(ndim) else ndim - 1
+        made: list[int | None] = []
+        for place, sizes in enumerate(zip(*shapes, strict=True)):
+            known = {size for size in sizes if size is not None}
+            if place == axis:
+                made.append(None if None in sizes else sum(size or 0 for size in sizes))
+            elif len(known) > 1:
+                raise ValueError(
+                    f"Concatenate expects inputs that differ along axis {axis} alone, got "
+                    f"{_listed(shapes)}"
+                )
+            else:
+                made.append(known.pop() if known else None)
+        return [tuple(made)]
+
+    def bind_inputs(
+        self,
+        xs: list[np.ndarray],
+        masks: list[np.ndarray],
+        plan: Plan,
+        *,
+        saving: bool,
+        training: bool,
+    ) -> Op:
+        return ConcatenateOp(self, xs, masks, plan)
+
+
+class ConcatenateOp(Op):
+    """Concatenate bound to arrays."""
+
+    def __init__(
+        self, layer: Concatenate, xs: list[np.ndarray], masks: list[np.ndarray], plan: Plan
+    ) -> None:
+        self._xs, self._masks = xs, masks
+        self._over_time = layer.over_time(xs[0].ndim)
+        axis = 0 if self._over_time else xs[0].ndim - 1
+        sizes = [x.shape[axis] for x in xs]
+        shape = list(xs[0].shape)
+        shape[axis] = sum(sizes)
+        self._starts = [sum(sizes[:number]) for number in range(len(sizes))]
+        self.y = plan.array(tuple(shape), layer.dtype)
+        self.made_mask = masks[0][:0]
+        if (any if self._over_time else all)(len(mask) for mask in masks):
+            self.made_mask = plan.array(self.y.shape[:2], np.uint8)
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        for x, place in zip(self._xs, self._places(self.y), strict=True):
+            if self._over_time:
+                layout.record_copy(program, place, x)
+            else:
+                rows, at = place
+                program.add(
+                    combine.put_columns, rows, x.reshape(-1, x.shape[-1]), at, work=1.0 * x.size
+                )
+        if self.made_mask is not None and len(self.made_mask):
+            self._record_mask(program, self.made_mask)
+
+    def _record_mask(self, program: Program, made: np.ndarray) -> None:
+        """Where a step has no mask, it counts."""
+        if not self._over_time:
+            record_either(program, made, self._masks)
+            return
+        for x, mask, at in zip(self._xs, self._masks, self._starts, strict=True):
+            part = made[at : at + len(x)]
+            if len(mask):
+                layout.record_copy(program, part, mask)
+            else:
+                program.add(combine.fill, part.reshape(-1), 1)
+
+    def _places(self, whole: np.ndarray) -> list[Any]:
+        """Where each input's part is: those steps, or all rows and the first column."""
+        if self._over_time:
+            pairs = zip(self._starts, self._xs, strict=True)
+            return [whole[at : at + len(x)] for at, x in pairs]
+        rows = whole.reshape(-1, whole.shape[-1])
+        return [(rows, at) for at in self._starts]
+
+    def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
+        self._d_y = d_ys[0]
+        pairs = zip(self._xs, needs, strict=True)
+        self._d_xs = [plan.array(x.shape, x.dtype) if needed else None for x, needed in pairs]
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.bind_gradients([d_y], plan, [need_d_x] * len(self._xs))
+
+    @property
+    def d_xs(self) -> list[np.ndarray | None]:
+        return self._d_xs
+
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        for d_x, place in zip(self._d_xs, self._places(self._d_y), strict=True):
+            if d_x is None:
+                continue
+            if self._over_time:
+                layout.record_copy(program, d_x, place)
+            else:
+                rows, at = place
+                d_rows = d_x.reshape(-1, d_x.shape[-1])
+                program.add(combine.take_columns, d_rows, rows, at, work=1.0 * d_x.size)
+
+
+def record_either(program: Program, made: np.ndarray, masks: list[np.ndarray]) -> None:
+    """Record: a step counts where it does in any of the inputs, as in Keras."""
+    layout.record_copy(program, made, masks[0])
+    for mask in masks[1:]:
+        program.add(combine.either, made.reshape(-1), mask.reshape(-1))
+
+
+def _listed(shapes: Sequence[Shape]) -> str:
+    return " and ".join(str(tuple(shape)) for shape in shapes)

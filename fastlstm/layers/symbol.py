@@ -1,0 +1,95 @@
+"""What layers are called on to make a graph: arrays that have a shape and no numbers yet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+Shape = tuple[int | None, ...]
+
+_serial = itertools.count()
+
+
+class Symbol:
+    """An array to come: an ``Input``, or an output of a layer that was called on symbols.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+        None for the batch, and for steps of any number.
+    name : str
+        Of the input, or of the layer that makes it.
+    made_by : Call or None
+        What makes it; None for an input.
+    """
+
+    def __init__(self, shape: Shape, name: str, made_by: Call | None = None) -> None:
+        self.shape, self.name, self.made_by = tuple(shape), name, made_by
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(self._no_numbers("NumPy's functions"))
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(self._no_numbers("if and while"))
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(self._no_numbers("for"))
+
+    def _no_numbers(self, what: str) -> str:
+        return (
+            f"{self!r} has no numbers yet, and {what} cannot be part of a model: call layers on "
+            "it, make a Model(inputs, outputs), and call that on arrays"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.name!r} of shape {self.shape}>"
+
+
+class Call:
+    """A layer, or a model, called on symbols.
+
+    Attributes
+    ----------
+    layer : Layer or Model
+        What was called; it may be called several times.
+    inputs, outputs : list of Symbol
+        What it takes, and what it makes.
+    serial : int
+        Larger than that of each call whose outputs it takes.
+    """
+
+    def __init__(self, layer: Any, inputs: Sequence[Symbol], shapes: Sequence[Shape]) -> None:
+        self.serial = next(_serial)
+        self.layer, self.inputs = layer, list(inputs)
+        self.outputs = [Symbol(shape, layer.name, self) for shape in shapes]
+
+    @property
+    def result(self) -> Any:
+        """What the caller gets: a symbol, or a list of several."""
+        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether there is a symbol in x, which may be a list or a dict."""
+    if isinstance(x, Symbol):
+        return True
+    values = x.values() if isinstance(x, dict) else x
+    return isinstance(x, (list, tuple, dict)) and any(isinstance(value, Symbol) for value in values)
+
+
+def symbols(x: Any, what: str) -> list[Symbol]:
+    """One symbol or several, as a list."""
+    entries = list(x) if isinstance(x, (list, tuple)) else [x]
+    for entry in entries:
+        if not isinstance(entry, Symbol):
+            raise TypeError(
+                f"{what} expects symbols, such as Input(shape) or what a layer gives for one, got "
+                f"{type(entry).__name__}"
+            )
+    return entries

@@ -1,0 +1,479 @@
+"""A graph of layers that is trained, tested and used, with Keras' methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlstm import optimizers
+from fastlstm.layers.chain import has_time
+from fastlstm.layers.graph import Graph, in_keras_order
+from fastlstm.layers.runner import Arrays
+from fastlstm.layers.symbol import Shape, symbols
+from fastlstm.losses.base import prepare_weights
+from fastlstm.metrics import Metric
+from fastlstm.models import saving, structure
+from fastlstm.models.bptt import chain_kind, check_bptt, train_windows
+from fastlstm.models.goals import Goal, make_goals
+from fastlstm.models.memory import MemoryReport, memory_report
+from fastlstm.models.named import by_name
+from fastlstm.models.network import Network
+from fastlstm.models.supervised import Supervised
+from fastlstm.models.targets import prepare_targets
+from fastlstm.models.weights import weigh_classes
+from fastlstm.training import loop
+from fastlstm.training.data import Data
+from fastlstm.training.history import History
+
+
+class Model(Network):
+    """Everything between inputs and outputs, with Keras' methods to train, test and use it.
+
+    Layers are called on symbols, beginning with ``Input``; the model is what lies between the
+    symbols that are named here. A layer that is called twice has one set of weights; several
+    models may have layers in common, as an encoder of its own and the whole that it was trained
+    in; and a model can be called like a layer.
+
+    Parameters
+    ----------
+    inputs, outputs : Symbol, or list of Symbol
+        Where it begins and ends. Arrays for several are given as a list, or as a dict by name:
+        the inputs' names, and those of the layers that make the outputs.
+    name : str, optional
+        Name in summaries and files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlstm import Input
+    >>> from fastlstm.layers import LSTM, Concatenate, Dense
+    >>> series, facts = Input((None, 3)), Input((5,))
+    >>> both = Concatenate()([LSTM(8)(series), facts])
+    >>> model = Model([series, facts], Dense(1)(both))
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> model.predict([np.zeros((4, 10, 3)), np.zeros((4, 5))], verbose=0).shape
+    (4, 1)
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "call" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} defines call(), which runs Python for each batch; here a model is "
+                "a graph: call layers on Input(...) and make a Model(inputs, outputs)"
+            )
+        super().__init_subclass__(**options)
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
+        starts = symbols(by_order(inputs), "Model inputs")
+        ends = symbols(by_order(outputs), "Model outputs")
+        graph = Graph.between(starts, ends)
+        super().__init__(name or "model", graph)
+        self._start_untrained()
+        self.inputs, self.outputs = starts, ends
+        self.layers = in_keras_order(starts, ends)
+        self.input_names = _apart([symbol.name for symbol in starts])
+        self.output_names = _apart([symbol.name for symbol in ends])
+        self._check_layers()
+        self._share_lock()
+        if not any(layer._owner for layer in self.all_layers):
+            self._gather()
+
+    def _start_untrained(self) -> None:
+        self.stop_training = False
+        self.history: History | None = None
+        self.optimizer: optimizers.Optimizer | None = None
+        self.goals: list[Goal] = []
+
+    def _check_layers(self) -> None:
+        names = [layer.name for layer in self.layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"a layer is named {name!r} already; names in a model must differ")
+        first, *others = self.all_layers
+        for layer in others:
+            if layer.dtype != first.dtype:
+                raise ValueError(
+                    f"layer {layer.name!r} computes in {layer.dtype}, the others in "
+                    f"{first.dtype}; one model has one precision"
+                )
+
+    @property
+    def input_shapes(self) -> list[Shape]:
+        return [symbol.shape for symbol in self.inputs]
+
+    def _check_shapes(self, samples: Arrays) -> None:
+        for name, wanted, array in zip(self._shown_names, self.input_shapes, samples, strict=True):
+            sizes = zip(wanted, array.shape, strict=False)
+            if len(wanted) != array.ndim or any(a not in (None, b) for a, b in sizes):
+                shown = str(wanted).replace("(None", "(batch", 1)
+                raise ValueError(f"{name} expects shape {shown}, got {array.shape}")
+        counts = {len(array) for array in samples}
+        if len(counts) > 1:
+            lengths = dict(zip(self.input_names, map(len, samples), strict=True))
+            raise ValueError(f"the inputs must have as many samples each, got {lengths}")
+
+    # -- compiling ----------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        *,
+        loss_weights: Any = None,
+    ) -> None:
+        """Choose how the model is trained.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            "adam", "sgd", "rmsprop" and so on, or an instance with options; see
+            ``fastlstm.optimizers``.
+        loss : str or Loss, or a list or dict of them
+            Such as "mse" or "sparse_categorical_crossentropy"; for several outputs one each, in
+            a list or by name, or one for all.
+        metrics : list of str, Metric, Loss or callable, optional
+            Such as ["accuracy"]; a function ``fn(y_true, y_pred)`` is called after each batch with
+            copies. Without weights, as in Keras. For several outputs a list for each, in a list
+            or by name.
+        weighted_metrics : list, optional
+            The same, with sample and class weights. One that has the name of an entry of
+            ``metrics`` is called "weighted_..." in logs.
+        loss_weights : list or dict of float, optional
+            What the losses of several outputs weigh in their sum.
+        """
+        # All of it or nothing: a name that is not known leaves the model as it was.
+        chosen = optimizers.get(optimizer)
+        goals = make_goals(self.output_names, loss, loss_weights, metrics, weighted_metrics)
+        if self.built:
+            self._build_optimizer(chosen)
+        self.optimizer, self.goals = chosen, goals
+        self._runner.forget()
+
+    def _build_optimizer(self, optimizer: optimizers.Optimizer) -> None:
+        segments, at = [], 0
+        for name, (layer, place) in self._named_weights().items():
+            size = layer.weights[place].size
+            segments.append((name, at, size))
+            at += size
+        optimizer.build(segments, at, self.all_layers[0].dtype)
+
+    @property
+    def loss(self) -> Any:
+        """The loss; of several outputs, a list; None before ``compile``."""
+        chosen: list[Any] = [goal.loss for goal in self.goals]
+        return chosen if len(chosen) > 1 else (chosen or [None])[0]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics; of several outputs their losses too."""
+        means = [goal.mean for goal in self.goals if goal.mean is not None]
+        return [*means, *(metric for goal in self.goals for metric in goal.metrics)]  # type: ignore[list-item]
+
+    def _compiled(self, what: str) -> tuple[optimizers.Optimizer, list[Goal]]:
+        if self.optimizer is None or not self.goals:
+            raise RuntimeError(
+                f"{what} needs a loss and an optimizer: call "
+                "model.compile(optimizer='adam', loss='mse') first"
+            )
+        return self.optimizer, self.goals
+
+    # -- what the training loop asks for ------------------------------------------------------
+
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
+        """Validated samples, targets and weights."""
+        _, goals = self._compiled("fit, evaluate and train_on_batch")
+        samples, outputs = self._check_inputs(x)
+        several, dtype = len(goals) > 1, self.all_layers[0].dtype
+        if several and y is None:
+            raise ValueError("targets are missing: expected y beside x")
+        targets, weights = [], []
+        given = by_name(y, self.output_names, "y")
+        for goal, array, shape in zip(goals, given, outputs, strict=True):
+            what = f"y[{goal.name!r}]" if several else "y"
+            targets.append(prepare_targets(goal.loss, array, shape, samples[0].shape, dtype, what))
+        if sample_weight is not None:
+            for weight, shape in zip(self._weight_of_each(sample_weight), outputs, strict=True):
+                weights.append(prepare_weights(weight, shape[:-1], dtype))
+        self._make_familiar(samples, outputs)
+        return Data(samples, tuple(targets), tuple(weights) or None)
+
+    def _weight_of_each(self, sample_weight: Any) -> list[Any]:
+        """Weights of the samples for each output; one array stands for all."""
+        if isinstance(sample_weight, (list, tuple, dict)) and len(self.output_names) > 1:
+            return by_name(sample_weight, self.output_names, "sample_weight")
+        return [sample_weight] * len(self.output_names)
+
+    def weigh_classes(self, data: Data, class_weight: Any) -> Data:
+        """The data with weights times those of the targets' classes."""
+        _, goals = self._compiled("class_weight")
+        if len(goals) > 1:
+            raise ValueError(
+                "class_weight is for models with one output; use sample_weight={name: weights}"
+            )
+        classes, dtype = int(self.output_shape[-1] or 0), self.all_layers[0].dtype
+        return weigh_classes(data, class_weight, classes, goals[0].loss.sparse, dtype)
+
+    def check_bptt(self, bptt: Any) -> str | int:
+        """The argument ``bptt`` of ``fit``, if this model can be trained so; an error otherwise."""
+        return check_bptt(bptt, self)
+
+    def _step(
+        self,
+        data: Data,
+        index: np.ndarray,
+        task: str,
+        bptt: str | int = "full",
+        window: tuple[int, int] | None = None,
+    ) -> Supervised:
+        """What computes a batch, or a window of its steps: the first one, and how many."""
+        if not self._owns:
+            self._gather()
+        shapes = self.batch_shapes(data.x, index.size)
+        kind = chain_kind(bptt, shapes[0], has_time(data.x[0].ndim, self.graph.takes_ids[0]))
+        start = 0
+        if window is not None:
+            start, steps = window
+            shapes = tuple((steps, *shape[1:]) for shape in shapes)
+        chain = self._runner.chain(
+            shapes, kind, model=self, weighted=data.weight is not None, task=task
+        )
+        chain.load(data, index, start)
+        return chain
+
+    def train_step(self, data: Data, index: np.ndarray, bptt: str | int = "full") -> float:
+        """One update from the samples ``index``, or one a window; returns their loss.
+
+        A loss that is not finite updates nothing; nor does a gradient, for which NaN is returned.
+        """
+        with self.lock:
+            if isinstance(bptt, int):
+                return train_windows(
+                    lambda *window: self._step(data, index, "train", window=window),
+                    data.x[0].shape[1],
+                    bptt,
+                )
+            chain = self._step(data, index, "train", bptt)
+            loss = chain.train()
+            if np.isfinite(loss):
+                chain.commit()
+            return loss
+
+    def test_step(self, data: Data, index: np.ndarray) -> float:
+        """Loss and metrics of the samples ``index``."""
+        with self.lock:
+            chain = self._step(data, index, "test")
+            loss = chain.test()
+            chain.commit()
+            return loss
+
+    def finalize_weights(self) -> None:
+        """Put the optimizer's running mean of the weights in their place, where it keeps one."""
+        optimizer, _ = self._compiled("finalize_weights")
+        with self.lock:
+            optimizer.finalize_variable_values(self.flat_weights[0])
+            for layer in self.all_layers:
+                layer.changed()
+
+    # -- training and using -------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        class_weight: Any = None,
+        **options: Any,
+    ) -> History:
+        """Train the model; see ``fastlstm.training.loop.fit`` for all arguments.
+
+        Returns
+        -------
+        History
+            ``history.history`` has a list for the loss and each metric, one value an epoch.
+        """
+        self._compiled("fit")
+        return loop.fit(
+            self,
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            class_weight=class_weight,
+            **options,
+        )
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = 32,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Loss and metrics on arrays; see ``fastlstm.training.loop.evaluate``."""
+        self._compiled("evaluate")
+        return loop.evaluate(
+            self,
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            **options,
+        )
+
+    def predict(
+        self, x: Any, batch_size: int | None = 32, verbose: int | str = "auto", **options: Any
+    ) -> Any:
+        """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
+        return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+        *,
+        bptt: Any = "full",
+    ) -> Any:
+        """One update from one batch, or one for each window of ``bptt`` steps, as in ``fit``.
+
+        ``class_weight`` is a dict of weights by class, as in ``fit``.
+
+        Returns
+        -------
+        float, list or dict
+            The loss; with metrics a list [loss, *metrics], or a dict where ``return_dict``.
+        """
+        self._compiled("train_on_batch")
+        data = self.prepare(x, y, sample_weight)
+        if class_weight is not None:
+            data = self.weigh_classes(data, class_weight)
+        bptt = self.check_bptt(bptt)
+        self._reset_metrics()
+        loss = self.train_step(data, np.arange(len(data)), bptt)
+        if not np.isfinite(loss):
+            since = "" if isinstance(bptt, str) else " from that window on"
+            raise FloatingPointError(
+                f"the loss of this batch, or its gradient, is {loss}; nothing was updated{since}. "
+                "Lower "
+                "the learning rate, set clipnorm on the optimizer, or check the scale of the data"
+            )
+        return self._results(loss, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics of one batch, as ``train_on_batch`` returns them."""
+        self._compiled("test_on_batch")
+        data = self.prepare(x, y, sample_weight)
+        self._reset_metrics()
+        return self._results(self.test_step(data, np.arange(len(data))), return_dict)
+
+    def _reset_metrics(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _results(self, loss: float, as_dict: bool) -> Any:
+        values = {"loss": loss, **{metric.name: metric.result() for metric in self.metrics}}
+        if as_dict:
+            return values
+        return list(values.values()) if self.metrics else loss
+
+    def value_and_grad(
+        self, x: Any, y: Any, sample_weight: Any = None, *, bptt: Any = "full"
+    ) -> tuple[float, list[np.ndarray]]:
+        """Loss of a batch and its gradient; updates nothing.
+
+        Dropout is active, as in training; states of stateful layers stay as they are. With
+        ``bptt="checkpoint"`` it takes less memory, as in ``fit``.
+
+        Returns
+        -------
+        loss : float
+        grads : list of ndarray
+            Gradients in the order and shapes of ``get_weights``.
+        """
+        self._compiled("value_and_grad")
+        data = self.prepare(x, y, sample_weight)
+        bptt = check_bptt(bptt, self, windows=False)
+        with self.lock:
+            chain = self._step(data, np.arange(len(data)), "gradient", bptt)
+            loss = chain.evaluate()
+            chain.backward()
+            return loss, [grad.copy() for layer in self.all_layers for grad in layer.grads()]
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the model, its weights and the optimizer's state to one file.
+
+        The file is in the safetensors format, whatever its name; an interrupted save leaves the
+        old file as it was.
+        """
+        self._need_weights()
+        saving.save_model(self, filepath, overwrite=overwrite)
+
+    def get_config(self) -> dict[str, Any]:
+        """Names, shapes, layers and calls, as plain values."""
+        return structure.graph_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A new model of the layers that ``get_config`` described, with weights of its own."""
+        return structure.from_config(config)
+
+    def memory_report(
+        self, batch: int, time: int | None = None, bptt: Any = "full"
+    ) -> MemoryReport:
+        """Bytes that training and prediction will take, before anything is run.
+
+        Parameters
+        ----------
+        batch : int
+            Samples in a batch.
+        time : int, optional
+            Steps of a sequence, where the input's shape does not fix them.
+        bptt : "full", "checkpoint" or int
+            How ``fit`` is to go back through time.
+
+        Returns
+        -------
+        MemoryReport
+            ``print`` it for a table; ``report.training.total`` is a number of bytes.
+        """
+        return memory_report(self, batch, time, bptt)
+
+
+def by_order(entries: Any) -> Any:
+    """The entries of a dict in their order; anything else as it is."""
+    return list(entries.values()) if isinstance(entries, dict) else entries
+
+
+def _apart(names: list[str]) -> list[str]:
+    """The names, with numbers where they would be the same."""
+    return [
+        name if name not in names[:place] else f"{name}_{names[:place].count(name)}"
+        for place, name in enumerate(names)
+    ]

@@ -1,0 +1,167 @@
+"""What a model is made of, as plain values: written, and read without trusting them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm import layers as layer_classes
+from fastlstm.layers.base import Layer
+from fastlstm.layers.graph import calls_between
+from fastlstm.layers.input import Input
+from fastlstm.layers.symbol import Shape, Symbol
+from fastlstm.registry import find, serialize
+
+if TYPE_CHECKING:
+    from fastlstm.models.model import Model
+
+# Names, shapes and types of the tensors that a file must hold.
+Expected = dict[str, tuple[tuple[int, ...], np.dtype]]
+Plan = tuple[Callable[[], Any], Expected]
+
+_LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in vars(layer_classes).values()
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
+}
+
+
+def graph_config(model: Model) -> dict[str, Any]:
+    """Inputs, layers and calls of a model; symbols go by numbers, the inputs' first."""
+    numbers: dict[Symbol, int] = {}
+    for symbol in model.inputs:
+        numbers[symbol] = len(numbers)
+    places = {layer: place for place, layer in enumerate(model.layers)}
+    calls = []
+    for call in sorted(calls_between(model.inputs, model.outputs), key=lambda call: call.serial):
+        takes = [numbers[symbol] for symbol in call.inputs]
+        for symbol in call.outputs:
+            numbers[symbol] = len(numbers)
+        calls.append({"layer": places[call.layer], "takes": takes})
+    return {
+        "name": model.name,
+        "inputs": [{"name": s.name, "shape": list(s.shape[1:])} for s in model.inputs],
+        "layers": [serialize(layer) for layer in model.layers],
+        "calls": calls,
+        "outputs": [numbers[symbol] for symbol in model.outputs],
+    }
+
+
+def from_config(config: dict[str, Any]) -> Any:
+    """A new model of what ``get_config`` described."""
+    if config.get("input_shape", ...) is None:
+        return _sequential(config, [_layer(entry) for entry in config["layers"]])
+    return plan_of(config)[0]()
+
+
+def plan_of(config: dict[str, Any]) -> Plan:
+    """What makes the model of a configuration, and the weights that it will have.
+
+    Shapes are followed through before anything is allocated.
+    """
+    if "calls" not in config:
+        return _sequential_plan(config)
+    entries = [_entry(entry) for entry in config["layers"]]
+    shapes: list[Shape] = [(None, *_checked(given["shape"])) for given in config["inputs"]]
+    expected_of: dict[int, Expected] = {}
+    for call in config["calls"]:
+        number, takes = int(call["layer"]), [int(place) for place in call["takes"]]
+        taken = [shapes[place] for place in takes]
+        made, found = _follow(entries[number], taken)
+        shapes += made
+        expected_of.setdefault(number, found)
+    expected: Expected = {}
+    for number, entry in enumerate(entries):
+        for name, spec in expected_of[number].items():
+            expected[f"{_name(entry)}/{name}"] = spec
+    return lambda: _model(config, entries), expected
+
+
+def _model(config: dict[str, Any], entries: list[Any]) -> Any:
+    from fastlstm.models.model import Model
+
+    layers = [entry if isinstance(entry, Layer) else entry[1][0]() for entry in entries]
+    symbols: list[Symbol] = [
+        Input(_checked(given["shape"]), name=str(given["name"])) for given in config["inputs"]
+    ]
+    inputs = list(symbols)
+    for call in config["calls"]:
+        taken = [symbols[place] for place in call["takes"]]
+        made = layers[call["layer"]](taken if len(taken) > 1 else taken[0])
+        symbols += made if isinstance(made, list) else [made]
+    return Model(inputs, [symbols[place] for place in config["outputs"]], name=config["name"])
+
+
+def _entry(entry: Any) -> Any:
+    """A layer that is not built yet; or of a model inside its configuration and plan."""
+    if entry["class_name"] in ("Model", "Sequential"):
+        return entry["config"], plan_of(entry["config"])
+    return _layer(entry)
+
+
+def _name(entry: Any) -> str:
+    return str(entry.name if isinstance(entry, Layer) else entry[0]["name"])
+
+
+def _layer(entry: Any) -> Layer:
+    arguments = dict(entry["config"])
+    arguments.pop("input_shape", None)
+    return find("layer", entry["class_name"], _LAYERS).from_config(arguments)
+
+
+def _follow(entry: Any, taken: list[Shape]) -> tuple[list[Shape], Expected]:
+    """Shapes of what an entry gives for what it takes, and its weights."""
+    if isinstance(entry, Layer):
+        specs = entry.specs_for(taken)
+        made = entry.shapes_after(taken)
+        return made, {spec.name: (spec.shape, entry.dtype) for spec in specs}
+    config, (_, expected) = entry
+    shapes = dict(enumerate(taken))
+    if "calls" not in config:
+        shape = taken[0]
+        for inner in config["layers"]:
+            (shape, *_) = _layer(inner).shapes_after([shape])
+        return [shape], expected
+    for call in config["calls"]:
+        inside = [shapes[int(place)] for place in call["takes"]]
+        made, _ = _follow(_entry(config["layers"][int(call["layer"])]), inside)
+        shapes.update(enumerate(made, start=len(shapes)))
+    return [shapes[int(place)] for place in config["outputs"]], expected
+
+
+def _checked(shape: Any) -> tuple[int | None, ...]:
+    shape = tuple(shape)
+    for size in shape:
+        if size is not None and (type(size) is not int or size < 1):
+            raise ValueError(f"the input shape {shape} is not one")
+    return shape
+
+
+def _sequential_plan(config: dict[str, Any]) -> Plan:
+    made = [_layer(entry) for entry in config["layers"]]
+    model = _sequential(config, made)
+    shape: tuple[int | None, ...] = _checked(config["input_shape"])
+    model._sample_shape = shape
+    expected: Expected = {}
+    for layer in made:
+        layer.check_input((None, *shape))
+        for spec in layer.weight_specs(shape):
+            expected[f"{layer.name}/{spec.name}"] = (spec.shape, layer.dtype)
+        shape = layer.compute_output_shape(shape)
+
+    def make() -> Any:
+        model.build()
+        return model
+
+    return make, expected
+
+
+def _sequential(config: dict[str, Any], layers: list[Layer]) -> Any:
+    from fastlstm.models.sequential import Sequential
+
+    model = Sequential(name=str(config["name"]))
+    for layer in layers:
+        model.add(layer)
+    return model
