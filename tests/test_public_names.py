@@ -16,8 +16,10 @@ NAMES = {
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer Masking MinGRU
-        MinLSTM RepeatVector SLSTM SimpleRNN SpatialDropout1D TimeDistributed
+        Activation AveragePooling1D Bidirectional Conv1D CoupledLSTM Cropping1D Dense Dropout
+        Embedding Flatten GRU GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM
+        Layer LayerNormalization Masking MaxPooling1D MinGRU MinLSTM Permute RepeatVector Reshape
+        SLSTM SimpleRNN Slice Softmax SpatialDropout1D TimeDistributed ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": """
