@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import fill, lanes, load_first, store_first
+from fastlstm.kernels.simd import fill, lanes, load_first, select, store_first
 from fastlstm.kernels.team import share
 
 # Steps whose sum is taken by itself, so that long sums stay exact.
@@ -76,8 +76,8 @@ def mean_gradient(d_x, d, mask, crew):
 
 @inline
 def _larger(a, b):
-    """The larger of two; NaN where one is."""
-    return a if a >= b or a != a else b
+    """The larger of two vectors' numbers; NaN where one is."""
+    return select(a != a, a, select(a >= b, a, b))
 
 
 @kernel
@@ -87,12 +87,15 @@ def largest(out, x, crew):
     out : (N,)
     x : (T, N)
     """
+    step = lanes(x)
     first, last = share(out.size, crew)
-    for i in range(first, last):
-        out[i] = x[0, i]
-    for t in range(1, x.shape[0]):
-        for i in range(first, last):
-            out[i] = _larger(out[i], x[t, i])
+    for t in range(x.shape[0]):
+        for i in range(first, last, step):
+            count = min(step, last - i)
+            value = load_first(x, t * out.size + i, count)
+            if t > 0:
+                value = _larger(load_first(out, i, count), value)
+            store_first(value, out, i, count)
 
 
 @kernel
@@ -103,17 +106,23 @@ def largest_gradient(d_x, shares, d, out, x, crew):
     shares : (N,), of the gradient; scratch
     d, out : (N,)
     """
-    first, last = share(out.size, crew)
+    step, size = lanes(x), out.size
+    first, last = share(size, crew)
     for i in range(first, last):
         shares[i] = 0.0
     for t in range(x.shape[0]):
-        for i in range(first, last):
-            shares[i] += 1.0 if x[t, i] == out[i] else 0.0
+        for i in range(first, last, step):
+            count = min(step, last - i)
+            equal = load_first(x, t * size + i, count) == load_first(out, i, count)
+            counted = load_first(shares, i, count)
+            store_first(counted + select(equal, 1.0, fill(x, 0.0)), shares, i, count)
     for i in range(first, last):
         shares[i] = d[i] / shares[i]
     for t in range(x.shape[0]):
-        for i in range(first, last):
-            d_x[t, i] = shares[i] if x[t, i] == out[i] else 0.0
+        for i in range(first, last, step):
+            count = min(step, last - i)
+            equal = load_first(x, t * size + i, count) == load_first(out, i, count)
+            store_first(select(equal, load_first(shares, i, count), 0.0), d_x, t * size + i, count)
 
 
 @inline
@@ -160,14 +169,16 @@ def window_mean_gradient(d_x, d, size, stride, before, crew):
 @kernel
 def window_largest(out, x, size, stride, before, crew):
     """out[s] = the largest of the window's steps, as in ``window_mean``."""
+    step, columns = lanes(x), x.shape[1]
     first, last = share(out.shape[0], crew)
     for s in range(first, last):
         start, stop = _window(s, size, stride, before, x.shape[0])
-        for i in range(x.shape[1]):
-            out[s, i] = x[start, i]
-        for t in range(start + 1, stop):
-            for i in range(x.shape[1]):
-                out[s, i] = _larger(out[s, i], x[t, i])
+        for i in range(0, columns, step):
+            count = min(step, columns - i)
+            value = load_first(x, start * columns + i, count)
+            for t in range(start + 1, stop):
+                value = _larger(value, load_first(x, t * columns + i, count))
+            store_first(value, out, s * columns + i, count)
 
 
 @kernel
@@ -177,15 +188,21 @@ def window_largest_gradient(d_x, d, out, x, size, stride, before, crew):
     d_x, x : (T, N)
     d, out : (S, N)
     """
-    steps = x.shape[0]
-    first, last = share(x.shape[1], crew)
+    steps, columns = x.shape
+    step = lanes(x)
+    first, last = share(columns, crew)
     for t in range(steps):
         for i in range(first, last):
             d_x[t, i] = 0.0
     for s in range(d.shape[0]):
         start, stop = _window(s, size, stride, before, steps)
-        for i in range(first, last):
-            t = start
-            while t < stop - 1 and x[t, i] != out[s, i]:
-                t += 1
-            d_x[t, i] += d[s, i]
+        for i in range(first, last, step):
+            count = min(step, last - i)
+            left = load_first(d, s * columns + i, count)
+            top = load_first(out, s * columns + i, count)
+            for t in range(start, stop):
+                at = t * columns + i
+                found = load_first(x, at, count) == top
+                taken = select(found, left, 0.0)
+                store_first(load_first(d_x, at, count) + taken, d_x, at, count)
+                left = select(found, 0.0, left)

@@ -19,9 +19,13 @@ def reshape(out, x, crew):
     for b in range(first, last):
         s, e = 0, 0
         for t in range(steps):
-            for d in range(depth):
-                out[s, b, e] = x[t, b, d]
-                e += 1
+            d = 0
+            while d < depth:
+                # As many as fit into the step and are left of the other one.
+                run = min(depth - d, width - e)
+                for i in range(run):
+                    out[s, b, e + i] = x[t, b, d + i]
+                d, e = d + run, e + run
                 if e == width:
                     s, e = s + 1, 0
 
