@@ -29,9 +29,10 @@ from fastlstm.layers import (
     Reshape,
     Slice,
     Softmax,
+    TimeDistributed,
     ZeroPadding1D,
 )
-from fastlstm.models import Sequential, load_model
+from fastlstm.models import Ensemble, Sequential, load_model
 from tests.reference import dense, finite, layer_norm, rnn, windows
 
 B, T, D = 5, 8, 6
@@ -427,3 +428,45 @@ def test_features_that_differ_from_those_it_was_built_for():
         layer(np.zeros((2, 5, 3)))
         with pytest.raises(ValueError, match="was built for 3 features"):
             layer(np.zeros((2, 5, 4)))
+
+
+# -- with others ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["norm", "relu", "softmax", "noise"])
+def test_time_distributed_is_the_layer_itself(name, rng, tmp_path):
+    kind, options, _ = TABLE[name]
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    model = Sequential([Input((T, D)), TimeDistributed(kind(**options)), LSTM(3)])
+    alone = kind(**options)
+    np.testing.assert_array_equal(model.layers[0](x), alone(x))
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model")(x), model(x))
+
+
+def test_sequences_out_of_vectors(rng):
+    """One row of numbers for each sample, as tables have them."""
+    x = rng.standard_normal((40, 12)).astype(np.float32)
+    model = Sequential([Input((12,)), Reshape((12, 1)), LSTM(8), Dense(1)])
+    model.compile(fastlstm.optimizers.Adam(0.01), "mse")
+    losses = model.fit(x, x.mean(axis=1), epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    np.testing.assert_array_equal(
+        model(x)[:, 0], model.layers[2](model.layers[1](x[..., None]))[:, 0]
+    )
+
+
+def test_every_model_of_an_ensemble_is_as_it_is_alone(rng):
+    fastlstm.utils.set_random_seed(1)
+    layers = [Conv1D(7, 3, activation="relu"), LayerNormalization(), GRU(5, return_sequences=True)]
+    rest = [MaxPooling1D(2), Permute((2, 1)), GlobalAveragePooling1D(), Flatten(), Dense(1)]
+    model = Sequential([Input((T, D)), *layers, *rest])
+    model.compile("adam", "mse")
+    many = Ensemble(model, 3)
+    x = rng.standard_normal((3, 20, T, D)).astype(np.float32)
+    copies = [many[number] for number in range(3)]
+    many.fit(x, x[..., 0, :1], epochs=2, batch_size=8, shuffle=False, verbose=0)
+    together = many.predict(x, verbose=0)
+    for number, alone in enumerate(copies):
+        alone.fit(x[number], x[number, :, 0, :1], epochs=2, batch_size=8, shuffle=False, verbose=0)
+        np.testing.assert_array_equal(together[number], alone.predict(x[number], verbose=0))
