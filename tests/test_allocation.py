@@ -15,13 +15,23 @@ from fastlstm.kernels.jit import body
 from fastlstm.layers import (
     GRU,
     LSTM,
+    Activation,
     Bidirectional,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
+    Flatten,
+    GaussianNoise,
+    GlobalAveragePooling1D,
+    LayerNormalization,
+    MaxPooling1D,
     RepeatVector,
+    Reshape,
     SimpleRNN,
+    Slice,
     TimeDistributed,
+    ZeroPadding1D,
 )
 from fastlstm.optimizers import RMSprop
 from fastlstm.optimizers.schedules import CosineDecay
@@ -76,6 +86,30 @@ def _padded(rng):
     return model, ids, rng.integers(0, C, (B, T)).astype(np.int32)
 
 
+def _plain(rng):
+    """Layers of one input and one output, those that work step by step and those that do not."""
+    model = Sequential(
+        [
+            Embedding(500, 64, mask_zero=True, input_shape=(T,)),
+            LayerNormalization(),
+            GaussianNoise(0.1),
+            LSTM(64, return_sequences=True),
+            Activation("relu"),
+            Conv1D(64, 3, padding="causal"),
+            MaxPooling1D(2),
+            Reshape((T, 32)),
+            ZeroPadding1D(1),
+            Slice(step=2),
+            GlobalAveragePooling1D(keepdims=True),
+            Flatten(),
+            Dense(C, activation="softmax"),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    ids = rng.integers(0, 500, (B, T)).astype(np.int32)
+    return model, ids, rng.integers(0, C, B).astype(np.int32)
+
+
 def _averaged(rng):
     """Every option of an optimizer; one of its updates is for two batches."""
     model = Sequential([LSTM(64, input_shape=(T, D)), Dense(1)])
@@ -104,7 +138,7 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -114,7 +148,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -161,7 +195,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)

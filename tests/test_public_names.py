@@ -16,9 +16,11 @@ NAMES = {
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Add Average Bidirectional Concatenate CoupledLSTM Dense Dropout Embedding GRU Input LSTM
-        Layer Masking Maximum MinGRU MinLSTM Minimum Multiply RepeatVector SLSTM SimpleRNN
-        SpatialDropout1D Subtract TimeDistributed
+        Activation Add Average AveragePooling1D Bidirectional Concatenate Conv1D CoupledLSTM
+        Cropping1D Dense Dropout Embedding Flatten GRU GaussianNoise GlobalAveragePooling1D
+        GlobalMaxPooling1D Input LSTM Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU
+        MinLSTM Minimum Multiply Permute RepeatVector Reshape SLSTM SimpleRNN Slice Softmax
+        SpatialDropout1D Subtract TimeDistributed ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

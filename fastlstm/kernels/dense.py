@@ -21,6 +21,17 @@ def softmax(y, crew):
 
 
 @kernel
+def softmax_of(y, x, crew):
+    """Each row of y is the softmax of that of x; both are (M, C)."""
+    first, last = share(y.shape[0], crew)
+    classes = y.shape[1]
+    for r in range(first, last):
+        at = r * classes
+        total = exp_row(y, True, x, at, classes, row_max(x, at, classes))
+        scale_row(y, at, classes, 1.0 / total)
+
+
+@kernel
 def softmax_gradient(d, y, crew):
     """d, the gradient of softmax rows y, becomes that of their logits: y · (d - sum(d · y))."""
     rows, classes = y.shape
@@ -52,3 +63,13 @@ def activate_all(activation, y, crew):
     for at in range(first, last, step):
         count = min(step, last - at)
         store_first(activate(activation, load_first(y, at, count)), y, at, count)
+
+
+@kernel
+def activate_of(activation, y, x, crew):
+    """y = activation(x), element by element; both are (M, N)."""
+    step = lanes(y)
+    first, last = share(y.size, crew)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        store_first(activate(activation, load_first(x, at, count)), y, at, count)

@@ -19,13 +19,18 @@ _UNIT = 2.0**-53
 
 
 @inline
-def _uniform(seed, position):
-    """A number in [0, 1)."""
+def hashed(seed, position):
+    """64 bits that look random, of a seed and a place."""
     z = seed + _GOLDEN * np.uint64(position + 1)
     z = (z ^ (z >> np.uint64(30))) * _FIRST
     z = (z ^ (z >> np.uint64(27))) * _SECOND
-    z = z ^ (z >> np.uint64(31))
-    return np.float64(z >> np.uint64(11)) * _UNIT
+    return z ^ (z >> np.uint64(31))
+
+
+@inline
+def _uniform(seed, position):
+    """A number in [0, 1)."""
+    return np.float64(hashed(seed, position) >> np.uint64(11)) * _UNIT
 
 
 @kernel

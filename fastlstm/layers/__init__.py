@@ -1,12 +1,18 @@
 """What users stack."""
 
+from fastlstm.layers.activation import Activation, Softmax
 from fastlstm.layers.base import Layer
 from fastlstm.layers.bidirectional import Bidirectional
+from fastlstm.layers.conv1d import Conv1D
+from fastlstm.layers.cropping import Cropping1D, Slice, ZeroPadding1D
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
 from fastlstm.layers.embedding import Embedding
+from fastlstm.layers.gaussian_noise import GaussianNoise
+from fastlstm.layers.global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
+from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.lstm import LSTM, CoupledLSTM
 from fastlstm.layers.masking import Masking
 from fastlstm.layers.merging import (
@@ -19,7 +25,9 @@ from fastlstm.layers.merging import (
     Subtract,
 )
 from fastlstm.layers.minimal import MinGRU, MinLSTM
+from fastlstm.layers.pooling import AveragePooling1D, MaxPooling1D
 from fastlstm.layers.repeat_vector import RepeatVector
+from fastlstm.layers.reshape import Flatten, Permute, Reshape
 from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
@@ -28,25 +36,40 @@ __all__ = [
     "GRU",
     "LSTM",
     "SLSTM",
+    "Activation",
     "Add",
     "Average",
+    "AveragePooling1D",
     "Bidirectional",
     "Concatenate",
+    "Conv1D",
     "CoupledLSTM",
+    "Cropping1D",
     "Dense",
     "Dropout",
     "Embedding",
+    "Flatten",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
     "Input",
     "Layer",
+    "LayerNormalization",
     "Masking",
+    "MaxPooling1D",
     "Maximum",
     "MinGRU",
     "MinLSTM",
     "Minimum",
     "Multiply",
+    "Permute",
     "RepeatVector",
+    "Reshape",
     "SimpleRNN",
+    "Slice",
+    "Softmax",
     "SpatialDropout1D",
     "Subtract",
     "TimeDistributed",
+    "ZeroPadding1D",
 ]

@@ -9,14 +9,14 @@ import numpy as np
 from fastlstm import utils
 from fastlstm.kernels import dropout
 from fastlstm.kernels.program import Program
-from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.weightless import Weightless
 from fastlstm.memory import Plan
 from fastlstm.validation import real_number
 
 
-class Dropout(Layer):
+class Dropout(Weightless):
     """Set a fraction of the inputs to zero in training, and scale up the others.
 
     Source: Srivastava et al., "Dropout", JMLR 15, 2014, in its inverted form.
@@ -44,19 +44,6 @@ class Dropout(Layer):
         super().__init__(name=name, input_shape=input_shape, dtype=dtype)
         self.rate = check_rate(rate, f"{type(self).__name__} rate")
 
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        if len(shape) not in (2, 3):
-            raise ValueError(
-                "Dropout expects input (batch, features) or (batch, time, features), got shape "
-                f"{tuple(shape)}"
-            )
-
-    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
-        return []
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return tuple(input_shape)
-
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> DropoutOp:
@@ -81,13 +68,8 @@ class SpatialDropout1D(Dropout):
     """
 
     by_sample = True
-
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        if len(shape) != 3:
-            raise ValueError(
-                "SpatialDropout1D expects input (batch, time, features), got shape "
-                f"{tuple(shape)}; for vectors use Dropout"
-            )
+    ranks = (3,)
+    advice = "for vectors use Dropout"
 
 
 class DropoutOp(Op):
@@ -124,9 +106,8 @@ class DropoutOp(Op):
 
     def _record(self, program: Program, out: np.ndarray, x: np.ndarray, segment: Segment) -> None:
         if self.active:
-            columns = x.shape[-1]
-            rows = segment.of(x).reshape(-1, columns)
+            rows = segment.rows(x)
             program.add(
-                dropout.drop, segment.of(out).reshape(-1, columns), rows, self.seed, self.rate,
+                dropout.drop, segment.rows(out), rows, self.seed, self.rate,
                 segment.start * x.shape[1], self._period, work=20.0 * rows.size,
             )  # fmt: skip

@@ -9,14 +9,14 @@ import numpy as np
 
 from fastlstm.kernels import masks
 from fastlstm.kernels.program import Program
-from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.weightless import Weightless
 from fastlstm.memory import Plan
 from fastlstm.validation import real_number
 
 
-class Masking(Layer):
+class Masking(Weightless):
     """Leave out the steps whose features are all equal to a value.
 
     In what follows, recurrent layers keep their states over such a step and repeat their output,
@@ -32,6 +32,7 @@ class Masking(Layer):
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("mask_value",)
+    ranks = (3,)
 
     def __init__(
         self,
@@ -43,18 +44,6 @@ class Masking(Layer):
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, dtype=dtype)
         self.mask_value = real_number("Masking mask_value", mask_value, above=-math.inf)
-
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        if len(shape) != 3:
-            raise ValueError(
-                f"Masking expects input (batch, time, features), got shape {tuple(shape)}"
-            )
-
-    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
-        return []
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return tuple(input_shape)
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
@@ -73,7 +62,7 @@ class MaskingOp(Op):
         self.made_mask = plan.array(x.shape[:2], np.uint8)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        x, y = _rows(self.x, segment), _rows(self.y, segment)
+        x, y = segment.rows(self.x), segment.rows(self.y)
         mask, given = (segment.of(array).reshape(-1) for array in (self.made_mask, self.given))
         value = self.layer.dtype.type(self.layer.mask_value)
         program.add(masks.of_values, mask, y, x, float(value), given, work=2.0 * x.size)
@@ -83,10 +72,5 @@ class MaskingOp(Op):
         self.d_x = d_y
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
-        rows, mask = _rows(self.d_y, segment), segment.of(self.made_mask).reshape(-1)
+        rows, mask = segment.rows(self.d_y), segment.of(self.made_mask).reshape(-1)
         program.add(masks.clear_masked, rows, mask, work=1.0 * rows.size)
-
-
-def _rows(array: np.ndarray, segment: Segment) -> np.ndarray:
-    """All steps of all samples, one a row."""
-    return segment.of(array).reshape(-1, array.shape[-1])

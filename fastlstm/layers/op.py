@@ -46,7 +46,8 @@ class Op(ABC):
     several = False
     # Whether no step's output depends on a later step's input.
     causal = True
-    # Which steps count in what comes after, (T, B), where this layer finds it out.
+    # Which steps count in what comes after, (T, B), where this layer finds it out; or (0, B) after
+    # a layer whose steps are not those of its input: the mask ends there.
     made_mask: np.ndarray | None = None
     # What forward looks inputs up in, instead of multiplying them.
     vocabulary: Vocabulary | None = None

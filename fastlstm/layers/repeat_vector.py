@@ -8,14 +8,14 @@ import numpy as np
 
 from fastlstm.kernels import repeat
 from fastlstm.kernels.program import Program
-from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.weightless import Weightless
 from fastlstm.memory import Plan
 from fastlstm.validation import whole_number
 
 
-class RepeatVector(Layer):
+class RepeatVector(Weightless):
     """Make a sequence of a vector, the same at each step, as what a decoder reads.
 
     Parameters
@@ -27,6 +27,8 @@ class RepeatVector(Layer):
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("n",)
+    ranks = (2,)
+    advice = "let the recurrent layer below return its last step alone"
 
     def __init__(
         self,
@@ -42,18 +44,6 @@ class RepeatVector(Layer):
     @property
     def causal(self) -> bool:
         return False
-
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        if len(shape) != 2:
-            hint = ""
-            if len(shape) == 3:
-                hint = "; let the recurrent layer below return its last step alone"
-            raise ValueError(
-                f"RepeatVector expects input (batch, features), got shape {tuple(shape)}{hint}"
-            )
-
-    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
-        return []
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (self.n, *input_shape)

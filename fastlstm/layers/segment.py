@@ -28,5 +28,9 @@ class Segment(NamedTuple):
         """As many steps of an array, time first, that was laid out for the longest segment."""
         return array[: self.steps]
 
+    def rows(self, array: np.ndarray) -> np.ndarray:
+        """The same, all steps of all samples one a row."""
+        return self.of(array).reshape(-1, array.shape[-1])
+
 
 WHOLE = Segment()

@@ -6,26 +6,31 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastlstm.layers.activation import Activation, Softmax
 from fastlstm.layers.base import Layer
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
+from fastlstm.layers.gaussian_noise import GaussianNoise
+from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.op import Op
 from fastlstm.layers.wrapper import Wrapper
 from fastlstm.memory import Plan
 from fastlstm.registry import find, serialize
 
-_KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (Dense, Dropout)}
+# Those that take each step by itself anyhow.
+_LAYERS = (Dense, Dropout, Activation, GaussianNoise, LayerNormalization, Softmax)
+_KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in _LAYERS}
 
 
 class TimeDistributed(Wrapper):
     """Apply a layer to every step of sequences, each with the same weights.
 
-    ``Dense`` and ``Dropout`` do so by themselves: ``TimeDistributed(Dense(1))`` is ``Dense(1)``,
-    and as fast. Dropout draws anew for every step.
+    These layers do so by themselves: ``TimeDistributed(Dense(1))`` is ``Dense(1)``, and as fast.
+    Dropout and noise draw anew for every step.
 
     Parameters
     ----------
-    layer : Dense or Dropout
+    layer : Dense, Dropout, Activation, GaussianNoise, LayerNormalization or Softmax
         What to apply.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time, features), time may be None.
@@ -43,9 +48,9 @@ class TimeDistributed(Wrapper):
     ) -> None:
         if isinstance(layer, dict):
             layer = find("layer", layer["class_name"], _KINDS).from_config(layer["config"])
-        if not isinstance(layer, (Dense, Dropout)) or isinstance(layer, SpatialDropout1D):
+        if not isinstance(layer, _LAYERS) or isinstance(layer, SpatialDropout1D):
             raise TypeError(
-                f"TimeDistributed expects a layer for vectors, {' or '.join(_KINDS)}, got "
+                f"TimeDistributed expects a layer for vectors ({', '.join(_KINDS)}), got "
                 f"{type(layer).__name__}; recurrent layers take sequences as they are"
             )
         super().__init__(name=name, input_shape=input_shape, dtype=dtype or layer.dtype.name)

@@ -1,0 +1,109 @@
+"""Activations as layers of their own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from fastlstm.kernels import dense
+from fastlstm.kernels.program import Program
+from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.op import Op
+from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.shapes import check_axis_is_last, check_last_axis
+from fastlstm.layers.weightless import Weightless
+from fastlstm.memory import Plan
+
+
+class Activation(Weightless):
+    """Apply an activation to every number, or softmax to the features of each step.
+
+    Parameters
+    ----------
+    activation : str
+        "linear", "relu", "tanh", "sigmoid", "hard_sigmoid" or "softmax".
+    name, input_shape, dtype
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("activation",)
+
+    def __init__(
+        self,
+        activation: str | None,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> ActivationOp:
+        return ActivationOp(self.activation, x, plan)
+
+
+class Softmax(Weightless):
+    """e**x over its sum along the features of each sample, or of each step.
+
+    Steps that do not count are turned into probabilities as well; in Keras a mask of steps makes
+    this layer fail.
+
+    Parameters
+    ----------
+    axis : int
+        -1: the last axis is the only one there is.
+    name, input_shape, dtype
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("axis",)
+    activation = "softmax"
+
+    def __init__(
+        self,
+        axis: int = -1,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        self.axis = check_last_axis(axis, "Softmax")
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        super().check_input(shape)
+        check_axis_is_last(self, self.axis, shape)
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> ActivationOp:
+        return ActivationOp("softmax", x, plan)
+
+
+class ActivationOp(Op):
+    """An activation bound to arrays; where it is linear, output and input are one array."""
+
+    def __init__(self, activation: str, x: np.ndarray, plan: Plan) -> None:
+        self.activation, self.x = activation, x
+        self.y = x if activation == "linear" else plan.array(x.shape, x.dtype)
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        rows, work = (segment.rows(self.y), segment.rows(self.x)), 20.0 * self.x.size
+        if self.activation == "softmax":
+            program.add(dense.softmax_of, *rows, work=work)
+        elif self.activation != "linear":
+            program.add(dense.activate_of, ACTIVATIONS[self.activation], *rows, work=work)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.d_y = self.d_x = d_y
+
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        rows, work = (segment.rows(self.d_y), segment.rows(self.y)), 10.0 * self.y.size
+        if self.activation == "softmax":
+            program.add(dense.softmax_gradient, *rows, work=work)
+        elif self.activation != "linear":
+            program.add(dense.activation_gradient, ACTIVATIONS[self.activation], *rows, work=work)

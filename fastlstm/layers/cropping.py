@@ -1,0 +1,198 @@
+"""Sequences made shorter or longer at their ends, and some of their steps."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm.kernels import steps as kernels
+from fastlstm.kernels.program import Program
+from fastlstm.layers.across import Across, AcrossOp, steps_of
+from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.shapes import check_data_format, two_numbers
+from fastlstm.memory import Plan
+from fastlstm.validation import whole_number
+
+
+class Cropping1D(Across):
+    """Leave out steps at the beginning and at the end.
+
+    Parameters
+    ----------
+    cropping : int or tuple of int
+        How many at the beginning and at the end; one number stands for both.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time, features), time may be None.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("cropping",)
+    ranks = (3,)
+
+    def __init__(
+        self,
+        cropping: Any = (1, 1),
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        self.cropping = two_numbers(cropping, "Cropping1D cropping")
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        super().check_input(shape)
+        self.compute_output_shape(tuple(shape[1:]))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        steps, features = input_shape
+        if steps is not None:
+            steps -= sum(self.cropping)
+            if steps < 1:
+                raise ValueError(
+                    f"Cropping1D leaves out {self.cropping[0]} and {self.cropping[1]} steps and "
+                    f"expects more than {sum(self.cropping)}, got {input_shape[0]}"
+                )
+        return steps, features
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> TakeOp:
+        return TakeOp(range(self.cropping[0], len(x) - self.cropping[1]), x, mask, plan)
+
+
+class ZeroPadding1D(Across):
+    """Put steps of zeros at the beginning and at the end.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        How many at the beginning and at the end; one number stands for both.
+    data_format : str, optional
+        "channels_last", as everywhere here.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time, features), time may be None.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("padding",)
+    ranks = (3,)
+
+    def __init__(
+        self,
+        padding: Any = 1,
+        data_format: str | None = None,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        check_data_format(data_format, "ZeroPadding1D")
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        self.padding = two_numbers(padding, "ZeroPadding1D padding")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        steps, features = input_shape
+        return None if steps is None else steps + sum(self.padding), features
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> ZeroPaddingOp:
+        return ZeroPaddingOp(self.padding, x, mask, plan)
+
+
+class Slice(Across):
+    """Some steps of a sequence, as Python counts them: where Keras' users write x[:, a:b:c].
+
+    Parameters
+    ----------
+    start, stop : int, optional
+        The first step, and the one after the last; negative ones are counted from the end.
+    step : int
+        Take every so many steps.
+    name, input_shape, dtype
+        As for every layer; ``input_shape`` is (time, features), time may be None.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = ("start", "stop", "step")
+    ranks = (3,)
+
+    def __init__(
+        self,
+        start: int | None = None,
+        stop: int | None = None,
+        step: int = 1,
+        *,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        for what, value in (("start", start), ("stop", stop)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"Slice {what} expects a whole number or None, got {value!r}")
+        self.start, self.stop = start, stop
+        self.step = whole_number(step, "Slice step")
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        super().check_input(shape)
+        self.compute_output_shape(tuple(shape[1:]))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        steps, features = input_shape
+        if steps is not None and not self._places(steps):
+            raise ValueError(
+                f"Slice {self.name!r} of start={self.start}, stop={self.stop}, step={self.step} "
+                f"takes no step of sequences of {steps}; choose others, or longer sequences"
+            )
+        return None if steps is None else len(self._places(steps)), features
+
+    def _places(self, steps: int) -> range:
+        """The steps that are taken."""
+        return range(steps)[self.start : self.stop : self.step]
+
+    def bind(
+        self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
+    ) -> TakeOp:
+        return TakeOp(self._places(len(x)), x, mask, plan)
+
+
+class TakeOp(AcrossOp):
+    """Steps of arrays; neighbouring ones are not copied, but stay where they are."""
+
+    def __init__(self, places: range, x: np.ndarray, mask: np.ndarray, plan: Plan) -> None:
+        self._start, self._stride = places.start, places.step
+        self._copies = self._stride > 1
+        y = x[places.start : places.stop]
+        if self._copies:
+            y = plan.array((len(places), *x.shape[1:]), x.dtype)
+        super().__init__(x, mask, y)
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if self._copies:
+            arrays = (steps_of(self.y), steps_of(self.x))
+            program.add(kernels.take, *arrays, self._start, self._stride, work=1.0 * self.y.size)
+
+    def record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
+        arrays = (steps_of(d_x), steps_of(self.d_y))
+        program.add(kernels.put, *arrays, self._start, self._stride, work=1.0 * d_x.size)
+
+
+class ZeroPaddingOp(AcrossOp):
+    """Steps of zeros around those of arrays."""
+
+    def __init__(
+        self, padding: tuple[int, int], x: np.ndarray, mask: np.ndarray, plan: Plan
+    ) -> None:
+        self._start = padding[0]
+        super().__init__(x, mask, plan.array((len(x) + sum(padding), *x.shape[1:]), x.dtype))
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        arrays = (steps_of(self.y), steps_of(self.x))
+        program.add(kernels.put, *arrays, self._start, 1, work=1.0 * self.y.size)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.d_y = d_y
+        self.d_x = d_y[self._start : self._start + len(self.x)]
+
+    def record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
+        pass  # it is there already
