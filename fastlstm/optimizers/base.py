@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastlstm.kernels import clipping
 from fastlstm.kernels import optimizers as kernels
-from fastlstm.kernels.layout import halt_unless_finite
+from fastlstm.kernels.layout import halt_unless_finite, record_clear
 from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
 from fastlstm.memory import aligned, check_room
@@ -227,7 +227,8 @@ class Optimizer(ABC):
         params : numpy.ndarray
             (size,), the parameters.
         grads : numpy.ndarray
-            (size,), the gradients; clipped in place where a clip option is set.
+            (size,), the gradients; clipped in place where a clip option is set, and zero
+            afterwards where they are collected.
 
         Raises
         ------
@@ -277,6 +278,9 @@ class Optimizer(ABC):
         numbers = self._rates, self._decays, self._bounds, self._window
         work = self.step_work * params.size
         program.add(kernels.step, rule, params, moments, grads, *numbers, work=work)
+        if self.gradient_accumulation_steps:
+            # They hold a mean now, and an embedding clears the rows of its last batch alone.
+            record_clear(program, grads)
         if self.use_ema:
             args = params, self._state[_AVERAGE], self._blend
             program.add(kernels.average, *args, work=_AVERAGE_WORK * params.size)
