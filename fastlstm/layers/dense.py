@@ -37,7 +37,7 @@ class Dense(Layer):
         Whether there is a bias.
     kernel_initializer, bias_initializer : str or Initializer
         Initial values of kernel (features, units) and bias (units).
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -60,8 +60,9 @@ class Dense(Layer):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.units = whole_number(units, "Dense units")
         self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
         self.use_bias = bool(use_bias)

@@ -34,7 +34,7 @@ class Embedding(Layer):
         their states over it, and it counts in no loss or metric.
     input_length : int, optional
         Number of steps, as older Keras code gives it; short for ``input_shape=(input_length,)``.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time,), time may be None.
     """
 
@@ -57,10 +57,11 @@ class Embedding(Layer):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
         if input_shape is None and input_length is not None:
             input_shape = (input_length,)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.input_dim = whole_number(input_dim, "Embedding input_dim")
         self.output_dim = whole_number(output_dim, "Embedding output_dim")
         self.embeddings_initializer = initializers.get(embeddings_initializer)

@@ -30,7 +30,7 @@ class GRU(Recurrent):
         Accepted as in Keras; only True is here.
     return_sequences, return_state, go_backwards, stateful, dropout
         As for ``LSTM``; the only state is h.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 

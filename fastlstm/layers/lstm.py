@@ -43,7 +43,7 @@ class LSTM(Recurrent):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 

@@ -57,7 +57,7 @@ class Recurrent(Layer):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     **rest
         What Keras has besides: accepted where it changes nothing, such as ``unroll``
@@ -94,10 +94,11 @@ class Recurrent(Layer):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
         **rest: Any,
     ) -> None:
         _check_rest(type(self).__name__, rest)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.units = whole_number(units, f"{type(self).__name__} units")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)

@@ -53,7 +53,8 @@ class Runner:
 
     def chain(self, shape: tuple[int, ...], kind: type[C], **options: Any) -> C:
         """The layers bound to inputs of ``shape``, time first, as a ``kind(layers, ...)``."""
-        key = (shape, kind, get_num_threads(), *options.items())
+        freezes = self.layers[0].freezes  # which layers are trained is part of what is recorded
+        key = (shape, kind, get_num_threads(), freezes, *options.items())
         found = self._chains.get(key)
         if found is not None:
             self._chains.move_to_end(key)

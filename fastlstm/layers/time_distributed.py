@@ -27,7 +27,7 @@ class TimeDistributed(Wrapper):
     ----------
     layer : Dense or Dropout
         What to apply.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -40,6 +40,7 @@ class TimeDistributed(Wrapper):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
         if isinstance(layer, dict):
             layer = find("layer", layer["class_name"], _KINDS).from_config(layer["config"])
@@ -48,7 +49,9 @@ class TimeDistributed(Wrapper):
                 f"TimeDistributed expects a layer for vectors, {' or '.join(_KINDS)}, got "
                 f"{type(layer).__name__}; recurrent layers take sequences as they are"
             )
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype or layer.dtype.name)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype or layer.dtype.name, trainable=trainable
+        )
         self.layer: Layer = layer
 
     @property

@@ -275,6 +275,7 @@ def _model_from(config: Any) -> tuple[Sequential, dict[str, Any]]:
     from fastlstm.models.sequential import Sequential
 
     model = Sequential(name=str(config["name"]))
+    model.trainable = bool(config.get("trainable", True))
     made = []
     for entry in config["layers"]:
         arguments = dict(entry["config"])

@@ -18,6 +18,7 @@ from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
 from fastlstm.models.bptt import chain_kind, check_bptt, train_windows
+from fastlstm.models.freezing import FreezableModel
 from fastlstm.models.memory import MemoryReport, memory_report
 from fastlstm.models.stream import Stream
 from fastlstm.models.summary import summary_lines
@@ -30,7 +31,7 @@ from fastlstm.training.history import History
 from fastlstm.validation import as_floats
 
 
-class Sequential:
+class Sequential(FreezableModel):
     """Layers one after the other, with Keras' methods to train, test and use them.
 
     Parameters
@@ -187,6 +188,7 @@ class Sequential:
                 segments.append((f"{layer.name}/{name}", at, weight.size))
                 at += weight.size
         optimizer.build(segments, self._params.size, self._params.dtype)
+        self.tell_frozen(optimizer, self._params)
 
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -351,6 +353,7 @@ class Sequential:
         window: tuple[int, int] | None = None,
     ) -> Supervised:
         """What computes a batch, or a window of its steps: the first one, and how many."""
+        self.follow_freezing(self.optimizer, self._params)
         shape = self.batch_shape(data.x, index.size)
         start, steps = window or (0, shape[0])
         kind = chain_kind(bptt, shape, has_time(data.x.ndim, self.layers[0].takes_ids))
@@ -560,7 +563,7 @@ class Sequential:
         -------
         loss : float
         grads : list of ndarray
-            Gradients in the order and shapes of ``get_weights``.
+            Gradients in the order and shapes of ``get_weights``, of frozen weights too.
         """
         self._compiled("value_and_grad")
         data = self.prepare(x, y, sample_weight)
@@ -615,7 +618,7 @@ class Sequential:
                 layer.set_weights(part)
 
     def count_params(self) -> int:
-        """Number of trainable numbers."""
+        """Numbers in all weights together."""
         self._need_weights()
         return sum(layer.weight_count for layer in self.layers)
 
@@ -662,6 +665,7 @@ class Sequential:
         """Names, input shape and layers, as plain values."""
         return {
             "name": self.name,
+            "trainable": self.trainable,
             "input_shape": None if self._sample_shape is None else list(self._sample_shape),
             "layers": [
                 {"class_name": type(layer).__name__, "config": layer.get_config()}
