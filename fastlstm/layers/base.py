@@ -30,6 +30,8 @@ class WeightSpec(NamedTuple):
     shape: tuple[int, ...]
     initializer: Any
     trainable: bool = True
+    regularizer: Any = None
+    constraint: Any = None
 
 
 class Layer(Freezable, ABC):
@@ -160,6 +162,11 @@ class Layer(Freezable, ABC):
         return sum(math.prod(spec.shape) for spec in self._specs)
 
     @property
+    def specs(self) -> list[WeightSpec]:
+        """What each weight is, in the order of ``get_weights``, where the layer is built."""
+        return self._specs
+
+    @property
     def weight_names(self) -> list[str]:
         """Names of the weights, in the order of ``get_weights``."""
         return [spec.name for spec in self._specs]
@@ -241,6 +248,11 @@ class Layer(Freezable, ABC):
     def param(self, name: str) -> np.ndarray:
         """Writable view of one weight."""
         return self._values(self._params)[self.weight_names.index(name)]
+
+    @property
+    def flat_params(self) -> np.ndarray:
+        """This layer's weights, one flat array."""
+        return self._params
 
     @property
     def flat_grads(self) -> np.ndarray:

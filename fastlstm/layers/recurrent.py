@@ -8,28 +8,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.dropout import DropoutOp, check_rate
 from fastlstm.layers.packed import PackedGates
+from fastlstm.layers.penalties import INSTEAD_OF_ACTIVITY, with_rules
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.registry import suggestion
 from fastlstm.validation import as_floats, whole_number
 
-_DECAY = "give the optimizer a weight_decay"
 # Arguments that Keras has, and what comes near them here.
 _INSTEAD = {
     "recurrent_dropout": "states are not dropped here; dropout=... drops inputs",
-    "kernel_regularizer": _DECAY,
-    "recurrent_regularizer": _DECAY,
-    "bias_regularizer": _DECAY,
-    "activity_regularizer": _DECAY,
-    "kernel_constraint": _DECAY,
-    "recurrent_constraint": _DECAY,
-    "bias_constraint": _DECAY,
+    "activity_regularizer": INSTEAD_OF_ACTIVITY,
     "seed": "give the initializers their seeds",
 }
 # Those that are about how Keras computes.
@@ -47,6 +41,10 @@ class Recurrent(Layer):
         Whether there is a bias.
     kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
         Initial values; Glorot uniform, orthogonal, and zeros.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+        What brings the weights back after each update; see ``fastlstm.constraints``.
     return_sequences : bool
         Return h of every step rather than of the last one.
     return_state : bool
@@ -71,6 +69,12 @@ class Recurrent(Layer):
         "kernel_initializer",
         "recurrent_initializer",
         "bias_initializer",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
         "return_sequences",
         "return_state",
         "go_backwards",
@@ -86,6 +90,12 @@ class Recurrent(Layer):
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -104,6 +114,12 @@ class Recurrent(Layer):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
         self.go_backwards = bool(go_backwards)
@@ -139,7 +155,7 @@ class Recurrent(Layer):
         if self.use_bias:
             sides = (2, columns) if is_apart(self.cell) else (columns,)
             specs.append(WeightSpec("bias", sides, self.initial_bias))
-        return specs
+        return with_rules(self, specs)
 
     @property
     def recurrent(self) -> bool:

@@ -14,6 +14,7 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.feed import Feed
+from fastlstm.layers.penalties import Penalties, record_constraints
 from fastlstm.losses.base import MEANS, LossArrays
 from fastlstm.memory import Plan
 from fastlstm.metrics import Metric
@@ -59,6 +60,7 @@ class Supervised(Chain):
             op.omit_initial_gradients()
         self.model, self.trains = model, task == "train"
         self.loss = loss = model.loss
+        self._penalties = Penalties(layers)
         steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]
         rows = int(np.prod(steps_and_batch))
         dtype = self.y.dtype
@@ -107,7 +109,7 @@ class Supervised(Chain):
             "loss": self._record_loss,
         }
         if self.saving:
-            parts["backward"] = self._record_backward
+            parts["backward"] = self._record_gradients
         if self.trains:
             parts["update"] = self._record_update
         return {**parts, "metrics": self._record_metrics}
@@ -130,11 +132,17 @@ class Supervised(Chain):
         )
         for kernel, args, work in self.loss.calls(arrays, self.fused or self.loss.from_logits):
             program.add(kernel, *args, work=work)
+        self._penalties.record_value(program, self.totals[0])
         if self.trains:
             program.add(halt_unless_finite, self.totals[0])
 
+    def _record_gradients(self, program: Program) -> None:
+        self._record_backward(program)
+        self._penalties.record_slopes(program)
+
     def _record_update(self, program: Program) -> None:
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
+        record_constraints(program, self.layers)
 
     def _record_metrics(self, program: Program) -> None:
         """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone.

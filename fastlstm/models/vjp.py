@@ -40,7 +40,8 @@ def vjp(
     pullback : callable
         ``d_x, d_states, d_weights = pullback(*d_outputs)`` with a gradient for each output:
         d_x has the shape of x (None for ids), d_states is a list like ``initial_state``, d_weights
-        a list like ``get_weights``, frozen ones as well. It may be called several times, until the weights change.
+        a list like ``get_weights``, frozen ones as well. It may be called several times, until
+        the weights change.
     """
     layers = layer.layers if isinstance(layer, Sequential) else [layer]
     if isinstance(layer, Sequential):
