@@ -3,6 +3,7 @@
 from fastlstm import (
     callbacks,
     config,
+    constraints,
     crf,
     ctc,
     generation,
@@ -12,6 +13,7 @@ from fastlstm import (
     metrics,
     models,
     optimizers,
+    regularizers,
     utils,
 )
 from fastlstm.kernels.parallel import get_num_threads, set_num_threads
@@ -27,6 +29,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "config",
+    "constraints",
     "crf",
     "ctc",
     "generation",
@@ -37,6 +40,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "regularizers",
     "set_num_threads",
     "utils",
     "vjp",

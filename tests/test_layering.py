@@ -18,18 +18,23 @@ STOREYS = [
     {"memory", "registry", "utils", "validation"},
     {"kernels"},
     {"cells"},
-    {"crf", "ctc", "generation", "initializers", "layers", "losses", "metrics", "optimizers"},
+    {
+        "constraints", "crf", "ctc", "generation", "initializers", "layers", "losses", "metrics",
+        "optimizers", "regularizers",
+    },
     {"training"},
     {"callbacks", "models"},
     {"warmup"},
     {"__init__"},
     {"__main__"},
-]
+]  # fmt: skip
 FLOORS = {part: floor for floor, parts in enumerate(STOREYS) for part in parts}
 # Parts on one floor that build on another one there.
 BESIDE = {
     ("ctc", "losses"),
+    ("layers", "constraints"),
     ("layers", "initializers"),
+    ("layers", "regularizers"),
     ("metrics", "losses"),
     ("validation", "utils"),
 }

@@ -12,8 +12,9 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Model Sequential __version__ callbacks config crf ctc generation get_num_threads
-        initializers layers losses metrics models optimizers set_num_threads utils vjp
+        Input Model Sequential __version__ callbacks config constraints crf ctc generation
+        get_num_threads initializers layers losses metrics models optimizers regularizers
+        set_num_threads utils vjp
     """,
     "fastlstm.layers": """
         Activation Add Average AveragePooling1D Bidirectional Concatenate Conv1D CoupledLSTM
@@ -57,6 +58,10 @@ NAMES = {
     "fastlstm.initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
+    """,
+    "fastlstm.regularizers": "L1 L1L2 L2 Regularizer get l1 l1_l2 l2",
+    "fastlstm.constraints": """
+        Constraint MaxNorm MinMaxNorm NonNeg UnitNorm get max_norm min_max_norm non_neg unit_norm
     """,
     "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",

@@ -69,6 +69,14 @@ def clear(flat, crew):
 
 
 @kernel
+def fill(flat, value, crew):
+    """Set every element to a value."""
+    first, last = share(flat.size, crew)
+    for i in range(first, last):
+        flat[i] = value
+
+
+@kernel
 def copy(out, x, crew):
     """out = x; both are flat."""
     first, last = share(x.size, crew)

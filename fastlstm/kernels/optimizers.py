@@ -28,6 +28,13 @@ def share_vectors(size, step, crew):
     return first * step, min(last * step, size)
 
 
+@inline
+def share_stretch(bounds, s, step, crew):
+    """First and past-last element of a thread's part of stretch ``s``, as ``share_vectors``."""
+    first, last = share_vectors(bounds[s, 1] - bounds[s, 0], step, crew)
+    return bounds[s, 0] + first, bounds[s, 0] + last
+
+
 # -- one step --------------------------------------------------------------------------------
 
 
@@ -40,17 +47,15 @@ def step(rule, params, moments, grads, rates, decays, bounds, window, crew):
     moments : (rule.moments, size)
     rates : (RATES,) float64
     decays : (S,) float64, of each stretch of the parameters: weight decay times learning rate, or 0
-    bounds : (S + 1,), first element of each stretch, and the size
+    bounds : (S, 2), first and past-last element of each stretch; what is in none stays as it is
     window : (1,) float64, as in ``accumulate``: where it is 0, nothing happens
     """
     if window[0] == 0.0:
         return
     numbers = (rates[0], rates[1], rates[2], rates[3], rates[4], rates[5])
     width = lanes(params)
-    first, last = share_vectors(len(params), width, crew)
     for s in range(len(decays)):
-        start = max(first, bounds[s])
-        stop = max(start, min(last, bounds[s + 1]))
+        start, stop = share_stretch(bounds, s, width, crew)
         decay = decays[s]
         whole = start + (stop - start) // width * width
         for at in range(start, whole, width):
@@ -141,20 +146,22 @@ def accumulate(total, grads, window, crew):
 
 
 @kernel
-def average(params, means, blend, crew):
+def average(params, means, bounds, blend, crew):
     """Running mean of the parameters.
 
         mean = momentum · mean + (1 - momentum) · p        p = mean, where so told
 
+    bounds : (S, 2), as in ``step``
     blend : (2,) float64: momentum; whether the parameters become their mean
     """
     momentum, overwrites = blend[0], blend[1] != 0.0
     width = lanes(params)
-    first, last = share_vectors(len(params), width, crew)
-    for at in range(first, last, width):
-        count = min(width, last - at)
-        p = load_first(params, at, count)
-        mean = load_first(means, at, count) * momentum + p * (1.0 - momentum)
-        store_first(mean, means, at, count)
-        if overwrites:
-            store_first(mean, params, at, count)
+    for s in range(len(bounds)):
+        first, last = share_stretch(bounds, s, width, crew)
+        for at in range(first, last, width):
+            count = min(width, last - at)
+            p = load_first(params, at, count)
+            mean = load_first(means, at, count) * momentum + p * (1.0 - momentum)
+            store_first(mean, means, at, count)
+            if overwrites:
+                store_first(mean, params, at, count)

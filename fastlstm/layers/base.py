@@ -14,6 +14,7 @@ import numpy as np
 from fastlstm import config
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.runner import Runner
@@ -32,9 +33,12 @@ class WeightSpec(NamedTuple):
     name: str
     shape: tuple[int, ...]
     initializer: Any
+    trainable: bool = True
+    regularizer: Any = None
+    constraint: Any = None
 
 
-class Layer(ABC):
+class Layer(Freezable, ABC):
     """Base class of all layers.
 
     Parameters
@@ -46,6 +50,8 @@ class Layer(ABC):
         means any.
     dtype : "float32" or "float64", optional
         Precision; ``fastlstm.config.floatx()`` by default.
+    trainable : bool
+        Whether training changes the weights; an attribute too, that may be set at any time.
     """
 
     # Names of constructor arguments that rebuild the layer; subclasses add theirs.
@@ -60,7 +66,9 @@ class Layer(ABC):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
+        self._trainable = bool(trainable)
         self.name = name or _default_name(type(self).__name__)
         self.input_shape = None if input_shape is None else sample_shape(input_shape, self.name)
         self.built = False
@@ -176,18 +184,28 @@ class Layer(ABC):
             value[...] = spec.initializer(spec.shape, self.dtype)
         self.changed()
 
-    def _place(self) -> None:  # noqa: B027 - layers without packed weights have nothing to do
+    def _place(self) -> None:
         """Follow the weights to where they are now."""
 
     @property
     def weight_count(self) -> int:
-        """Number of trainable numbers."""
+        """Numbers in all weights together."""
         return sum(math.prod(spec.shape) for spec in self._specs)
+
+    @property
+    def specs(self) -> list[WeightSpec]:
+        """What each weight is, in the order of ``get_weights``, where the layer is built."""
+        return self._specs
 
     @property
     def weight_names(self) -> list[str]:
         """Names of the weights, in the order of ``get_weights``."""
         return [spec.name for spec in self._specs]
+
+    @property
+    def trained(self) -> list[bool]:
+        """Which of the weights training changes, in the order of ``get_weights``."""
+        return [self.trainable and spec.trainable for spec in self._specs]
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -229,7 +247,7 @@ class Layer(ABC):
         return checked
 
     def count_params(self) -> int:
-        """Number of trainable numbers, as Keras names it."""
+        """Numbers in all weights together, as Keras names it."""
         return self.weight_count
 
     def adopt(self, owner: object, params: np.ndarray, grads: np.ndarray) -> None:
@@ -297,6 +315,7 @@ class Layer(ABC):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""
         out: dict[str, Any] = {"name": self.name, "dtype": self.dtype.name}
+        out["trainable"] = self.trainable
         if self.input_shape is not None:
             out["input_shape"] = list(self.input_shape)
         for name in self.config_names:
@@ -307,7 +326,11 @@ class Layer(ABC):
     @classmethod
     def from_config(cls, arguments: dict[str, Any]) -> Layer:
         """The layer that ``get_config`` described."""
-        return cls(**arguments)
+        # Not by way of the constructor, where a subclass may not have it.
+        rest = {name: value for name, value in arguments.items() if name != "trainable"}
+        layer = cls(**rest)
+        layer._trainable = bool(arguments.get("trainable", True))
+        return layer
 
     def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> Any:
         """Output for arrays, batch first; builds the layer where that was not done yet.

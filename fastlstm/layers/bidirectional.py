@@ -32,7 +32,7 @@ class Bidirectional(Wrapper):
     backward_layer : Recurrent, optional
         The layer for the other direction, with ``go_backwards`` other than the forward layer's; by
         default one like ``layer``.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -47,12 +47,14 @@ class Bidirectional(Wrapper):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
         layer = _recurrent(layer, "layer")
         super().__init__(
             name=name,
             input_shape=input_shape or layer.input_shape,
             dtype=dtype or layer.dtype.name,
+            trainable=trainable,
         )
         if merge_mode not in (*MERGES, None):
             known = ", ".join(repr(mode) for mode in MERGES)
@@ -172,7 +174,8 @@ class Bidirectional(Wrapper):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["layer"] = serialize(self.forward_layer)
-        if self._given_backward:
+        alike = self.forward_layer.trainable == self.backward_layer.trainable
+        if self._given_backward or not alike:
             config["backward_layer"] = serialize(self.backward_layer)
         return config
 

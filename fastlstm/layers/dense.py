@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import dense, matmul
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import PLAIN
@@ -16,6 +16,7 @@ from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
+from fastlstm.layers.penalties import refuse_activity, with_rules
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan, stand_in
 from fastlstm.validation import whole_number
@@ -37,7 +38,14 @@ class Dense(Layer):
         Whether there is a bias.
     kernel_initializer, bias_initializer : str or Initializer
         Initial values of kernel (features, units) and bias (units).
-    name, input_shape, dtype
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What brings the weights back after each update, such as "max_norm"; see
+        ``fastlstm.constraints``.
+    activity_regularizer : None
+        Accepted as in Keras; only None is here.
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -47,6 +55,10 @@ class Dense(Layer):
         "use_bias",
         "kernel_initializer",
         "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
     )
 
     def __init__(
@@ -57,16 +69,27 @@ class Dense(Layer):
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         *,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.units = whole_number(units, "Dense units")
         self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        refuse_activity(self, activity_regularizer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) not in (2, 3):
@@ -87,7 +110,7 @@ class Dense(Layer):
         specs = [WeightSpec("kernel", shape, self.kernel_initializer)]
         if self.use_bias:
             specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
-        return specs
+        return with_rules(self, specs)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)

@@ -25,7 +25,7 @@ class Dropout(Weightless):
     ----------
     rate : float
         Fraction to drop, at least 0 and below 1.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -40,8 +40,9 @@ class Dropout(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.rate = check_rate(rate, f"{type(self).__name__} rate")
 
     def bind(
@@ -63,7 +64,7 @@ class SpatialDropout1D(Dropout):
 
     Parameters
     ----------
-    rate, name, input_shape, dtype
+    rate, name, input_shape, dtype, trainable
         As for ``Dropout``; ``input_shape`` is (time, features).
     """
 

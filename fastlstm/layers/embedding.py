@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import embedding, layout, masks
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
+from fastlstm.layers.penalties import refuse_activity, with_rules
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.vocabulary import WordsOp, shared_vocabulary
@@ -32,9 +33,16 @@ class Embedding(Layer):
     mask_zero : bool
         Whether the id 0 is padding, which has no part in what follows: recurrent layers keep
         their states over it, and it counts in no loss or metric.
+    embeddings_regularizer : str or Regularizer, optional
+        Penalty that is part of the loss, of all rows of the table: each step then works on all of
+        them.
+    embeddings_constraint : str or Constraint, optional
+        What brings the table back after each update.
+    activity_regularizer : None
+        Accepted as in Keras; only None is here.
     input_length : int, optional
         Number of steps, as older Keras code gives it; short for ``input_shape=(input_length,)``.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time,), time may be None.
     """
 
@@ -43,6 +51,8 @@ class Embedding(Layer):
         "output_dim",
         "embeddings_initializer",
         "mask_zero",
+        "embeddings_regularizer",
+        "embeddings_constraint",
     )
     takes_ids = True
 
@@ -53,18 +63,25 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         *,
         mask_zero: bool = False,
+        embeddings_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         input_length: int | None = None,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
         if input_shape is None and input_length is not None:
             input_shape = (input_length,)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.input_dim = whole_number(input_dim, "Embedding input_dim")
         self.output_dim = whole_number(output_dim, "Embedding output_dim")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.mask_zero = bool(mask_zero)
+        refuse_activity(self, activity_regularizer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) not in (1, 2):
@@ -74,7 +91,7 @@ class Embedding(Layer):
 
     def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
         shape = (self.input_dim, self.output_dim)
-        return [WeightSpec("embeddings", shape, self.embeddings_initializer)]
+        return with_rules(self, [WeightSpec("embeddings", shape, self.embeddings_initializer)])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape, self.output_dim)

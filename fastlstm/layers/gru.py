@@ -28,9 +28,13 @@ class GRU(Recurrent):
         As for ``LSTM``.
     reset_after : bool
         Accepted as in Keras; only True is here.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer
+        As for ``LSTM``.
+    kernel_constraint, recurrent_constraint, bias_constraint
+        As for ``LSTM``.
     return_sequences, return_state, go_backwards, stateful, dropout
         As for ``LSTM``; the only state is h.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 

@@ -31,6 +31,10 @@ class LSTM(Recurrent):
         Whether there is a bias.
     kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
         Initial values; Glorot uniform, orthogonal, and zeros.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+        What brings the weights back after each update; see ``fastlstm.constraints``.
     unit_forget_bias : bool
         Start the forget gate's bias at 1.
     return_sequences : bool
@@ -43,7 +47,7 @@ class LSTM(Recurrent):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 

@@ -27,7 +27,7 @@ class Masking(Weightless):
     ----------
     mask_value : float
         The value.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -41,8 +41,9 @@ class Masking(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.mask_value = real_number("Masking mask_value", mask_value, above=-math.inf)
 
     def bind(

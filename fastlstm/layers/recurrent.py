@@ -8,29 +8,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.base import Layer, WeightSpec, refuse_arrays
 from fastlstm.layers.dropout import DropoutOp, check_rate
 from fastlstm.layers.packed import PackedGates
+from fastlstm.layers.penalties import INSTEAD_OF_ACTIVITY, with_rules
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.layers.symbol import Call, is_symbolic, symbols
 from fastlstm.memory import Plan
 from fastlstm.registry import suggestion
 from fastlstm.validation import as_floats, whole_number
 
-_DECAY = "give the optimizer a weight_decay"
 # Arguments that Keras has, and what comes near them here.
 _INSTEAD = {
     "recurrent_dropout": "states are not dropped here; dropout=... drops inputs",
-    "kernel_regularizer": _DECAY,
-    "recurrent_regularizer": _DECAY,
-    "bias_regularizer": _DECAY,
-    "activity_regularizer": _DECAY,
-    "kernel_constraint": _DECAY,
-    "recurrent_constraint": _DECAY,
-    "bias_constraint": _DECAY,
+    "activity_regularizer": INSTEAD_OF_ACTIVITY,
     "seed": "give the initializers their seeds",
 }
 # Those that are about how Keras computes.
@@ -48,6 +42,10 @@ class Recurrent(Layer):
         Whether there is a bias.
     kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
         Initial values; Glorot uniform, orthogonal, and zeros.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+        What brings the weights back after each update; see ``fastlstm.constraints``.
     return_sequences : bool
         Return h of every step rather than of the last one.
     return_state : bool
@@ -58,7 +56,7 @@ class Recurrent(Layer):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     **rest
         What Keras has besides: accepted where it changes nothing, such as ``unroll``
@@ -72,6 +70,12 @@ class Recurrent(Layer):
         "kernel_initializer",
         "recurrent_initializer",
         "bias_initializer",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
         "return_sequences",
         "return_state",
         "go_backwards",
@@ -87,6 +91,12 @@ class Recurrent(Layer):
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -95,15 +105,22 @@ class Recurrent(Layer):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
         **rest: Any,
     ) -> None:
         _check_rest(type(self).__name__, rest)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.units = whole_number(units, f"{type(self).__name__} units")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
         self.go_backwards = bool(go_backwards)
@@ -139,7 +156,7 @@ class Recurrent(Layer):
         if self.use_bias:
             sides = (2, columns) if is_apart(self.cell) else (columns,)
             specs.append(WeightSpec("bias", sides, self.initial_bias))
-        return specs
+        return with_rules(self, specs)
 
     @property
     def recurrent(self) -> bool:

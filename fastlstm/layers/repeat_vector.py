@@ -22,7 +22,7 @@ class RepeatVector(Weightless):
     ----------
     n : int
         Number of steps.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (features,).
     """
 
@@ -37,8 +37,9 @@ class RepeatVector(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.n = whole_number(n, "RepeatVector n")
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.repeat import Repeat
 from fastlstm.memory import Arena
@@ -60,7 +61,8 @@ class Runner:
 
     def chain(self, shapes: tuple[tuple[int, ...], ...], kind: type[C], **options: Any) -> C:
         """The graph bound to inputs of these shapes, time first, as a ``kind(graph, ...)``."""
-        key = (shapes, kind, get_num_threads(), *options.items())
+        # Which layers are trained is part of what is recorded.
+        key = (shapes, kind, get_num_threads(), Freezable.freezes, *options.items())
         found = self._chains.get(key)
         if found is not None:
             self._chains.move_to_end(key)

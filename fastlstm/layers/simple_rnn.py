@@ -20,8 +20,14 @@ class SimpleRNN(Recurrent):
         "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
-    return_sequences, return_state, go_backwards, stateful, dropout, name, input_shape, dtype
+    kernel_regularizer, recurrent_regularizer, bias_regularizer
+        As for ``LSTM``.
+    kernel_constraint, recurrent_constraint, bias_constraint
+        As for ``LSTM``.
+    return_sequences, return_state, go_backwards, stateful, dropout
         As for ``LSTM``; the only state is h.
+    name, input_shape, dtype, trainable
+        As for every layer.
     """
 
     config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "activation")

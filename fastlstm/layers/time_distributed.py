@@ -32,7 +32,7 @@ class TimeDistributed(Wrapper):
     ----------
     layer : Dense, Dropout, Activation, GaussianNoise, LayerNormalization or Softmax
         What to apply.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -45,6 +45,7 @@ class TimeDistributed(Wrapper):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        trainable: bool = True,
     ) -> None:
         if isinstance(layer, dict):
             layer = find("layer", layer["class_name"], _KINDS).from_config(layer["config"])
@@ -53,7 +54,9 @@ class TimeDistributed(Wrapper):
                 f"TimeDistributed expects a layer for vectors ({', '.join(_KINDS)}), got "
                 f"{type(layer).__name__}; recurrent layers take sequences as they are"
             )
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype or layer.dtype.name)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype or layer.dtype.name, trainable=trainable
+        )
         self.layer: Layer = layer
 
     @property

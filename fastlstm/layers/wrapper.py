@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.freezing import FreezableGroup
 from fastlstm.memory import aligned
 
 
-class Wrapper(Layer):
+class Wrapper(FreezableGroup, Layer):
     """Base class of layers made of others; the weights of all stand one after the other."""
 
     @property

@@ -210,7 +210,7 @@ class Ensemble:
         assert self.optimizer is not None
         if self.optimizer.use_ema and self.optimizer.steps:
             row = list(self.optimizer.state()).index("average")
-            np.copyto(self._params, self._kept[:, row])
+            self.optimizer.put_averages(self._params, self._kept[:, row])
 
     def test_step(self, data: Data, index: np.ndarray) -> float:
         """Mean loss of all models for their samples ``index``; updates the metrics."""
@@ -403,6 +403,8 @@ def copy_of(model: Sequential) -> Sequential:
     """A model of the same layers and settings, with weights of its own."""
     layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
     made = Sequential([Input(model.input_shape[1:]), *layers], name=model.name)
+    if not model.trainable:
+        made.trainable = False
     made.build()
     if model.optimizer is not None:
         optimizer = model.optimizer.copy()

@@ -159,6 +159,7 @@ class Model(Network):
             segments.append((name, at, size))
             at += size
         optimizer.build(segments, at, self.all_layers[0].dtype)
+        self.tell_frozen(optimizer, self.flat_weights[0])
 
     @property
     def loss(self) -> Any:
@@ -229,8 +230,7 @@ class Model(Network):
         window: tuple[int, int] | None = None,
     ) -> Supervised:
         """What computes a batch, or a window of its steps: the first one, and how many."""
-        if not self._owns:
-            self._gather()
+        self.follow_freezing(self.optimizer, self.flat_weights[0])
         shapes = self.batch_shapes(data.x, index.size)
         kind = chain_kind(bptt, shapes[0], has_time(data.x[0].ndim, self.graph.takes_ids[0]))
         start = 0
@@ -413,7 +413,7 @@ class Model(Network):
         -------
         loss : float
         grads : list of ndarray
-            Gradients in the order and shapes of ``get_weights``.
+            Gradients in the order and shapes of ``get_weights``, of frozen weights too.
         """
         self._compiled("value_and_grad")
         data = self.prepare(x, y, sample_weight)

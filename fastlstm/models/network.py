@@ -14,12 +14,13 @@ from fastlstm.layers.runner import Arrays, Runner
 from fastlstm.layers.symbol import Call, Shape, is_symbolic, symbols
 from fastlstm.memory import aligned, check_room
 from fastlstm.models import saving
+from fastlstm.models.freezing import FreezableModel
 from fastlstm.models.named import by_name
 from fastlstm.models.stream import Stream
 from fastlstm.models.summary import summary_lines
 
 
-class Network:
+class Network(FreezableModel):
     """A graph of layers with its weights; what ``Model`` and ``Sequential`` have in common.
 
     Attributes
@@ -59,6 +60,10 @@ class Network:
         for entry in self.layers:
             found.update(dict.fromkeys(entry.all_layers if is_model(entry) else [entry]))
         return list(found)
+
+    @property
+    def _inside(self) -> list[Layer]:
+        return self.all_layers
 
     @property
     def built(self) -> bool:
@@ -171,7 +176,7 @@ class Network:
                 layer.set_weights(part)
 
     def count_params(self) -> int:
-        """Number of trainable numbers."""
+        """Numbers in all weights together."""
         self._need_weights()
         return sum(layer.weight_count for layer in self.all_layers)
 

@@ -132,6 +132,7 @@ class Sequential(Model):
         """Names, input shape and layers, as plain values."""
         return {
             "name": self.name,
+            "trainable": self.trainable,
             "input_shape": None if self._sample_shape is None else list(self._sample_shape),
             "layers": [
                 {"class_name": type(layer).__name__, "config": layer.get_config()}

@@ -42,6 +42,7 @@ def graph_config(model: Model) -> dict[str, Any]:
         calls.append({"layer": places[call.layer], "takes": takes})
     return {
         "name": model.name,
+        "trainable": model.trainable,
         "inputs": [{"name": s.name, "shape": list(s.shape[1:])} for s in model.inputs],
         "layers": [serialize(layer) for layer in model.layers],
         "calls": calls,
@@ -91,7 +92,9 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
         taken = [symbols[place] for place in call["takes"]]
         made = layers[call["layer"]](taken if len(taken) > 1 else taken[0])
         symbols += made if isinstance(made, list) else [made]
-    return Model(inputs, [symbols[place] for place in config["outputs"]], name=config["name"])
+    model = Model(inputs, [symbols[place] for place in config["outputs"]], name=config["name"])
+    model._trainable = bool(config.get("trainable", True))
+    return model
 
 
 def _entry(entry: Any) -> Any:
@@ -162,6 +165,7 @@ def _sequential(config: dict[str, Any], layers: list[Layer]) -> Any:
     from fastlstm.models.sequential import Sequential
 
     model = Sequential(name=str(config["name"]))
+    model._trainable = bool(config.get("trainable", True))
     for layer in layers:
         model.add(layer)
     return model

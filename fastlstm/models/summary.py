@@ -34,6 +34,9 @@ def summary_lines(model: Network) -> list[str]:
         total = sum(layer.weight_count for layer in layers)
         size = total * layers[0].dtype.itemsize / 1024
         lines.append(f"Total params: {total:,} ({size:,.1f} KiB)")
+        trained = sum(weight.size for weight in model.trainable_weights)
+        lines.append(f"Trainable params: {trained:,}")
+        lines.append(f"Non-trainable params: {total - trained:,}")
     return lines
 
 

@@ -11,6 +11,7 @@ from fastlstm.kernels import combine, layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.graph import Graph
+from fastlstm.layers.penalties import Penalties, record_constraints
 from fastlstm.memory import Plan
 from fastlstm.models.goals import Goal
 from fastlstm.models.head import Head
@@ -61,6 +62,7 @@ class Supervised(Chain):
             if graph.uses[number] == 1:
                 layer, op = graph.steps[makers[number]].layer, self.ops[makers[number]]
                 head.fuse(op, getattr(layer, "activation", None))
+        self._penalties = Penalties(graph.layers)
         alone = len(self.heads) == 1 and model.goals[0].weight == 1.0
         self._total = self.heads[0].total if alone else np.zeros(1)
         self.feeds["y"] = [head.target_feed for head in self.heads]
@@ -81,7 +83,7 @@ class Supervised(Chain):
             "loss": self._record_loss,
         }
         if self.saving:
-            parts["backward"] = self._record_backward
+            parts["backward"] = self._record_gradients
         if self.trains:
             parts["update"] = self._record_update
         return {**parts, "metrics": self._record_metrics}
@@ -93,11 +95,17 @@ class Supervised(Chain):
             layout.record_clear(program, self._total)
             for head in self.heads:
                 program.add(combine.add_scaled, self._total, head.total, head.goal.weight)
+        self._penalties.record_value(program, self._total)
         if self.trains:
             program.add(layout.halt_unless_finite, self._total)
 
+    def _record_gradients(self, program: Program) -> None:
+        self._record_backward(program)
+        self._penalties.record_slopes(program)
+
     def _record_update(self, program: Program) -> None:
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
+        record_constraints(program, self.layers)
 
     def _record_metrics(self, program: Program) -> None:
         for head in self.heads:

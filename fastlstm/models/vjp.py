@@ -41,8 +41,8 @@ def vjp(
     pullback : callable
         ``d_x, d_states, d_weights = pullback(*d_outputs)`` with a gradient for each output:
         d_x has the shape of x (None for ids; a list for several inputs), d_states is a list like
-        ``initial_state``, d_weights a list like ``get_weights``. It may be called several
-        times, until the weights change.
+        ``initial_state``, d_weights a list like ``get_weights``, frozen ones as well. It may be
+        called several times, until the weights change.
     """
     if isinstance(layer, Model):
         samples, graph, layers = layer.prepare_inputs(x), layer.graph, layer.all_layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastlstm.kernels import clipping
 from fastlstm.kernels import optimizers as kernels
-from fastlstm.kernels.layout import halt_unless_finite
+from fastlstm.kernels.layout import halt_unless_finite, record_clear
 from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
 from fastlstm.memory import aligned, check_room
@@ -187,7 +187,7 @@ class Optimizer(ABC):
         Parameters
         ----------
         segments : sequence of (str, int, int)
-            Name, offset and size of each trainable variable in the buffer.
+            Name, offset and size of each variable in the buffer, in the order of the offsets.
         size : int
             Elements of the buffer.
         dtype : dtype
@@ -203,11 +203,47 @@ class Optimizer(ABC):
         self._size = size
         self.buffer = aligned((len(names), size), np.dtype(dtype), np.zeros)
         self._state = dict(zip(names, self.buffer, strict=True))
+        self._segments, self._frozen = list(segments), frozenset[str]()
+        self._choose(self._segments)
+
+    def _choose(self, segments: Sequence[tuple[str, int, int]]) -> None:
+        """Let the steps concern these variables alone."""
         self._chunks = _chunks(segments)
         self._partial = np.zeros(len(self._chunks))
         self._factors = np.ones(max(1, len(segments)))
-        self._bounds, self._decayed = self._excluded.stretches(segments, size)
+        self._bounds, self._decayed = self._excluded.stretches(segments)
         self._decays = np.zeros(len(self._decayed))
+
+    def freeze(self, names: Collection[str], params: Array) -> None:
+        """Change nothing of some variables, until this is called again.
+
+        Their gradients have no part in norms, and need not be finite. What is kept of them stays
+        as it is. A step that was recorded before must be recorded anew.
+
+        Parameters
+        ----------
+        names : collection of str
+            As in the segments that ``build`` was given; none, to let all go on.
+        params : numpy.ndarray
+            (size,), the parameters: the running mean of a variable that goes on starts from them.
+
+        Raises
+        ------
+        RuntimeError
+            If ``build`` has not been called.
+        """
+        if self._size is None:
+            raise RuntimeError(f"{type(self).__name__}.freeze needs build() to be called first")
+        frozen = frozenset(names)
+        for name, offset, size in self._segments:
+            if name in self._frozen - frozen:
+                part = slice(offset, offset + size)
+                if self.use_ema:
+                    self._state[_AVERAGE][part] = params[part]
+                if self.gradient_accumulation_steps:
+                    self._state[_TOTAL][part] = 0
+        self._frozen = frozen
+        self._choose([segment for segment in self._segments if segment[0] not in frozen])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_state": list(getattr(self, "_state", ()))}
@@ -227,7 +263,8 @@ class Optimizer(ABC):
         params : numpy.ndarray
             (size,), the parameters.
         grads : numpy.ndarray
-            (size,), the gradients; clipped in place where a clip option is set.
+            (size,), the gradients; clipped in place where a clip option is set, and zero
+            afterwards where they are collected.
 
         Raises
         ------
@@ -277,9 +314,12 @@ class Optimizer(ABC):
         numbers = self._rates, self._decays, self._bounds, self._window
         work = self.step_work * params.size
         program.add(kernels.step, rule, params, moments, grads, *numbers, work=work)
+        if self.gradient_accumulation_steps:
+            # They hold a mean now, and an embedding clears the rows of its last batch alone.
+            record_clear(program, grads)
         if self.use_ema:
-            args = params, self._state[_AVERAGE], self._blend
-            program.add(kernels.average, *args, work=_AVERAGE_WORK * params.size)
+            means = self._state[_AVERAGE], self._bounds, self._blend
+            program.add(kernels.average, params, *means, work=_AVERAGE_WORK * params.size)
 
     def _record_squares(self, program: Program, grads: Array, only_finite: bool) -> None:
         args = self._partial, grads, self._chunks
@@ -316,7 +356,12 @@ class Optimizer(ABC):
     def finalize_variable_values(self, params: Array) -> None:
         """Put the running mean of the parameters in their place, where one is kept."""
         if self.use_ema and self.steps:
-            np.copyto(params, self._state[_AVERAGE])
+            self.put_averages(params, self._state[_AVERAGE])
+
+    def put_averages(self, params: Array, averages: Array) -> None:
+        """Copy running means to parameters, both (..., size), but for those that are frozen."""
+        for first, last in self._bounds:
+            params[..., first:last] = averages[..., first:last]
 
     def shared_arrays(self) -> list[Array]:
         """What a recorded step reads beside parameters, gradients and ``buffer``."""

@@ -39,35 +39,31 @@ class Exclusion:
                     f"model.{suggestion(name, known)} Its variables: {', '.join(known)}"
                 )
 
-    def stretches(
-        self, segments: Sequence[tuple[str, int, int]], size: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def stretches(self, segments: Sequence[tuple[str, int, int]]) -> tuple[np.ndarray, np.ndarray]:
         """Neighbouring variables that are treated alike.
 
         Parameters
         ----------
         segments : sequence of (str, int, int)
             Name, offset and size of each variable, in the order of the offsets.
-        size : int
-            Elements of all of them.
 
         Returns
         -------
         bounds : ndarray
-            (S + 1,), first element of each stretch, and ``size``.
+            (S, 2), first and past-last element of each stretch.
         decayed : ndarray
             (S,), 1 where the stretch decays, else 0.
         """
-        bounds: list[int] = [0]
+        bounds: list[tuple[int, int]] = []
         decayed: list[float] = []
-        for name, offset, _ in segments:
+        for name, offset, size in segments:
             decays = 0.0 if self.covers(name) else 1.0
-            if not decayed:
+            if bounds and decays == decayed[-1] and bounds[-1][1] == offset:
+                bounds[-1] = bounds[-1][0], offset + size
+            else:
+                bounds.append((offset, offset + size))
                 decayed.append(decays)
-            elif decays != decayed[-1]:
-                decayed.append(decays)
-                bounds.append(offset)
-        return np.array([*bounds, size], np.int64), np.array(decayed or [1.0])
+        return np.array(bounds, np.int64).reshape(-1, 2), np.array(decayed)
 
 
 def _compiled(expression: str) -> re.Pattern[str]:

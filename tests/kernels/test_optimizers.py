@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -61,7 +63,7 @@ def _arrays(rng, count, size, dtype):
 def _step(rule, p, moments, g, rates, decays=(0.0,), bounds=None, window=NOW, work=0.0):
     numbers = np.zeros(optimizers.RATES)
     numbers[: len(rates)] = rates
-    bounds = np.array([0, p.size] if bounds is None else bounds)
+    bounds = np.array([[0, p.size]] if bounds is None else bounds)
     optimizers.step(rule, p, moments, g, numbers, np.array(decays), bounds, window, work=work)
 
 
@@ -84,16 +86,43 @@ def test_step(count, size, dtype, rng):
 @pytest.mark.usefixtures("_serial")
 def test_stretches_decay_before_the_step(dtype, rng):
     """Of any length, whole vectors or not."""
-    size, bounds = 1003, [0, 1, 18, 19, 700, 701, 1003]
-    decays = rng.uniform(0, 0.5, len(bounds) - 1)
+    size, ends = 1003, [0, 1, 18, 19, 700, 701, 1003]
+    bounds = list(pairwise(ends))
+    decays = rng.uniform(0, 0.5, len(bounds))
     decays[2] = 0
     p, g, moments = _arrays(rng, 2, size, dtype)
     before = [array.astype(np.float64) for array in (p, g, moments)]
     rule, rates = RULES[2]
     _step(rule, p, moments, g, rates, decays, bounds)
-    before[0] *= 1 - np.repeat(decays, np.diff(bounds))
+    before[0] *= 1 - np.repeat(decays, np.diff(ends))
     exact, _ = _exact(2, rates, *before)
     np.testing.assert_allclose(p, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
+
+
+@pytest.mark.usefixtures("_serial")
+@pytest.mark.parametrize("bounds", [[], [(7, 8)], [(1, 18), (19, 700), (701, 1000)]], ids=str)
+def test_what_is_in_no_stretch_stays_as_it_is(bounds, dtype, rng):
+    """Parameters and moments, whatever their gradients; what is in one has the same bits."""
+    rule, rates = RULES[2]
+    arrays = p, g, moments = _arrays(rng, 2, 1003, dtype)
+    before, (means, blend) = [array.copy() for array in arrays], (p + 1, np.array([0.8, 1.0]))
+    inside = np.zeros(p.size, bool)
+    for first, last in bounds:
+        inside[first:last] = True
+    g[~inside] = np.nan
+    expected = [array.copy() for array in arrays]
+    expected[1][~inside] = 0
+    _step(rule, expected[0], expected[2], expected[1], rates, (0.1,))
+    table = np.array(bounds, np.int64).reshape(-1, 2)
+    _step(rule, p, moments, g, rates, (0.1,) * len(bounds), table)
+    for got, whole, old in zip(
+        (p, *moments), (expected[0], *expected[2]), [before[0], *before[2]], strict=True
+    ):
+        np.testing.assert_array_equal(got, np.where(inside, whole, old))
+    optimizers.average(p, means, table, blend)
+    np.testing.assert_array_equal(p[~inside], before[0][~inside])
+    np.testing.assert_array_equal(means[~inside], before[0][~inside] + 1)
+    np.testing.assert_array_equal(p[inside], means[inside])
 
 
 @pytest.mark.usefixtures("_serial")
@@ -128,7 +157,7 @@ def test_average(size, overwrites, dtype, rng):
     p, means = rng.standard_normal((2, size)).astype(dtype)
     before = p.copy()
     exact = 0.8 * means.astype(np.float64) + 0.2 * p
-    optimizers.average(p, means, np.array([0.8, float(overwrites)]))
+    optimizers.average(p, means, np.array([[0, size]]), np.array([0.8, float(overwrites)]))
     np.testing.assert_allclose(means, exact, rtol=LIMITS[dtype], atol=LIMITS[dtype])
     np.testing.assert_array_equal(p, means if overwrites else before)
 
@@ -145,7 +174,7 @@ def test_fading_moments_become_zero_rather_than_slow():
 
 
 def test_bits_do_not_depend_on_the_threads(rng):
-    size, bounds = 8197, [0, 5, 4103, 8197]
+    size, bounds = 8197, [(0, 5), (5, 4103), (4110, 8197)]
     for count, (rule, rates) in enumerate(RULES):
         arrays = _arrays(rng, count, size, np.float32)
         results = []
@@ -155,7 +184,7 @@ def test_bits_do_not_depend_on_the_threads(rng):
             total, means = np.full((2, size), 0.3, np.float32)
             optimizers.accumulate(total, g, np.full(1, 3.0), work=LAUNCH)
             _step(rule, p, moments, g, rates, (0.1, 0.0, 0.1), bounds, work=LAUNCH)
-            optimizers.average(p, means, np.array([0.3, 0.0]), work=LAUNCH)
+            optimizers.average(p, means, np.array(bounds), np.array([0.3, 0.0]), work=LAUNCH)
             results.append([p, moments, g, total, means])
         for other in results[1:]:
             for array, expected in zip(other, results[0], strict=True):

@@ -254,7 +254,7 @@ def test_stateful(rng):
     ("make", "kind", "words"),
     [
         (lambda: LSTM(3, recurrent_dropout=0.2), TypeError, ["LSTM", "dropout=..."]),
-        (lambda: GRU(3, kernel_regularizer="l2"), TypeError, ["GRU", "weight_decay"]),
+        (lambda: GRU(3, activity_regularizer="l2"), TypeError, ["GRU", "kernel_regularizer"]),
         (lambda: GRU(3, reset_after=False), ValueError, ["reset_after"]),
         (lambda: SimpleRNN(3, go_backward=True), TypeError, ["'go_backward'", "'go_backwards'"]),
         (lambda: Bidirectional(Dense(3)), TypeError, ["recurrent layer", "Dense"]),

@@ -9,7 +9,7 @@ import pytest
 
 import fastlstm
 from fastlstm import Sequential, optimizers
-from fastlstm.layers import LSTM, Dense
+from fastlstm.layers import LSTM, Dense, Embedding
 from fastlstm.models import Ensemble, load_model
 from fastlstm.optimizers import SGD, Adam, AdamW, Lion, RMSprop
 from fastlstm.optimizers.schedules import CosineDecay, LearningRateSchedule
@@ -236,6 +236,17 @@ def test_one_update_for_several_batches_is_that_of_their_mean(rng):
     assert models[1].optimizer.iterations == models[0].optimizer.iterations == 3
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_words_of_an_earlier_window_have_no_part_in_the_next():
+    model = Sequential([Embedding(6, 2, input_shape=(1,)), LSTM(3), Dense(1)])
+    model.compile(SGD(0.5, gradient_accumulation_steps=2), "mse")
+    for window in ((0, 1), (2, 3), (4, 5), (0, 5)):
+        before = model.get_weights()[0]
+        for word in window:
+            model.train_on_batch([[word]], [[1.0]])
+        changed = (model.get_weights()[0] != before).any(axis=1)
+        assert np.flatnonzero(changed).tolist() == list(window)
 
 
 def test_fit_ends_with_the_averages_as_in_keras(rng):

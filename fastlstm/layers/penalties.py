@@ -1,0 +1,111 @@
+"""What regularizers and constraints of layers add to a step of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastlstm.constraints import Constraint
+from fastlstm.kernels import layout, penalties
+from fastlstm.kernels.clipping import CHUNK
+from fastlstm.kernels.program import Program
+from fastlstm.layers.base import Layer, WeightSpec
+
+INSTEAD_OF_ACTIVITY = (
+    "outputs are not penalised here; kernel_regularizer='l2' keeps weights small, and dropout "
+    "regularizes outputs"
+)
+# Floating-point operations an element.
+_WORK = 4.0
+
+
+class Penalties:
+    """The regularizers of layers that are built, for those of their weights that are trained."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = [Penalty(layer) for layer in layers if regularized(layer)]
+
+    def record_value(self, program: Program, total: np.ndarray) -> None:
+        """Record: add the penalties of all weights to a loss, (1,) of float64."""
+        for penalty in self._layers:
+            penalty.record_value(program, total)
+
+    def record_slopes(self, program: Program) -> None:
+        """Record: add their slopes to the gradients of the weights, once those are whole."""
+        for penalty in self._layers:
+            penalty.record_slopes(program)
+
+
+def regularized(layer: Layer) -> list[tuple[Any, int, int]]:
+    """Regularizer, first and past-last element of a layer's weights that have one."""
+    found, at = [], 0
+    for spec, trained, value in zip(layer.specs, layer.trained, layer.weights, strict=True):
+        if trained and spec.regularizer is not None:
+            found.append((spec.regularizer, at, at + value.size))
+        at += value.size
+    return found
+
+
+class Penalty:
+    """The regularizers of one layer."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._params, self._grads = layer.flat_params, layer.flat_grads
+        self._touched = getattr(layer, "touched", None)
+        entries = regularized(layer)
+        rows = [
+            (start, min(start + CHUNK, last), number)
+            for number, (_, first, last) in enumerate(entries)
+            for start in range(first, last, CHUNK)
+        ]
+        self._chunks = np.array(rows, np.int64)
+        self._factors = np.array([(one.l1, one.l2) for one, _, _ in entries])
+        self._partial = np.zeros(len(rows))
+        self._work = _WORK * sum(last - first for _, first, last in entries)
+
+    def record_value(self, program: Program, total: np.ndarray) -> None:
+        """Record: add the penalties to a loss."""
+        args = self._partial, self._params, self._chunks, self._factors
+        program.add(penalties.penalties, *args, work=self._work)
+        program.add(penalties.add_sum, total, self._partial)
+
+    def record_slopes(self, program: Program) -> None:
+        """Record: add their slopes to the gradients."""
+        args = self._grads, self._params, self._chunks, self._factors
+        program.add(penalties.add_slopes, *args, work=self._work)
+        if self._touched is not None:  # rows of a table of words: all have a gradient now
+            program.add(layout.fill, self._touched, 1)
+
+
+def with_rules(layer: Layer, specs: Sequence[WeightSpec]) -> list[WeightSpec]:
+    """The weights with what the layer was told of each: ``kernel_constraint``, say.
+
+    A rule is called like the weight, but for that of a recurrent kernel.
+    """
+    made = []
+    for spec in specs:
+        name = spec.name.removesuffix("_kernel")
+        regularizer = getattr(layer, f"{name}_regularizer", None)
+        constraint = getattr(layer, f"{name}_constraint", None)
+        made.append(spec._replace(regularizer=regularizer, constraint=constraint))
+    return made
+
+
+def refuse_activity(layer: Layer, regularizer: Any) -> None:
+    """An error where a penalty of outputs is asked for."""
+    if regularizer is not None:
+        kind = type(layer).__name__
+        raise TypeError(f"{kind} has no 'activity_regularizer' yet: {INSTEAD_OF_ACTIVITY}")
+
+
+def record_constraints(program: Program, layers: Sequence[Layer]) -> None:
+    """Record: bring the weights that were updated back to where they are allowed."""
+    for layer in layers:
+        at = 0
+        for spec, trained, value in zip(layer.specs, layer.trained, layer.weights, strict=True):
+            if trained and isinstance(spec.constraint, Constraint):
+                part = layer.flat_params[at : at + value.size].reshape(value.shape)
+                spec.constraint.record(program, part)
+            at += value.size
