@@ -83,6 +83,18 @@ def panel_units(blocks: int, itemsize: int) -> int:
     return vectors_per_block(blocks) * HOST.lanes(8 * itemsize)
 
 
+@dataclass(frozen=True)
+class Feed(Static):
+    """How h comes to the product h·U: as it is, or with some of its units dropped."""
+
+    drops: bool = False
+
+
+def drops(feed):  # pragma: no cover
+    """Whether units are dropped."""
+    return feed.drops
+
+
 def unit_count(cell, array):  # pragma: no cover
     """Units in a panel of the cell: a constant to the compiler, so that addresses are simple."""
     return panel_units(cell.blocks, array.itemsize)
@@ -118,6 +130,12 @@ def cell_backward(cell, blocks, before, after, d_after):  # pragma: no cover
 def _unit_count(cell, array):
     count = panel_units(cell.value.blocks, array.dtype.bitwidth // 8)
     return lambda cell, array: count
+
+
+@overload(drops, jit_options=INLINE)
+def _drops(feed):
+    known = drops(feed.value)
+    return lambda feed: known
 
 
 @overload(is_apart, jit_options=INLINE)

@@ -9,6 +9,8 @@ Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P pan
 ``columns`` = G · units of a panel):
 
 h      (T+1, B, H), slot t is the state before step t; or 2 slots, used in turn
+fed    what h·U reads: h itself; or, where ``feed`` drops, an array as large of h times ``kept``
+kept   (B, H), what h is multiplied by on its way to the product, the same at each step; or (0, H)
 carry  (S-1, T+1, P, B, units of a panel): the other states, in panel order; or 1 slot, in place
 gates  (P, T, B, columns): pre-activations, then what the cell saves, then their gradient, all in
        place. Where nothing is saved, as many slots as ``chunk`` steps, used in turn; or, without a
@@ -28,6 +30,7 @@ from fastlstm.kernels.cell import (
     cell_forward,
     cell_gates,
     clear_blocks,
+    drops,
     has_gates,
     is_apart,
     join_states,
@@ -43,7 +46,7 @@ from fastlstm.kernels.cell import (
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.matmul import K_BLOCK, accumulate, count_blocks
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import lanes
+from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store
 from fastlstm.kernels.team import meet, share, take
 from fastlstm.kernels.tile import project_panel, project_two_panels
 
@@ -54,10 +57,12 @@ JOINT_BLOCK = 5 * K_BLOCK // 4
 
 @kernel
 def forward(
-    cell, h, carry, gates, gates_h, x, mask, w, u, bias, bias_h, rows, start, stop, chunk, crew
+    cell, feed, h, fed, carry, gates, gates_h, x, mask, kept, w, u, bias, bias_h,
+    rows, start, stop, chunk, crew,
 ):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``.
 
+    feed : ``Feed``, whether the product reads h or what is kept of it
     rows : how many a thread takes at a time, where there are several; 0 for all of them and a part
         of the units
     chunk : for how many steps x·W is taken ahead; 1 for not at all, 0 if gates have no panels
@@ -87,14 +92,14 @@ def forward(
                 two = last - first == 1 and p + 1 < p_last
                 place = p if chunk > 0 else 2 * crew.member
                 _project(
-                    cell, gates, gates_h, x, h, w, u, bias, bias_h, slots, t, p, place, two,
+                    cell, gates, gates_h, x, fed, w, u, bias, bias_h, slots, t, p, place, two,
                     chunk > 1, first, last, above,
                 )  # fmt: skip
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(
-                        cell, h, carry, gates, gates_h, mask, slots, t, q, place + q - p, full,
-                        first, last, above,
+                        cell, feed, h, fed, carry, gates, gates_h, mask, kept, slots, t, q,
+                        place + q - p, full, first, last, above,
                     )  # fmt: skip
                 p += 1 + two
             if by_units:
@@ -183,7 +188,8 @@ def _project(
 
 @inline
 def _apply_cell(
-    cell, h, carry, gates, gates_h, mask, slot_of, t, p, place, two, first, last, above
+    cell, feed, h, fed, carry, gates, gates_h, mask, kept, slot_of, t, p, place, two,
+    first, last, above,
 ):  # fmt: skip
     """The cell's equations for one step and panel, while its gates are in the cache.
 
@@ -234,6 +240,9 @@ def _apply_cell(
                 if r >= opened:
                     store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
+            if drops(feed):
+                left = states[0] * load_h(kept, r * units + unit, h_second, count)
+                store_h(left, fed, (h_next + r) * units + unit, h_second, count)
             store_carry(states, carry, (carry_next + r) * width + v, carry_second, carry_stride)
             r += 1 + (paired and not two)
 
@@ -246,13 +255,15 @@ def _go_together(mask, t, r, last):
 
 @kernel
 def backward(
-    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, u, rows, start, stop, whole, crew
+    cell, feed, gates, gates_h, d_h, d_fed, d_carry, d_out, h, carry, mask, kept, u,
+    rows, start, stop, whole, crew,
 ):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
     gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
     d_h : (Q, B, 4 vectors), gradient of the last h in panels of plain columns; leaves as that of
         the first
+    d_fed : scratch as large as d_h where ``feed`` drops, or d_h
     d_carry : (S-1, 1, P, B, units of a panel), the same for the other states
     d_out : (T, B, H), what the layers above add to the gradient of each step's h; or (0, B, H)
     u : packed Uᵀ panels (Q, P · columns, 4 vectors)
@@ -283,7 +294,10 @@ def backward(
                 q = q_first
                 while q < q_last:
                     two = last - first == 1 and q + 1 < q_last
-                    _return_gradient(gates_h, d_h, u, t, q, two, first, last)
+                    if drops(feed):
+                        _return_dropped(gates_h, d_h, d_fed, kept, u, t, q, two, first, last)
+                    else:
+                        _return_gradient(gates_h, d_h, u, t, q, two, first, last)
                     q += 1 + two
                 if by_units:
                     meet(crew)
@@ -300,6 +314,24 @@ def _return_gradient(gates, d_h, u, t, q, two, first, last):
         gates, (t * batch + first) * columns, columns, slots * batch * columns, panels, columns,
         u, q * u.shape[1] * d_columns, last - first, 0, count_blocks(panels, columns),
     )  # fmt: skip
+
+
+@inline
+def _return_dropped(gates, d_h, d_fed, kept, u, t, q, two, first, last):
+    """d_h += kept * (d_gates·Uᵀ), by way of ``d_fed``, else as ``_return_gradient``."""
+    batch, columns = d_h.shape[1:]
+    units = kept.shape[1]
+    for s in range(q, q + 1 + two):
+        for at in range((s * batch + first) * columns, (s * batch + last) * columns, lanes(d_fed)):
+            store(fill(d_fed, 0.0), d_fed, at)
+    _return_gradient(gates, d_fed, u, t, q, two, first, last)
+    for s in range(q, q + 1 + two):
+        for r in range(first, last):
+            for v in range(0, columns, lanes(d_fed)):
+                unit, at = s * columns + v, (s * batch + r) * columns + v
+                count = max(0, min(lanes(d_fed), units - unit))
+                factors = load_first(kept, r * units + unit, count)
+                store(fma(factors, load(d_fed, at), load(d_h, at)), d_h, at)
 
 
 @inline

@@ -98,7 +98,7 @@ class Chain:
         training: bool,
     ) -> Sequence[Op]:
         """The op of a layer; or of two, where it goes together with the one above."""
-        if above and not self.saving:
+        if above and not (self.saving or training):
             joined = layer.bind_with(above[0], x, mask, plan)
             if joined is not None:
                 return joined

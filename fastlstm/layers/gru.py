@@ -28,7 +28,7 @@ class GRU(Recurrent):
         As for ``LSTM``.
     reset_after : bool
         Accepted as in Keras; only True is here.
-    return_sequences, return_state, go_backwards, stateful, dropout
+    return_sequences, return_state, go_backwards, stateful, dropout, recurrent_dropout
         As for ``LSTM``; the only state is h.
     name, input_shape, dtype
         As for every layer.

@@ -43,6 +43,8 @@ class LSTM(Recurrent):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
+    recurrent_dropout : float
+        Fraction of h to drop on its way to the recurrent product, likewise; see ``Recurrent``.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """

@@ -22,7 +22,6 @@ from fastlstm.validation import as_floats, whole_number
 _DECAY = "give the optimizer a weight_decay"
 # Arguments that Keras has, and what comes near them here.
 _INSTEAD = {
-    "recurrent_dropout": "states are not dropped here; dropout=... drops inputs",
     "kernel_regularizer": _DECAY,
     "recurrent_regularizer": _DECAY,
     "bias_regularizer": _DECAY,
@@ -57,11 +56,16 @@ class Recurrent(Layer):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
+    recurrent_dropout : float
+        Fraction of h to drop on its way to the recurrent product in training, the same units at
+        each step of a sequence and for all gates. What else a cell does with h sees all of it.
+        Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
+        neural networks", NeurIPS 2016, with tied weights; Keras' LSTM and GRU draw for each gate.
     name, input_shape, dtype
         As for every layer; ``input_shape`` is (time, features), time may be None.
     **rest
         What Keras has besides: accepted where it changes nothing, such as ``unroll``
-        or ``recurrent_dropout=0``; else an error says what to do instead.
+        or ``kernel_regularizer=None``; else an error says what to do instead.
     """
 
     cell: Any
@@ -76,6 +80,7 @@ class Recurrent(Layer):
         "go_backwards",
         "stateful",
         "dropout",
+        "recurrent_dropout",
     )
 
     def __init__(
@@ -91,6 +96,7 @@ class Recurrent(Layer):
         go_backwards: bool = False,
         stateful: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
@@ -108,6 +114,15 @@ class Recurrent(Layer):
         self.go_backwards = bool(go_backwards)
         self.stateful = bool(stateful)
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
+        what = f"{type(self).__name__} recurrent_dropout"
+        self.recurrent_dropout = check_rate(recurrent_dropout, what)
+        # Cells that take options are made later; they all have a product with h.
+        seen = getattr(getattr(type(self), "cell", None), "recurrent", True)
+        if self.recurrent_dropout > 0 and not seen:
+            raise ValueError(
+                f"{what} has nothing to drop: no weights of this layer see h; dropout=... drops "
+                "inputs"
+            )
         self._states: tuple[np.ndarray, np.ndarray] | None = None
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
@@ -168,8 +183,14 @@ class Recurrent(Layer):
         if training and self.dropout > 0:
             dropout = DropoutOp(self.dropout, x, plan, active=True, by_sample=True)
             x = dropout.y
+        kept = None
+        if training and self.recurrent_dropout > 0:
+            # Not in the arena, where the ones would not last.
+            ones = np.ones((1, x.shape[1], self.units), self.dtype)
+            rate = self.recurrent_dropout
+            kept = DropoutOp(rate, ones, plan, active=True, by_sample=True)
         kind = BackwardsOp if self.go_backwards else RecurrentOp
-        return kind(self, x, mask, plan, saving=saving, dropout=dropout)
+        return kind(self, x, mask, plan, saving=saving, dropout=dropout, kept=kept)
 
     @property
     def causal(self) -> bool:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastlstm.kernels import dropout as dropping
 from fastlstm.kernels import layout, lone, matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import is_apart, panel_units, tile_layout
+from fastlstm.kernels.cell import Feed, is_apart, panel_units, tile_layout
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
@@ -40,8 +41,10 @@ class RecurrentOp(Op):
         *,
         saving: bool,
         dropout: DropoutOp | None = None,
+        kept: DropoutOp | None = None,
     ) -> None:
         self.dropout = dropout  # which x comes from
+        self.kept = kept  # which says what of h the product reads
         self.layer, self.cell, self.x, self.mask = layer, layer.cell, x, mask
         self.steps, self.batch, self.depth = x.shape
         units, dtype = layer.units, layer.dtype
@@ -57,6 +60,8 @@ class RecurrentOp(Op):
         self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, units), dtype)
+        self.feed = Feed(drops=kept is not None)
+        self.fed = self.h if kept is None else plan.array(self.h.shape, dtype)
         others = self.cell.states - 1
         # In place where nothing is saved: a panel's other states concern nobody else.
         slots = self.steps + 1 if saving else 1
@@ -98,6 +103,7 @@ class RecurrentOp(Op):
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         self.record_input(program, segment)
+        self._record_feed(program)
         steps = segment.steps or self.steps
         stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
@@ -108,6 +114,17 @@ class RecurrentOp(Op):
         if self.dropout is not None:
             self.dropout.record_forward(program, segment)
 
+    def _record_feed(self, program: Program) -> None:
+        """Record what the product reads at the first step; what comes later a step leaves there."""
+        if self.kept is not None:
+            self.kept.record_forward(program)
+            program.add(dropping.keep, self.fed[0], self.h[0], self._factors)
+
+    @property
+    def _factors(self) -> np.ndarray:
+        """What h is multiplied by on its way to the product."""
+        return self.h[0, :0] if self.kept is None else self.kept.y[0]
+
     def record_steps(self, program: Program, start: int, stop: int) -> None:
         """Record what computes some steps of ``y``, after those before ``start``."""
         if self.unpacked:
@@ -117,8 +134,8 @@ class RecurrentOp(Op):
         bias, bias_h = biases[0][:, 0], biases[-1][:, 0]
         program.add(
             recurrent.forward,
-            self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
-            bias, bias_h, self.rows, start, stop, self.chunk,
+            self.cell, self.feed, self.h, self.fed, self.carry, self.gates, self.gates_h, self.x,
+            self.mask, self._factors, w, u, bias, bias_h, self.rows, start, stop, self.chunk,
             work=self.work.flops * (stop - start),
         )  # fmt: skip
 
@@ -127,11 +144,15 @@ class RecurrentOp(Op):
 
     @property
     def seeds(self) -> list[np.ndarray]:
-        return [] if self.dropout is None else self.dropout.seeds
+        return [seed for drawn in self._drawn for seed in drawn.seeds]
+
+    @property
+    def _drawn(self) -> list[DropoutOp]:
+        return [drawn for drawn in (self.dropout, self.kept) if drawn is not None]
 
     def start(self, resume: bool = False) -> None:
-        if self.dropout is not None:
-            self.dropout.start()
+        for drawn in self._drawn:
+            drawn.start()
         carried = self.layer.carried_states(self.batch, resume)
         if self.initial_state is not None:
             np.copyto(self.first_h, self.initial_state[0])
@@ -182,6 +203,7 @@ class RecurrentOp(Op):
         self.d_y = d_y
         plain = panel_units(1, dtype.itemsize)
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
+        self.d_fed = self.d_h if self.kept is None else plan.array(self.d_h.shape, dtype)
         others = self.cell.states - 1
         self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
@@ -199,7 +221,7 @@ class RecurrentOp(Op):
         """List the products that make them: gradient, scratch, A, gates, and 1 for A's ones."""
         layer, dtype = self.layer, self.layer.dtype
         rows = layer.flat_grads.reshape(-1, self.cell.blocks * layer.units)
-        x, h, nothing = self.x, self.h[:-1], np.empty((self.steps, self.batch, 0), dtype)
+        x, h, nothing = self.x, self.fed[:-1], np.empty((self.steps, self.batch, 0), dtype)
         reach = layer.packed_recurrent.matrix.shape[0]
         if not layer.use_bias:
             places = [(x, self.gates, 0), (h, self.gates_h, 0)]
@@ -265,9 +287,10 @@ class RecurrentOp(Op):
             stop = min(start + stride, steps)
             program.add(
                 recurrent.backward,
-                self.cell, self.gates, self.gates_h, self.d_h, self.d_carry, self.d_out, self.h,
-                self.carry, self.mask, layer.packed_recurrent.transposed, self.rows_back,
-                start, stop, self._returns or segment.start + start > 0,
+                self.cell, self.feed, self.gates, self.gates_h, self.d_h, self.d_fed, self.d_carry,
+                self.d_out, self.h, self.carry, self.mask, self._factors,
+                layer.packed_recurrent.transposed, self.rows_back, start, stop,
+                self._returns or segment.start + start > 0,
                 work=work * (stop - start),
             )  # fmt: skip
 

@@ -20,8 +20,10 @@ class SimpleRNN(Recurrent):
         "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
-    return_sequences, return_state, go_backwards, stateful, dropout, name, input_shape, dtype
+    return_sequences, return_state, go_backwards, stateful, dropout, recurrent_dropout
         As for ``LSTM``; the only state is h.
+    name, input_shape, dtype
+        As for every layer.
     """
 
     config_names: ClassVar[tuple[str, ...]] = (*Recurrent.config_names, "activation")

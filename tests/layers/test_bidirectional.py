@@ -253,7 +253,7 @@ def test_stateful(rng):
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        (lambda: LSTM(3, recurrent_dropout=0.2), TypeError, ["LSTM", "dropout=..."]),
+        (lambda: LSTM(3, recurrent_dropout=1.5), ValueError, ["LSTM recurrent_dropout"]),
         (lambda: GRU(3, kernel_regularizer="l2"), TypeError, ["GRU", "weight_decay"]),
         (lambda: GRU(3, reset_after=False), ValueError, ["reset_after"]),
         (lambda: SimpleRNN(3, go_backward=True), TypeError, ["'go_backward'", "'go_backwards'"]),

@@ -1,0 +1,204 @@
+"""Dropout of what recurrent layers see of their own last output."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastlstm import Sequential
+from fastlstm.kernels.parallel import set_num_threads
+from fastlstm.layers import (
+    GRU,
+    LSTM,
+    SLSTM,
+    Bidirectional,
+    CoupledLSTM,
+    Dense,
+    Embedding,
+    Input,
+    MinGRU,
+    SimpleRNN,
+    SpatialDropout1D,
+)
+from fastlstm.models import Ensemble
+from fastlstm.utils import set_random_seed
+from tests.layers.training import Trained
+from tests.reference import cells, finite
+
+RATE = 0.4
+B, T, D = 5, 6, 3
+CELLS = {
+    "lstm": (LSTM, {}, cells.lstm),
+    "coupled": (CoupledLSTM, {}, cells.coupled_lstm),
+    "gru": (GRU, {}, cells.gru),
+    "rnn": (SimpleRNN, {}, cells.simple_rnn),
+    "slstm": (SLSTM, {}, cells.slstm),
+}
+every_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def _make(rng, name, units=11, dtype="float64", rate=RATE, **more):
+    kind, options, _ = CELLS[name]
+    more = {"return_sequences": True, "return_state": True, **options, **more}
+    layer = kind(units, recurrent_dropout=rate, dtype=dtype, **more)
+    layer.build((None, D))
+    layer.set_weights([0.3 * rng.standard_normal(w.shape) for w in layer.get_weights()])
+    states = [1.0 + rng.random((B, units)) for _ in range(layer.cell.states)]
+    return layer, rng.standard_normal((B, T, D)).astype(dtype), states
+
+
+def _kept(rows, units, seed=1, rate=RATE, dtype="float64"):
+    """What h is multiplied by: what is dropped of whole features is drawn in the same way."""
+    set_random_seed(seed)
+    ones = np.ones((rows, 1, units), dtype)
+    return SpatialDropout1D(rate, dtype=dtype)(ones, training=True)[:, 0]
+
+
+@pytest.mark.usefixtures("serial")
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@every_cell
+def test_the_equations(name, masked, rng):
+    """A row's dropped units are rows of zeros in its recurrent kernel, the others are scaled up."""
+    layer, x, states = _make(rng, name)
+    mask = rng.random((B, T)) < 0.6 if masked else None
+    got = Trained(layer, x, mask).outputs(states, seed=3)
+    kept = _kept(B, 11, seed=3)
+    assert set(np.unique(kept)) == {0.0, 1 / (1 - RATE)}
+    if name == "slstm":
+        states = [states[0], *(state * np.exp(states[3]) for state in states[1:3])]
+    kernel, recurrent, *bias = layer.get_weights()
+    for row in range(B):
+        weights = [kernel, kept[row][:, None] * recurrent, *bias]
+        one = slice(row, row + 1)
+        y, last = cells.sequence(
+            CELLS[name][2], x[one], [s[one] for s in states], weights,
+            None if mask is None else mask[one],
+        )  # fmt: skip
+        np.testing.assert_allclose(got[0][one], y, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(got[1][one], last[0], rtol=1e-11, atol=1e-12)
+    # Nothing is dropped in inference.
+    whole, _, _ = _make(np.random.default_rng(0), name, rate=0.0)
+    whole.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(layer(x)[0], whole(x)[0])
+
+
+@pytest.mark.usefixtures("serial")
+@pytest.mark.parametrize("backwards", [False, True], ids=["", "backwards"])
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@every_cell
+def test_gradients_by_finite_differences(name, masked, backwards, rng):
+    layer, x, states = _make(rng, name, go_backwards=backwards)
+    mask = rng.random((B, T)) < 0.6 if masked else None
+    weights, trained = layer.get_weights(), Trained(layer, x, mask)
+    d_outputs = [rng.standard_normal(output.shape) for output in trained.outputs(states)]
+    gradients = trained.gradients(d_outputs)
+
+    def value():
+        layer.set_weights(weights)
+        got = trained.outputs(states)
+        return sum((one * d).sum() for one, d in zip(got, d_outputs, strict=True))
+
+    inputs = [x, *states, *weights]
+    for index, gradient in enumerate(gradients):
+        directions = [np.zeros_like(array) for array in inputs]
+        directions[index] = rng.standard_normal(inputs[index].shape)
+        slope = finite.slope(value, inputs, directions)
+        assert np.isclose((gradient * directions[index]).sum(), slope, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, B])
+@every_cell
+def test_the_same_bits_whatever_the_threads(name, rows, dtype, rng):
+    layer, x, states = _make(rng, name, 70, dtype)
+    x, states = x[:rows], [state[:rows].astype(dtype) for state in states]
+    results = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        trained = Trained(layer, x)
+        outputs = trained.outputs(states)
+        results.append([*outputs, *trained.gradients(outputs)])
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def _compiled(layers):
+    set_random_seed(1)
+    model = Sequential([Input((None, D)), *layers])
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_segments_drop_the_same(rng):
+    x = rng.standard_normal((B, 300, D)).astype(np.float32)
+    y = rng.standard_normal((B, 300, 2))
+    options = {"return_sequences": True, "recurrent_dropout": RATE}
+    results = []
+    for way in ("full", "checkpoint"):
+        model = _compiled([LSTM(5, dropout=0.1, **options), GRU(4, **options), Dense(2)])
+        model.fit(x, y, epochs=2, batch_size=4, verbose=0, bptt=way)
+        results.append(model.get_weights())
+    for got, wanted in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_each_direction_and_each_batch_drop_their_own(rng):
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    options = {"recurrent_dropout": RATE, "return_sequences": True}
+    layer = Bidirectional(LSTM(7, **options), merge_mode=None)
+    layer.build((None, D))
+    parts = []
+    for part in layer.layers:
+        parts.append(type(part).from_config(part.get_config()))
+        assert parts[-1].recurrent_dropout == RATE
+        parts[-1].build((None, D))
+        parts[-1].set_weights(part.get_weights())
+    set_random_seed(5)
+    both = layer(x, training=True)
+    assert np.any(layer(x, training=True)[0] != both[0])
+    set_random_seed(5)
+    for got, part in zip(both, parts, strict=True):
+        wanted = part(x, training=True)
+        np.testing.assert_array_equal(got, wanted[:, ::-1] if part.go_backwards else wanted)
+
+
+def test_a_stack_in_the_shape_of_a_wavefront(rng):
+    """Small layers, which go forward side by side where nothing is drawn."""
+    x = rng.standard_normal((4, 100, D)).astype(np.float32)
+    options = {"return_sequences": True, "recurrent_dropout": RATE}
+    model = _compiled([LSTM(8, **options), LSTM(8, **options)])
+    copies = []
+    for layer in model.layers[-2:]:
+        copies.append(LSTM.from_config(layer.get_config()))
+        copies[-1].build((None, layer.features))
+        copies[-1].set_weights(layer.get_weights())
+    set_random_seed(2)
+    together = model(x, training=True)
+    set_random_seed(2)
+    alone = x
+    for copy in copies:
+        alone = copy(alone, training=True)
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_above_an_embedding(rng):
+    """What is looked up where nothing is dropped is computed where something is."""
+    ids = rng.integers(0, 20, (B, T))
+    for options in ({"dropout": RATE}, {"recurrent_dropout": RATE}):
+        model = Sequential([Embedding(20, 6), LSTM(8, **options)])
+        whole = model(ids)
+        assert np.any(model(ids, training=True) != whole)
+
+
+def test_models_of_an_ensemble_drop_differently(rng):
+    x, y = rng.standard_normal((B, T, D)), rng.standard_normal((B, 2))
+    many = Ensemble(_compiled([LSTM(4, recurrent_dropout=RATE), Dense(2)]), 2)
+    many.set_weights([np.stack([w[0]] * 2) for w in many.get_weights()])
+    many.train_on_batch(np.stack([x] * 2), np.stack([y] * 2))
+    assert any(np.any(first != second) for first, second in many.get_weights())
+
+
+def test_a_layer_without_a_recurrent_product_says_so():
+    with pytest.raises(ValueError, match="MinGRU recurrent_dropout has nothing to drop"):
+        MinGRU(3, recurrent_dropout=0.1)
