@@ -21,14 +21,17 @@ mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
 w, u   packed panels (P, D, columns) and (P, H, columns), or (P, 0, columns) where there is no h·U
 bias   (P, columns); bias_h, as large, is h·U's where it is apart. For a lone row of whole pairs of
        panels all weights may be as they are: (1, D, G · H), (1, H, G · H) and (1, G · H)
+own    (N, H), weights of each unit's own that the cell reads beside the products; or (0, H)
 """
 
 from __future__ import annotations
 
 from fastlstm.kernels.cell import (
+    add_own,
     cell_backward,
     cell_forward,
     cell_gates,
+    cell_own_gradients,
     clear_blocks,
     drops,
     has_gates,
@@ -37,6 +40,7 @@ from fastlstm.kernels.cell import (
     load_blocks,
     load_fours,
     load_h,
+    load_own,
     store_blocks,
     store_carry,
     store_fours,
@@ -44,9 +48,9 @@ from fastlstm.kernels.cell import (
     unit_count,
 )
 from fastlstm.kernels.jit import inline
-from fastlstm.kernels.matmul import K_BLOCK, accumulate, count_blocks
+from fastlstm.kernels.matmul import K_BLOCK, SUM_BLOCK, accumulate, count_blocks
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store
+from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store, store_first
 from fastlstm.kernels.team import meet, share, take
 from fastlstm.kernels.tile import project_panel, project_two_panels
 
@@ -57,7 +61,7 @@ JOINT_BLOCK = 5 * K_BLOCK // 4
 
 @kernel
 def forward(
-    cell, feed, h, fed, carry, gates, gates_h, x, mask, kept, w, u, bias, bias_h,
+    cell, feed, h, fed, carry, gates, gates_h, x, mask, kept, w, u, bias, bias_h, own,
     rows, start, stop, chunk, crew,
 ):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``.
@@ -98,7 +102,7 @@ def forward(
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(
-                        cell, feed, h, fed, carry, gates, gates_h, mask, kept, slots, t, q,
+                        cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slots, t, q,
                         place + q - p, full, first, last, above,
                     )  # fmt: skip
                 p += 1 + two
@@ -188,7 +192,7 @@ def _project(
 
 @inline
 def _apply_cell(
-    cell, feed, h, fed, carry, gates, gates_h, mask, kept, slot_of, t, p, place, two,
+    cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slot_of, t, p, place, two,
     first, last, above,
 ):  # fmt: skip
     """The cell's equations for one step and panel, while its gates are in the cache.
@@ -212,6 +216,7 @@ def _apply_cell(
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
+        weights = load_own(cell, own, unit, width if two else 0, units, max(0, count))
         opened = first
         if has_gates(cell) and count > 0:
             while opened + 4 <= last:
@@ -236,7 +241,7 @@ def _apply_cell(
                 blocks = load_blocks(cell, gates, gates_h, at, gates_second, width)
                 if r >= opened:
                     blocks = cell_gates(cell, blocks)
-                saved, states = cell_forward(cell, blocks, states)
+                saved, states = cell_forward(cell, blocks, states, weights)
                 if r >= opened:
                     store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
@@ -255,7 +260,7 @@ def _go_together(mask, t, r, last):
 
 @kernel
 def backward(
-    cell, feed, gates, gates_h, d_h, d_fed, d_carry, d_out, h, carry, mask, kept, u,
+    cell, feed, gates, gates_h, d_h, d_fed, d_carry, d_out, h, carry, mask, kept, u, own,
     rows, start, stop, whole, crew,
 ):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
@@ -284,7 +289,7 @@ def backward(
                 two = last - first == 1 and p + 1 < p_last
                 two = two and (p + 2) * unit_count(cell, gates) <= h.shape[2]
                 _differentiate_cell(
-                    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, t, p, two,
+                    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two,
                     first, last,
                 )  # fmt: skip
                 p += 1 + two
@@ -336,7 +341,7 @@ def _return_dropped(gates, d_h, d_fed, kept, u, t, q, two, first, last):
 
 @inline
 def _differentiate_cell(
-    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
+    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two, first, last
 ):  # fmt: skip
     """Gradient of one step's and panel's pre-activations, and what passes to the step before.
 
@@ -355,6 +360,7 @@ def _differentiate_cell(
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
+        weights = load_own(cell, own, unit, width if two else 0, units, max(0, count))
         d_h_at = _in_plain_panels(unit, 0, batch, d_columns)
         d_apart = d_columns
         if two:
@@ -385,13 +391,53 @@ def _differentiate_cell(
                     carry, carry_at + d_stride, carry_second, carry_stride,
                 )  # fmt: skip
                 saved = load_blocks(cell, gates, gates_h, at, gates_second, width)
-                d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
+                d_blocks, d_states = cell_backward(cell, saved, before, after, d_states, weights)
                 store_blocks(cell, d_blocks, gates, gates_h, at, gates_second, width)
             else:
                 clear_blocks(cell, gates, gates_h, at, gates_second, width)
             store_h(d_states[0], d_h, d_h_row, d_second, lanes(h))
             store_carry(d_states, d_carry, d_carry_at, carry_second, d_stride)
             r += 1 + (paired and not two)
+
+
+@kernel
+def own_gradients(cell, d, gates, h, carry, steps, more, crew):
+    """d = gradient of each unit's own weights, from that of the pre-activations of all steps.
+
+    Rows are summed in blocks from the last to the first, as in ``matmul.multiply_transposed``.
+
+    d : (N, H)
+    gates, h, carry : as ``backward`` leaves them, with all slots
+    steps : the first ones, which count
+    more : whether to add to d rather than replace it
+    """
+    panels, slots, batch, columns = gates.shape
+    units, width = h.shape[2], unit_count(cell, gates)
+    carry_stride = carry.shape[1] * panels * batch * width
+    first, last = share(panels, crew)
+    for p in range(first, last):
+        for v in range(0, width, lanes(h)):
+            unit = p * width + v
+            count = max(0, min(lanes(h), units - unit))
+            if not more:
+                for n in range(d.shape[0]):
+                    store_first(fill(d, 0.0), d, n * units + unit, count)
+            for m0 in range((steps * batch - 1) // SUM_BLOCK * SUM_BLOCK, -1, -SUM_BLOCK):
+                sums = load_own(cell, d, unit, 0, units, 0)  # nothing of them: zeros
+                for m in range(m0, min(m0 + SUM_BLOCK, steps * batch)):
+                    t, r = m // batch, m % batch
+                    at = ((p * slots + t) * batch + r) * columns + v
+                    d_blocks = load_blocks(cell, gates, gates, at, 0, width)
+                    h_at, carry_at = m * units + unit, ((t * panels + p) * batch + r) * width + v
+                    before = join_states(
+                        cell, load_h(h, h_at, 0, count), carry, carry_at, 0, carry_stride
+                    )
+                    after = join_states(
+                        cell, load_h(h, h_at + batch * units, 0, count),
+                        carry, carry_at + panels * batch * width, 0, carry_stride,
+                    )  # fmt: skip
+                    sums = cell_own_gradients(cell, sums, d_blocks, before, after)
+                add_own(sums, d, unit, units, count)
 
 
 @inline

@@ -7,7 +7,7 @@ from fastlstm.layers.dropout import Dropout, SpatialDropout1D
 from fastlstm.layers.embedding import Embedding
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
-from fastlstm.layers.lstm import LSTM, CoupledLSTM
+from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
 from fastlstm.layers.masking import Masking
 from fastlstm.layers.minimal import MinGRU, MinLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
@@ -29,6 +29,7 @@ __all__ = [
     "Masking",
     "MinGRU",
     "MinLSTM",
+    "PeepholeLSTM",
     "RepeatVector",
     "SimpleRNN",
     "SpatialDropout1D",

@@ -69,6 +69,10 @@ class Recurrent(Layer):
     """
 
     cell: Any
+    # What it becomes when it is bound, forward and backwards.
+    ops: tuple[type[RecurrentOp], type[RecurrentOp]] = (RecurrentOp, BackwardsOp)
+    # Whether all of x·W may be looked up before the steps.
+    takes_words: bool = True
     config_names: ClassVar[tuple[str, ...]] = (
         "units",
         "use_bias",
@@ -165,6 +169,11 @@ class Recurrent(Layer):
         return np.asarray(self.bias_initializer(shape, dtype))
 
     @property
+    def own_weights(self) -> np.ndarray:
+        """Weights of each unit's own, (N, units), beside the products; none for most cells."""
+        return np.empty((0, self.units), self.dtype)
+
+    @property
     def outputs(self) -> int:
         return 1 + (self.cell.states if self.return_state else 0)
 
@@ -189,7 +198,7 @@ class Recurrent(Layer):
             ones = np.ones((1, x.shape[1], self.units), self.dtype)
             rate = self.recurrent_dropout
             kept = DropoutOp(rate, ones, plan, active=True, by_sample=True)
-        kind = BackwardsOp if self.go_backwards else RecurrentOp
+        kind = self.ops[self.go_backwards]
         return kind(self, x, mask, plan, saving=saving, dropout=dropout, kept=kept)
 
     @property

@@ -66,16 +66,8 @@ class RecurrentOp(Op):
         # In place where nothing is saved: a panel's other states concern nobody else.
         slots = self.steps + 1 if saving else 1
         self.carry = plan.array((others, slots, self.panels, self.batch, self.width), dtype)
-        if saving or self.chunk > 1:
-            slots = self.steps if saving else self.chunk
-            shape = (self.panels, slots, self.batch, self.columns)
-        else:  # no more than a panel's at a time
-            self.chunk = 0
-            shape = (2 * self.threads, 1, self.rows or self.batch, self.columns)
-        self.gates = self.gates_h = plan.array(shape, dtype)
         self.apart = is_apart(self.cell)
-        if self.apart:
-            self.gates_h = plan.array(shape, dtype)
+        self._lay_out_gates(plan, saving)
         self.last_h = self.h[self.steps % self.h.shape[0]]
         self.last_carry = self.carry[:, self.steps % self.carry.shape[1]]
         self.y = self.h[1:] if layer.return_sequences else self.last_h
@@ -85,6 +77,17 @@ class RecurrentOp(Op):
         self._returns = True  # the gradient of the states before the first step
         self._given = False  # whether they are other than zero
         self.initial_state: list[np.ndarray] | None = None
+
+    def _lay_out_gates(self, plan: Plan, saving: bool) -> None:
+        if saving or self.chunk > 1:
+            slots = self.steps if saving else self.chunk
+            shape = (self.panels, slots, self.batch, self.columns)
+        else:  # no more than a panel's at a time
+            self.chunk = 0
+            shape = (2 * self.threads, 1, self.rows or self.batch, self.columns)
+        self.gates = self.gates_h = plan.array(shape, self.layer.dtype)
+        if self.apart:
+            self.gates_h = plan.array(shape, self.layer.dtype)
 
     # -- forward ------------------------------------------------------------------------------
 
@@ -135,7 +138,8 @@ class RecurrentOp(Op):
         program.add(
             recurrent.forward,
             self.cell, self.feed, self.h, self.fed, self.carry, self.gates, self.gates_h, self.x,
-            self.mask, self._factors, w, u, bias, bias_h, self.rows, start, stop, self.chunk,
+            self.mask, self._factors, w, u, bias, bias_h, self.layer.own_weights,
+            self.rows, start, stop, self.chunk,
             work=self.work.flops * (stop - start),
         )  # fmt: skip
 
@@ -211,7 +215,6 @@ class RecurrentOp(Op):
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
         if self.dropout is not None and self.d_x is not None:
             self.dropout.bind_backward(self.d_x, plan, need_d_x)
-        self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         self._bind_weight_gradients(plan)
         size = matmul.scratch_size(dtype.itemsize)
         (self.scratch_rows,) = plan.scratch(((self.threads, size if need_d_x else 0), dtype))
@@ -219,8 +222,10 @@ class RecurrentOp(Op):
 
     def _bind_weight_gradients(self, plan: Plan) -> None:
         """List the products that make them: gradient, scratch, A, gates, and 1 for A's ones."""
+        self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         layer, dtype = self.layer, self.layer.dtype
-        rows = layer.flat_grads.reshape(-1, self.cell.blocks * layer.units)
+        shared = layer.flat_grads.size - layer.own_weights.size
+        rows = layer.flat_grads[:shared].reshape(-1, self.cell.blocks * layer.units)
         x, h, nothing = self.x, self.fed[:-1], np.empty((self.steps, self.batch, 0), dtype)
         reach = layer.packed_recurrent.matrix.shape[0]
         if not layer.use_bias:
@@ -285,14 +290,21 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(work)
         for start in range((steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, steps)
-            program.add(
-                recurrent.backward,
-                self.cell, self.feed, self.gates, self.gates_h, self.d_h, self.d_fed, self.d_carry,
-                self.d_out, self.h, self.carry, self.mask, self._factors,
-                layer.packed_recurrent.transposed, self.rows_back, start, stop,
-                self._returns or segment.start + start > 0,
-                work=work * (stop - start),
-            )  # fmt: skip
+            whole = self._returns or segment.start + start > 0
+            self._record_back(program, start, stop, whole, work * (stop - start))
+
+    def _record_back(
+        self, program: Program, start: int, stop: int, whole: bool, work: float
+    ) -> None:
+        """Record the way back through some steps; ``whole`` as for the kernel."""
+        layer = self.layer
+        program.add(
+            recurrent.backward,
+            self.cell, self.feed, self.gates, self.gates_h, self.d_h, self.d_fed, self.d_carry,
+            self.d_out, self.h, self.carry, self.mask, self._factors,
+            layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
+            start, stop, whole, work=work,
+        )  # fmt: skip
 
     def record_gradients(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what makes all other gradients from it."""
@@ -316,6 +328,14 @@ class RecurrentOp(Op):
 
     def _record_weight_gradients(self, program: Program, segment: Segment) -> None:
         blocks = self.cell.blocks
+        if self.layer.own_weights.size > 0:
+            d_own = self.layer.grads()[-1]
+            program.add(
+                recurrent.own_gradients,
+                self.cell, d_own, self.gates, self.h, self.carry,
+                segment.steps or self.steps, not segment.last,
+                work=4.0 * self.steps * self.batch * d_own.size,
+            )  # fmt: skip
         for d, scratch, a, of, ones in self._products:
             steps = segment.of(a)
             rows = steps.reshape(steps.shape[0] * steps.shape[1], steps.shape[2])

@@ -95,7 +95,7 @@ class Driver:
             recurrent.forward(
                 self.cell, Feed(), self.h, self.h, self.carry, self.gates, self.gates_h, self.x,
                 self.mask, self.h[0, :0], self.w, self.u, self.biases[0], self.biases[-1],
-                self.rows, start, stop, self.chunk,
+                self.h[0, :0], self.rows, start, stop, self.chunk,
                 work=LAUNCH,
             )  # fmt: skip
         last = self.carry[:, self.steps % carry_slots]
@@ -116,8 +116,8 @@ class Driver:
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
             recurrent.backward(
                 self.cell, Feed(), self.gates, self.gates_h, d_h, d_h, d_carry, d_out, self.h,
-                self.carry, self.mask, self.h[0, :0], self.u_turned, self.rows, start, stop, True,
-                work=LAUNCH,
+                self.carry, self.mask, self.h[0, :0], self.u_turned, self.h[0, :0],
+                self.rows, start, stop, True, work=LAUNCH,
             )  # fmt: skip
         h = self.h[:-1].reshape(-1, self.units)
         d_kernel = self._transposed(self.x.reshape(-1, self.depth), 1, self.gates)

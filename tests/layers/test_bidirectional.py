@@ -255,7 +255,6 @@ def test_stateful(rng):
     [
         (lambda: LSTM(3, recurrent_dropout=1.5), ValueError, ["LSTM recurrent_dropout"]),
         (lambda: GRU(3, kernel_regularizer="l2"), TypeError, ["GRU", "weight_decay"]),
-        (lambda: GRU(3, reset_after=False), ValueError, ["reset_after"]),
         (lambda: SimpleRNN(3, go_backward=True), TypeError, ["'go_backward'", "'go_backwards'"]),
         (lambda: Bidirectional(Dense(3)), TypeError, ["recurrent layer", "Dense"]),
         (lambda: Bidirectional(LSTM(3), merge_mode="max"), ValueError, ["concat", "max"]),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+
 import numpy as np
 import pytest
 
@@ -17,6 +20,7 @@ from fastlstm.layers import (
     Embedding,
     Input,
     MinGRU,
+    PeepholeLSTM,
     SimpleRNN,
     SpatialDropout1D,
 )
@@ -31,6 +35,8 @@ CELLS = {
     "lstm": (LSTM, {}, cells.lstm),
     "coupled": (CoupledLSTM, {}, cells.coupled_lstm),
     "gru": (GRU, {}, cells.gru),
+    "gru-reset": (GRU, {"reset_after": False}, cells.reset_gru),
+    "peephole": (PeepholeLSTM, {}, cells.peephole_lstm),
     "rnn": (SimpleRNN, {}, cells.simple_rnn),
     "slstm": (SLSTM, {}, cells.slstm),
 }
@@ -136,7 +142,8 @@ def test_segments_drop_the_same(rng):
     options = {"return_sequences": True, "recurrent_dropout": RATE}
     results = []
     for way in ("full", "checkpoint"):
-        model = _compiled([LSTM(5, dropout=0.1, **options), GRU(4, **options), Dense(2)])
+        before = GRU(4, reset_after=False, **options)
+        model = _compiled([LSTM(5, dropout=0.1, **options), GRU(4, **options), before, Dense(2)])
         model.fit(x, y, epochs=2, batch_size=4, verbose=0, bptt=way)
         results.append(model.get_weights())
     for got, wanted in zip(*results, strict=True):
@@ -193,10 +200,65 @@ def test_above_an_embedding(rng):
 
 def test_models_of_an_ensemble_drop_differently(rng):
     x, y = rng.standard_normal((B, T, D)), rng.standard_normal((B, 2))
-    many = Ensemble(_compiled([LSTM(4, recurrent_dropout=RATE), Dense(2)]), 2)
+    layers = [
+        PeepholeLSTM(4, recurrent_dropout=RATE, return_sequences=True),
+        GRU(4, recurrent_dropout=RATE, reset_after=False),
+        Dense(2),
+    ]
+    many = Ensemble(_compiled(layers), 2)
     many.set_weights([np.stack([w[0]] * 2) for w in many.get_weights()])
     many.train_on_batch(np.stack([x] * 2), np.stack([y] * 2))
     assert any(np.any(first != second) for first, second in many.get_weights())
+
+
+def _of_keras(kind, **options):
+    """Keras' layer of the same name, if Keras is here."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras = pytest.importorskip("keras")
+    layer = getattr(keras.layers, kind)(**options)
+
+    def call(x, states):
+        y = layer(x, initial_state=states, training=True)
+        return keras.ops.convert_to_numpy(y)
+
+    return layer, call
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_what_is_multiplied_is_what_keras_multiplies():
+    """Through weights that show it: the same units at each step, scaled by 1 / (1 - rate)."""
+    units, rows = 40, 3
+    options = {"units": units, "recurrent_dropout": RATE, "return_sequences": True}
+    x = np.zeros((rows, T, 1), np.float32)
+    state = np.ones((rows, units), np.float32)
+    # h' = kept * h: powers of 1 / (1 - rate), or nothing from the first step on.
+    identity = [np.zeros((1, units)), np.eye(units)]
+    ours = SimpleRNN(activation="linear", use_bias=False, **options)
+    ours.build((None, 1))
+    theirs, call = _of_keras("SimpleRNN", activation="linear", use_bias=False, **options)
+    theirs.build(x.shape)
+    for layer in (ours, theirs):
+        layer.set_weights(identity)
+    powers = (1 - RATE) ** -np.arange(1.0, T + 1)[:, None]
+    for y in (ours(x, initial_state=[state], training=True), call(x, state)):
+        kept = y[:, :1] != 0
+        assert 0 < kept.sum() < kept.size
+        np.testing.assert_allclose(y, kept * powers, rtol=1e-5)
+    # h' = z * h + (1 - z) * 0, where z = 1/2 sees all of h.
+    for reset_after in (True, False):
+        options["reset_after"] = reset_after
+        ours = GRU(use_bias=False, **options)
+        ours.build((None, 1))
+        theirs, call = _of_keras("GRU", use_bias=False, **options)
+        theirs.build(x.shape)
+        for layer in (ours, theirs):
+            layer.set_weights([np.zeros((1, 3 * units)), np.zeros((units, 3 * units))])
+        halves = np.tile(0.5 ** np.arange(1.0, T + 1)[None, :, None], (rows, 1, units))
+        for y in (ours(x, initial_state=[state], training=True), call(x, state)):
+            np.testing.assert_allclose(y, halves, rtol=1e-6)
 
 
 def test_a_layer_without_a_recurrent_product_says_so():
