@@ -17,7 +17,8 @@ NAMES = {
     """,
     "fastlstm.layers": """
         Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer Masking MinGRU
-        MinLSTM PeepholeLSTM RepeatVector SLSTM SimpleRNN SpatialDropout1D TimeDistributed
+        MinLSTM PeepholeLSTM ProjectedLSTM RepeatVector SLSTM SimpleRNN SpatialDropout1D
+        TimeDistributed
     """,
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -10,6 +10,7 @@ from fastlstm.layers.input import Input
 from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
 from fastlstm.layers.masking import Masking
 from fastlstm.layers.minimal import MinGRU, MinLSTM
+from fastlstm.layers.projected_lstm import ProjectedLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
@@ -30,6 +31,7 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "PeepholeLSTM",
+    "ProjectedLSTM",
     "RepeatVector",
     "SimpleRNN",
     "SpatialDropout1D",

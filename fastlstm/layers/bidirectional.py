@@ -102,7 +102,7 @@ class Bidirectional(Wrapper):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         *steps, units = self.forward_layer.compute_output_shape(input_shape)
         if self.merge_mode in ("concat", None):
-            units = (units or 0) + self.backward_layer.units
+            units = (units or 0) + self.backward_layer.output_size
         return (*steps, units)
 
     def bind(
@@ -182,7 +182,7 @@ def _check_pair(layer: Recurrent, other: Recurrent, merge_mode: str | None) -> N
         )
     alike = ["return_sequences", "return_state", "stateful", "dtype"]
     if merge_mode not in ("concat", None):
-        alike.append("units")
+        alike.append("output_size" if layer.units == other.units else "units")
     for name in alike:
         if getattr(layer, name) != getattr(other, name):
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, ClassVar
@@ -152,7 +153,7 @@ class Recurrent(Layer):
             WeightSpec("kernel", (features, columns), self.kernel_initializer),
         ]
         if self.recurrent:
-            shape = (self.units, columns)
+            shape = (self.output_size, columns)
             specs.append(WeightSpec("recurrent_kernel", shape, self.recurrent_initializer))
         if self.use_bias:
             sides = (2, columns) if is_apart(self.cell) else (columns,)
@@ -169,6 +170,22 @@ class Recurrent(Layer):
         return np.asarray(self.bias_initializer(shape, dtype))
 
     @property
+    def output_size(self) -> int:
+        """Size of h, which is the output."""
+        return self.units
+
+    @property
+    def state_sizes(self) -> list[int]:
+        """Sizes of all states, of which h is the first."""
+        return [self.output_size, *[self.units] * (self.cell.states - 1)]
+
+    @property
+    def fused_count(self) -> int:
+        """How many of the weights have a column for each unit of each block; the first ones."""
+        fused = "kernel", "recurrent_kernel", "bias"
+        return sum(math.prod(spec.shape) for spec in self._specs if spec.name in fused)
+
+    @property
     def own_weights(self) -> np.ndarray:
         """Weights of each unit's own, (N, units), beside the products; none for most cells."""
         return np.empty((0, self.units), self.dtype)
@@ -178,7 +195,8 @@ class Recurrent(Layer):
         return 1 + (self.cell.states if self.return_state else 0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+        size = self.output_size
+        return (input_shape[0], size) if self.return_sequences else (size,)
 
     @property
     def features(self) -> int:
@@ -195,7 +213,7 @@ class Recurrent(Layer):
         kept = None
         if training and self.recurrent_dropout > 0:
             # Not in the arena, where the ones would not last.
-            ones = np.ones((1, x.shape[1], self.units), self.dtype)
+            ones = np.ones((1, x.shape[1], self.output_size), self.dtype)
             rate = self.recurrent_dropout
             kept = DropoutOp(rate, ones, plan, active=True, by_sample=True)
         kind = self.ops[self.go_backwards]
@@ -254,22 +272,24 @@ class Recurrent(Layer):
         np.copyto(self._states[1], carry)
 
     def check_states(self, states: Any, batch: int, what: str) -> list[np.ndarray]:
-        """The states as a list of (batch, units) arrays."""
+        """The states as a list of (batch, size) arrays."""
         if isinstance(states, np.ndarray) and states.ndim == 2:
             states = [states]
         names = list(getattr(self.cell, "state_names", ("h", "c")))[: self.cell.states]
+        sizes = self.state_sizes
+        shapes = " and ".join(f"({batch}, {size})" for size in dict.fromkeys(sizes))
         if not isinstance(states, (list, tuple)) or len(states) != len(names):
             count = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
             raise ValueError(
                 f"{what} of {type(self).__name__} expects a list of {len(names)} arrays "
-                f"({', '.join(names)}), each (batch, units) = ({batch}, {self.units}), got {count}"
+                f"({', '.join(names)}), each (batch, units) = {shapes}, got {count}"
             )
         checked = []
-        for name, state in zip(names, states, strict=True):
+        for name, state, size in zip(names, states, sizes, strict=True):
             value = as_floats(state, self.dtype, f"{what} {name}")
-            if value.shape != (batch, self.units):
+            if value.shape != (batch, size):
                 raise ValueError(
-                    f"{what} {name} expects shape (batch, units) = ({batch}, {self.units}), "
+                    f"{what} {name} expects shape (batch, units) = ({batch}, {size}), "
                     f"got {value.shape}"
                 )
             checked.append(value)

@@ -59,7 +59,7 @@ class RecurrentOp(Op):
         self.unpacked = once and units % (2 * self.width) == 0
         self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
-        self.h = plan.array((slots, self.batch, units), dtype)
+        self.h = plan.array((slots, self.batch, layer.output_size), dtype)
         self.feed = Feed(drops=kept is not None)
         self.fed = self.h if kept is None else plan.array(self.h.shape, dtype)
         others = self.cell.states - 1
@@ -224,8 +224,7 @@ class RecurrentOp(Op):
         """List the products that make them: gradient, scratch, A, gates, and 1 for A's ones."""
         self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         layer, dtype = self.layer, self.layer.dtype
-        shared = layer.flat_grads.size - layer.own_weights.size
-        rows = layer.flat_grads[:shared].reshape(-1, self.cell.blocks * layer.units)
+        rows = layer.flat_grads[: layer.fused_count].reshape(-1, self.cell.blocks * layer.units)
         x, h, nothing = self.x, self.fed[:-1], np.empty((self.steps, self.batch, 0), dtype)
         reach = layer.packed_recurrent.matrix.shape[0]
         if not layer.use_bias:
@@ -256,8 +255,9 @@ class RecurrentOp(Op):
 
     def take_final_gradients(self, plan: Plan) -> None:
         """Make room in ``d_final`` for the gradients of the states after the last step."""
-        shape = (self.batch, self.layer.units)
-        self.d_final = [plan.array(shape, self.layer.dtype) for _ in range(self.cell.states)]
+        self.d_final = [
+            plan.array((self.batch, size), self.layer.dtype) for size in self.layer.state_sizes
+        ]
         self.d_h_above = plan.array(self.d_h.shape, self.layer.dtype)
 
     @property

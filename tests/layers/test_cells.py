@@ -16,6 +16,7 @@ from fastlstm.layers import (
     MinGRU,
     MinLSTM,
     PeepholeLSTM,
+    ProjectedLSTM,
     SimpleRNN,
 )
 from fastlstm.models import Sequential, load_model
@@ -24,6 +25,7 @@ from tests.reference import cells, finite
 
 OTHER = {"activation": "relu", "recurrent_activation": "hard_sigmoid"}
 RESET = {"reset_after": False}
+PROJECTION = {"proj_size": 5}
 # The layer, its options, the reference of a step.
 TABLE = {
     "lstm": (LSTM, {}, cells.lstm),
@@ -32,6 +34,8 @@ TABLE = {
     "coupled-other": (CoupledLSTM, OTHER, cells.coupled_lstm),
     "peephole": (PeepholeLSTM, {}, cells.peephole_lstm),
     "peephole-other": (PeepholeLSTM, OTHER, cells.peephole_lstm),
+    "projected": (ProjectedLSTM, PROJECTION, cells.projected_lstm),
+    "projected-other": (ProjectedLSTM, {**PROJECTION, **OTHER}, cells.projected_lstm),
     "gru": (GRU, {}, cells.gru),
     "gru-other": (GRU, OTHER, cells.gru),
     "gru-reset": (GRU, RESET, cells.reset_gru),
@@ -63,7 +67,7 @@ def _make(rng, name, shape, dtype="float64", **more):
 
 def _states(rng, layer, batch):
     """States to start from; a sum of positive weights is one of sLSTM's."""
-    states = [0.5 * rng.standard_normal((batch, layer.units)) for _ in range(layer.cell.states)]
+    states = [0.5 * rng.standard_normal((batch, size)) for size in layer.state_sizes]
     if isinstance(layer, SLSTM):
         states[2] = 1.0 + np.abs(states[2])
     return [state.astype(layer.dtype) for state in states]

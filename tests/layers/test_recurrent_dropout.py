@@ -21,6 +21,7 @@ from fastlstm.layers import (
     Input,
     MinGRU,
     PeepholeLSTM,
+    ProjectedLSTM,
     SimpleRNN,
     SpatialDropout1D,
 )
@@ -37,6 +38,7 @@ CELLS = {
     "gru": (GRU, {}, cells.gru),
     "gru-reset": (GRU, {"reset_after": False}, cells.reset_gru),
     "peephole": (PeepholeLSTM, {}, cells.peephole_lstm),
+    "projected": (ProjectedLSTM, {"proj_size": 4}, cells.projected_lstm),
     "rnn": (SimpleRNN, {}, cells.simple_rnn),
     "slstm": (SLSTM, {}, cells.slstm),
 }
@@ -49,7 +51,7 @@ def _make(rng, name, units=11, dtype="float64", rate=RATE, **more):
     layer = kind(units, recurrent_dropout=rate, dtype=dtype, **more)
     layer.build((None, D))
     layer.set_weights([0.3 * rng.standard_normal(w.shape) for w in layer.get_weights()])
-    states = [1.0 + rng.random((B, units)) for _ in range(layer.cell.states)]
+    states = [1.0 + rng.random((B, size)) for size in layer.state_sizes]
     return layer, rng.standard_normal((B, T, D)).astype(dtype), states
 
 
@@ -68,7 +70,7 @@ def test_the_equations(name, masked, rng):
     layer, x, states = _make(rng, name)
     mask = rng.random((B, T)) < 0.6 if masked else None
     got = Trained(layer, x, mask).outputs(states, seed=3)
-    kept = _kept(B, 11, seed=3)
+    kept = _kept(B, layer.output_size, seed=3)
     assert set(np.unique(kept)) == {0.0, 1 / (1 - RATE)}
     if name == "slstm":
         states = [states[0], *(state * np.exp(states[3]) for state in states[1:3])]
@@ -142,8 +144,9 @@ def test_segments_drop_the_same(rng):
     options = {"return_sequences": True, "recurrent_dropout": RATE}
     results = []
     for way in ("full", "checkpoint"):
-        before = GRU(4, reset_after=False, **options)
-        model = _compiled([LSTM(5, dropout=0.1, **options), GRU(4, **options), before, Dense(2)])
+        others = [GRU(4, reset_after=False, **options), ProjectedLSTM(5, 3, **options)]
+        layers = [LSTM(5, dropout=0.1, **options), GRU(4, **options), *others, Dense(2)]
+        model = _compiled(layers)
         model.fit(x, y, epochs=2, batch_size=4, verbose=0, bptt=way)
         results.append(model.get_weights())
     for got, wanted in zip(*results, strict=True):
@@ -202,6 +205,7 @@ def test_models_of_an_ensemble_drop_differently(rng):
     x, y = rng.standard_normal((B, T, D)), rng.standard_normal((B, 2))
     layers = [
         PeepholeLSTM(4, recurrent_dropout=RATE, return_sequences=True),
+        ProjectedLSTM(4, 3, recurrent_dropout=RATE, return_sequences=True),
         GRU(4, recurrent_dropout=RATE, reset_after=False),
         Dense(2),
     ]

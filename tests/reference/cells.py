@@ -46,6 +46,11 @@ def peephole_lstm(
     return [gate(o + peephole[2] * c) * act(c), c]
 
 
+def projected_lstm(x, states, kernel, recurrent, bias, projection, **activations):
+    made, c = lstm(x, states, kernel, recurrent, bias, **activations)
+    return [made @ projection, c]
+
+
 def coupled_lstm(
     x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"
 ):  # fmt: skip
