@@ -151,6 +151,17 @@ def _store_h(value, h, at, second, count):
     _store_first(high, h, at + second, count)
 
 
+def _load_own(chosen, own, at, second, stride, count):
+    lines = range(cell.own_count(chosen))
+    return tuple(_load_h(own, at + stride * k, second, count) for k in lines)
+
+
+def _add_own(values, own, at, stride, count):
+    for k, value in enumerate(values):
+        low, _ = np.split(value, 2)
+        _store_first(_load_first(own, at + stride * k, count) + low, own, at + stride * k, count)
+
+
 def _join_states(chosen, h, carry, at, second, stride):
     others = (_load_pair(carry, at + stride * s, second) for s in range(chosen.states - 1))
     return (h, *others)
@@ -287,6 +298,8 @@ EMULATED: dict[Any, dict[str, Any]] = {
         "load_fours": _load_fours,
         "store_fours": _store_fours,
         "clear_blocks": _clear_blocks,
+        "load_own": _load_own,
+        "add_own": _add_own,
         "load_h": _load_h,
         "store_h": _store_h,
         "join_states": _join_states,

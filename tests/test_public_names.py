@@ -20,8 +20,8 @@ NAMES = {
         Activation Add Average AveragePooling1D Bidirectional Concatenate Conv1D CoupledLSTM
         Cropping1D Dense Dropout Embedding Flatten GRU GaussianNoise GlobalAveragePooling1D
         GlobalMaxPooling1D Input LSTM Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU
-        MinLSTM Minimum Multiply Permute RepeatVector Reshape SLSTM SimpleRNN Slice Softmax
-        SpatialDropout1D Subtract TimeDistributed ZeroPadding1D
+        MinLSTM Minimum Multiply PeepholeLSTM Permute ProjectedLSTM RepeatVector Reshape SLSTM
+        SimpleRNN Slice Softmax SpatialDropout1D Subtract TimeDistributed ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -25,6 +25,12 @@ once, whose operations wait less for one another (but not one that is ``apart``,
 
 A cell whose equations want x·W and h·U each for itself says ``apart = True``: it is handed, and
 hands back, the blocks of x·W and then those of h·U. One without h·U says ``recurrent = False``.
+
+A cell with weights of each unit's own, beside the products, says how many, ``own = 3``. Its methods
+take them as a last argument, a tuple of vectors, and a third one adds up their gradients:
+
+    def own_gradients(self, sums, d_blocks, before, after):
+        '''Sums so far, gradient of the pre-activations, states -> sums with this step's.'''
 """
 
 from __future__ import annotations
@@ -83,6 +89,18 @@ def panel_units(blocks: int, itemsize: int) -> int:
     return vectors_per_block(blocks) * HOST.lanes(8 * itemsize)
 
 
+@dataclass(frozen=True)
+class Feed(Static):
+    """How h comes to the product h·U: as it is, or with some of its units dropped."""
+
+    drops: bool = False
+
+
+def drops(feed):  # pragma: no cover
+    """Whether units are dropped."""
+    return feed.drops
+
+
 def unit_count(cell, array):  # pragma: no cover
     """Units in a panel of the cell: a constant to the compiler, so that addresses are simple."""
     return panel_units(cell.blocks, array.itemsize)
@@ -103,21 +121,38 @@ def cell_gates(cell, blocks):  # pragma: no cover
     return cell.gates(blocks) if has_gates(cell) else blocks
 
 
-def cell_forward(cell, blocks, states):  # pragma: no cover
+def own_count(cell):  # pragma: no cover
+    """How many weights of its own each unit has."""
+    return getattr(cell, "own", 0)
+
+
+def cell_forward(cell, blocks, states, own):  # pragma: no cover
     """The cell's equations, after those of its gates."""
-    result = cell.forward(blocks, states)
+    result = cell.forward(blocks, states, own) if own else cell.forward(blocks, states)
     return (blocks, result) if has_gates(cell) else result
 
 
-def cell_backward(cell, blocks, before, after, d_after):  # pragma: no cover
+def cell_backward(cell, blocks, before, after, d_after, own):  # pragma: no cover
     """The cell's derivative."""
-    return cell.backward(blocks, before, after, d_after)
+    extra = (own,) if own else ()
+    return cell.backward(blocks, before, after, d_after, *extra)
+
+
+def cell_own_gradients(cell, sums, d_blocks, before, after):  # pragma: no cover
+    """Sums of the gradients of each unit's own weights, with one step's."""
+    return cell.own_gradients(sums, d_blocks, before, after)
 
 
 @overload(unit_count, jit_options=INLINE)
 def _unit_count(cell, array):
     count = panel_units(cell.value.blocks, array.dtype.bitwidth // 8)
     return lambda cell, array: count
+
+
+@overload(drops, jit_options=INLINE)
+def _drops(feed):
+    known = drops(feed.value)
+    return lambda feed: known
 
 
 @overload(is_apart, jit_options=INLINE)
@@ -141,18 +176,32 @@ def _cell_gates(cell, blocks):
 
 
 @overload(cell_forward, jit_options=INLINE)
-def _cell_forward(cell, blocks, states):
+def _cell_forward(cell, blocks, states, own):
     forward = method(cell, "forward")
+    if own_count(cell.value) > 0:
+        return lambda cell, blocks, states, own: forward(cell, blocks, states, own)
     if has_gates(cell.value):
-        return lambda cell, blocks, states: (blocks, forward(cell, blocks, states))
-    return lambda cell, blocks, states: forward(cell, blocks, states)
+        return lambda cell, blocks, states, own: (blocks, forward(cell, blocks, states))
+    return lambda cell, blocks, states, own: forward(cell, blocks, states)
 
 
 @overload(cell_backward, jit_options=INLINE)
-def _cell_backward(cell, blocks, before, after, d_after):
+def _cell_backward(cell, blocks, before, after, d_after, own):
     backward = method(cell, "backward")
-    return lambda cell, blocks, before, after, d_after: backward(
+    if own_count(cell.value) > 0:
+        return lambda cell, blocks, before, after, d_after, own: backward(
+            cell, blocks, before, after, d_after, own
+        )
+    return lambda cell, blocks, before, after, d_after, own: backward(
         cell, blocks, before, after, d_after
+    )
+
+
+@overload(cell_own_gradients, jit_options=INLINE)
+def _cell_own_gradients(cell, sums, d_blocks, before, after):
+    gradients = method(cell, "own_gradients")
+    return lambda cell, sums, d_blocks, before, after: gradients(
+        cell, sums, d_blocks, before, after
     )
 
 
@@ -304,6 +353,44 @@ def clear_blocks(typingctx, cell, gates, gates_h, at, second, stride):
 
     intp = types.intp
     return types.void(cell, gates, gates_h, intp, intp, intp), codegen
+
+
+@intrinsic
+def load_own(typingctx, cell, own, at, second, stride, count):
+    """The weights of ``count`` units' own, ``stride`` elements apart from ``at``."""
+    vector = Vector(own.dtype)
+    result = types.UniTuple(Vector(own.dtype, 2), own_count(cell.value))
+
+    def codegen(context, builder, sig, args):
+        at, second, stride, count = args[2:]
+        pointer = data_pointer(context, builder, own, args[1])
+        values = []
+        for index in range(result.count):
+            source = strided(builder, pointer, at, stride, index)
+            values.append(_load_parts(builder, vector, source, second, count))
+        return context.make_tuple(builder, result, values)
+
+    intp = types.intp
+    return result(cell, own, intp, intp, intp, intp), codegen
+
+
+@intrinsic
+def add_own(typingctx, values, own, at, stride, count):
+    """Add to ``count`` units of each line of ``own`` the first half of each vector."""
+    vector = Vector(own.dtype)
+
+    def codegen(context, builder, sig, args):
+        tuple_value, own_value, at, stride, count = args
+        pointer = data_pointer(context, builder, own, own_value)
+        for index, value in enumerate(cgutils.unpack_tuple(builder, tuple_value, values.count)):
+            target = strided(builder, pointer, at, stride, index)
+            low, _ = _parts(builder, value, 2)
+            total = builder.fadd(load_part(builder, vector, target, count), low)
+            store_part(builder, vector, total, target, count)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(values, own, intp, intp, intp), codegen
 
 
 @intrinsic

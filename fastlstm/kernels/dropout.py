@@ -50,3 +50,13 @@ def drop(out, x, seed, rate, row, period, crew):
         for c in range(columns):
             kept = _uniform(seed[0], number * columns + c) >= rate
             out[r, c] = x[r, c] * scale if kept else 0.0
+
+
+@kernel
+def keep(out, x, kept, crew):
+    """out = x * kept; all are (M, N)."""
+    rows, columns = x.shape
+    first, last = share(rows, crew)
+    for r in range(first, last):
+        for c in range(columns):
+            out[r, c] = x[r, c] * kept[r, c]

@@ -9,6 +9,8 @@ Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P pan
 ``columns`` = G · units of a panel):
 
 h      (T+1, B, H), slot t is the state before step t; or 2 slots, used in turn
+fed    what h·U reads: h itself; or, where ``feed`` drops, an array as large of h times ``kept``
+kept   (B, H), what h is multiplied by on its way to the product, the same at each step; or (0, H)
 carry  (S-1, T+1, P, B, units of a panel): the other states, in panel order; or 1 slot, in place
 gates  (P, T, B, columns): pre-activations, then what the cell saves, then their gradient, all in
        place. Where nothing is saved, as many slots as ``chunk`` steps, used in turn; or, without a
@@ -19,21 +21,26 @@ mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
 w, u   packed panels (P, D, columns) and (P, H, columns), or (P, 0, columns) where there is no h·U
 bias   (P, columns); bias_h, as large, is h·U's where it is apart. For a lone row of whole pairs of
        panels all weights may be as they are: (1, D, G · H), (1, H, G · H) and (1, G · H)
+own    (N, H), weights of each unit's own that the cell reads beside the products; or (0, H)
 """
 
 from __future__ import annotations
 
 from fastlstm.kernels.cell import (
+    add_own,
     cell_backward,
     cell_forward,
     cell_gates,
+    cell_own_gradients,
     clear_blocks,
+    drops,
     has_gates,
     is_apart,
     join_states,
     load_blocks,
     load_fours,
     load_h,
+    load_own,
     store_blocks,
     store_carry,
     store_fours,
@@ -41,9 +48,9 @@ from fastlstm.kernels.cell import (
     unit_count,
 )
 from fastlstm.kernels.jit import inline
-from fastlstm.kernels.matmul import K_BLOCK, accumulate, count_blocks
+from fastlstm.kernels.matmul import K_BLOCK, SUM_BLOCK, accumulate, count_blocks
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.simd import lanes
+from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store, store_first
 from fastlstm.kernels.team import meet, share, take
 from fastlstm.kernels.tile import project_panel, project_two_panels
 
@@ -54,10 +61,12 @@ JOINT_BLOCK = 5 * K_BLOCK // 4
 
 @kernel
 def forward(
-    cell, h, carry, gates, gates_h, x, mask, w, u, bias, bias_h, rows, start, stop, chunk, crew
+    cell, feed, h, fed, carry, gates, gates_h, x, mask, kept, w, u, bias, bias_h, own,
+    rows, start, stop, chunk, crew,
 ):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``.
 
+    feed : ``Feed``, whether the product reads h or what is kept of it
     rows : how many a thread takes at a time, where there are several; 0 for all of them and a part
         of the units
     chunk : for how many steps x·W is taken ahead; 1 for not at all, 0 if gates have no panels
@@ -87,14 +96,14 @@ def forward(
                 two = last - first == 1 and p + 1 < p_last
                 place = p if chunk > 0 else 2 * crew.member
                 _project(
-                    cell, gates, gates_h, x, h, w, u, bias, bias_h, slots, t, p, place, two,
+                    cell, gates, gates_h, x, fed, w, u, bias, bias_h, slots, t, p, place, two,
                     chunk > 1, first, last, above,
                 )  # fmt: skip
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(
-                        cell, h, carry, gates, gates_h, mask, slots, t, q, place + q - p, full,
-                        first, last, above,
+                        cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slots, t, q,
+                        place + q - p, full, first, last, above,
                     )  # fmt: skip
                 p += 1 + two
             if by_units:
@@ -183,7 +192,8 @@ def _project(
 
 @inline
 def _apply_cell(
-    cell, h, carry, gates, gates_h, mask, slot_of, t, p, place, two, first, last, above
+    cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slot_of, t, p, place, two,
+    first, last, above,
 ):  # fmt: skip
     """The cell's equations for one step and panel, while its gates are in the cache.
 
@@ -206,6 +216,7 @@ def _apply_cell(
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
+        weights = load_own(cell, own, unit, width if two else 0, units, max(0, count))
         opened = first
         if has_gates(cell) and count > 0:
             while opened + 4 <= last:
@@ -230,10 +241,13 @@ def _apply_cell(
                 blocks = load_blocks(cell, gates, gates_h, at, gates_second, width)
                 if r >= opened:
                     blocks = cell_gates(cell, blocks)
-                saved, states = cell_forward(cell, blocks, states)
+                saved, states = cell_forward(cell, blocks, states, weights)
                 if r >= opened:
                     store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
+            if drops(feed):
+                left = states[0] * load_h(kept, r * units + unit, h_second, count)
+                store_h(left, fed, (h_next + r) * units + unit, h_second, count)
             store_carry(states, carry, (carry_next + r) * width + v, carry_second, carry_stride)
             r += 1 + (paired and not two)
 
@@ -246,13 +260,15 @@ def _go_together(mask, t, r, last):
 
 @kernel
 def backward(
-    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, u, rows, start, stop, whole, crew
+    cell, feed, gates, gates_h, d_h, d_fed, d_carry, d_out, h, carry, mask, kept, u, own,
+    rows, start, stop, whole, crew,
 ):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
     gates : saved by ``forward`` with all slots; leaves as the gradient of the pre-activations
     d_h : (Q, B, 4 vectors), gradient of the last h in panels of plain columns; leaves as that of
         the first
+    d_fed : scratch as large as d_h where ``feed`` drops, or d_h
     d_carry : (S-1, 1, P, B, units of a panel), the same for the other states
     d_out : (T, B, H), what the layers above add to the gradient of each step's h; or (0, B, H)
     u : packed Uᵀ panels (Q, P · columns, 4 vectors)
@@ -273,7 +289,7 @@ def backward(
                 two = last - first == 1 and p + 1 < p_last
                 two = two and (p + 2) * unit_count(cell, gates) <= h.shape[2]
                 _differentiate_cell(
-                    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, t, p, two,
+                    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two,
                     first, last,
                 )  # fmt: skip
                 p += 1 + two
@@ -283,7 +299,10 @@ def backward(
                 q = q_first
                 while q < q_last:
                     two = last - first == 1 and q + 1 < q_last
-                    _return_gradient(gates_h, d_h, u, t, q, two, first, last)
+                    if drops(feed):
+                        _return_dropped(gates_h, d_h, d_fed, kept, u, t, q, two, first, last)
+                    else:
+                        _return_gradient(gates_h, d_h, u, t, q, two, first, last)
                     q += 1 + two
                 if by_units:
                     meet(crew)
@@ -303,8 +322,26 @@ def _return_gradient(gates, d_h, u, t, q, two, first, last):
 
 
 @inline
+def _return_dropped(gates, d_h, d_fed, kept, u, t, q, two, first, last):
+    """d_h += kept * (d_gates·Uᵀ), by way of ``d_fed``, else as ``_return_gradient``."""
+    batch, columns = d_h.shape[1:]
+    units = kept.shape[1]
+    for s in range(q, q + 1 + two):
+        for at in range((s * batch + first) * columns, (s * batch + last) * columns, lanes(d_fed)):
+            store(fill(d_fed, 0.0), d_fed, at)
+    _return_gradient(gates, d_fed, u, t, q, two, first, last)
+    for s in range(q, q + 1 + two):
+        for r in range(first, last):
+            for v in range(0, columns, lanes(d_fed)):
+                unit, at = s * columns + v, (s * batch + r) * columns + v
+                count = max(0, min(lanes(d_fed), units - unit))
+                factors = load_first(kept, r * units + unit, count)
+                store(fma(factors, load(d_fed, at), load(d_h, at)), d_h, at)
+
+
+@inline
 def _differentiate_cell(
-    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, t, p, two, first, last
+    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two, first, last
 ):  # fmt: skip
     """Gradient of one step's and panel's pre-activations, and what passes to the step before.
 
@@ -323,6 +360,7 @@ def _differentiate_cell(
     for v in range(0, width, lanes(h)):
         unit = p * width + v
         count = min(lanes(h), units - unit)
+        weights = load_own(cell, own, unit, width if two else 0, units, max(0, count))
         d_h_at = _in_plain_panels(unit, 0, batch, d_columns)
         d_apart = d_columns
         if two:
@@ -353,13 +391,53 @@ def _differentiate_cell(
                     carry, carry_at + d_stride, carry_second, carry_stride,
                 )  # fmt: skip
                 saved = load_blocks(cell, gates, gates_h, at, gates_second, width)
-                d_blocks, d_states = cell_backward(cell, saved, before, after, d_states)
+                d_blocks, d_states = cell_backward(cell, saved, before, after, d_states, weights)
                 store_blocks(cell, d_blocks, gates, gates_h, at, gates_second, width)
             else:
                 clear_blocks(cell, gates, gates_h, at, gates_second, width)
             store_h(d_states[0], d_h, d_h_row, d_second, lanes(h))
             store_carry(d_states, d_carry, d_carry_at, carry_second, d_stride)
             r += 1 + (paired and not two)
+
+
+@kernel
+def own_gradients(cell, d, gates, h, carry, steps, more, crew):
+    """d = gradient of each unit's own weights, from that of the pre-activations of all steps.
+
+    Rows are summed in blocks from the last to the first, as in ``matmul.multiply_transposed``.
+
+    d : (N, H)
+    gates, h, carry : as ``backward`` leaves them, with all slots
+    steps : the first ones, which count
+    more : whether to add to d rather than replace it
+    """
+    panels, slots, batch, columns = gates.shape
+    units, width = h.shape[2], unit_count(cell, gates)
+    carry_stride = carry.shape[1] * panels * batch * width
+    first, last = share(panels, crew)
+    for p in range(first, last):
+        for v in range(0, width, lanes(h)):
+            unit = p * width + v
+            count = max(0, min(lanes(h), units - unit))
+            if not more:
+                for n in range(d.shape[0]):
+                    store_first(fill(d, 0.0), d, n * units + unit, count)
+            for m0 in range((steps * batch - 1) // SUM_BLOCK * SUM_BLOCK, -1, -SUM_BLOCK):
+                sums = load_own(cell, d, unit, 0, units, 0)  # nothing of them: zeros
+                for m in range(m0, min(m0 + SUM_BLOCK, steps * batch)):
+                    t, r = m // batch, m % batch
+                    at = ((p * slots + t) * batch + r) * columns + v
+                    d_blocks = load_blocks(cell, gates, gates, at, 0, width)
+                    h_at, carry_at = m * units + unit, ((t * panels + p) * batch + r) * width + v
+                    before = join_states(
+                        cell, load_h(h, h_at, 0, count), carry, carry_at, 0, carry_stride
+                    )
+                    after = join_states(
+                        cell, load_h(h, h_at + batch * units, 0, count),
+                        carry, carry_at + panels * batch * width, 0, carry_stride,
+                    )  # fmt: skip
+                    sums = cell_own_gradients(cell, sums, d_blocks, before, after)
+                add_own(sums, d, unit, units, count)
 
 
 @inline

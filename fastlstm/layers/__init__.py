@@ -13,7 +13,7 @@ from fastlstm.layers.global_pooling import GlobalAveragePooling1D, GlobalMaxPool
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
 from fastlstm.layers.layer_normalization import LayerNormalization
-from fastlstm.layers.lstm import LSTM, CoupledLSTM
+from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
 from fastlstm.layers.masking import Masking
 from fastlstm.layers.merging import (
     Add,
@@ -26,6 +26,7 @@ from fastlstm.layers.merging import (
 )
 from fastlstm.layers.minimal import MinGRU, MinLSTM
 from fastlstm.layers.pooling import AveragePooling1D, MaxPooling1D
+from fastlstm.layers.projected_lstm import ProjectedLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.reshape import Flatten, Permute, Reshape
 from fastlstm.layers.simple_rnn import SimpleRNN
@@ -62,7 +63,9 @@ __all__ = [
     "MinLSTM",
     "Minimum",
     "Multiply",
+    "PeepholeLSTM",
     "Permute",
+    "ProjectedLSTM",
     "RepeatVector",
     "Reshape",
     "SimpleRNN",

@@ -35,10 +35,11 @@ class BackwardsOp(RecurrentOp):
         *,
         saving: bool,
         dropout: DropoutOp | None = None,
+        kept: DropoutOp | None = None,
     ) -> None:
         self._given_x, self._given_mask = x, mask
         turned = plan.array(x.shape, x.dtype), plan.array(mask.shape, mask.dtype)
-        super().__init__(layer, *turned, plan, saving=saving, dropout=dropout)
+        super().__init__(layer, *turned, plan, saving=saving, dropout=dropout, kept=kept)
 
     def record_input(self, program: Program, segment: Segment) -> None:
         super().record_input(program, segment)

@@ -99,9 +99,9 @@ class Bidirectional(Wrapper):
         return False
 
     @property
-    def state_units(self) -> list[int]:
+    def state_sizes(self) -> list[int]:
         """Sizes of the states, the forward layer's first."""
-        return [units for layer in self.layers for units in layer.state_units]
+        return [units for layer in self.layers for units in layer.state_sizes]
 
     def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
         if self.merge_mode is None:
@@ -109,13 +109,13 @@ class Bidirectional(Wrapper):
                 "Bidirectional with merge_mode=None has no place in a model; call it on arrays, "
                 "or make two layers, one of them with go_backwards=True"
             )
-        states = [(units,) for units in self.state_units] if self.return_state else []
+        states = [(units,) for units in self.state_sizes] if self.return_state else []
         return [self.compute_output_shape(input_shape), *states]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         *steps, units = self.forward_layer.compute_output_shape(input_shape)
         if self.merge_mode in ("concat", None):
-            units = (units or 0) + self.backward_layer.units
+            units = (units or 0) + self.backward_layer.output_size
         return (*steps, units)
 
     def bind(
@@ -212,7 +212,7 @@ def _check_pair(layer: Recurrent, other: Recurrent, merge_mode: str | None) -> N
         )
     alike = ["return_sequences", "return_state", "stateful", "dtype"]
     if merge_mode not in ("concat", None):
-        alike.append("units")
+        alike.append("output_size" if layer.units == other.units else "units")
     for name in alike:
         if getattr(layer, name) != getattr(other, name):
             raise ValueError(

@@ -120,7 +120,7 @@ class Chain:
         values = [self._values[place] for place in takes]
         x, mask = values[0]
         alone = len(takes) == len(gives) == 1
-        if alone and not self.saving:
+        if alone and not (self.saving or training):
             above = self.graph.steps[number + 1 : number + 2]
             if above and above[0].takes == gives and self.graph.uses[gives[0]] == 1:
                 joined = layer.bind_with(above[0].layer, x, mask, plan)

@@ -111,7 +111,7 @@ class Embedding(Layer):
     def bind_with(
         self, above: Layer, x: np.ndarray, mask: np.ndarray, plan: Plan
     ) -> tuple[Op, Op] | None:
-        if not isinstance(above, Recurrent) or above.go_backwards:
+        if not isinstance(above, Recurrent) or above.go_backwards or not above.takes_words:
             return None
         words = shared_vocabulary(self, above)
         if words is None:

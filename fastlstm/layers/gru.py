@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastlstm.cells.gru import GRUCell
+from fastlstm.cells.reset_gru import ResetGRUCell
 from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.recurrent import Recurrent
+from fastlstm.layers.reset_op import BackwardsResetOp, ResetOp, Stage
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit, the reset gate after the product (Keras' ``reset_after=True``).
+    """Gated recurrent unit, the reset gate after the recurrent product or before it.
 
-    Equations and their source: ``fastlstm.cells.gru``. Weights: kernel (features, 3·units),
-    recurrent_kernel (units, 3·units), bias (2, 3·units), that of x·W and that of h·U; gates in the
-    order z, r, h.
+    Equations and their source: ``fastlstm.cells.gru`` and ``fastlstm.cells.reset_gru``. Weights:
+    kernel (features, 3·units), recurrent_kernel (units, 3·units), bias (2, 3·units), that of x·W
+    and that of h·U, or with ``reset_after=False`` one of (3·units,); gates in the order z, r, h.
 
     Parameters
     ----------
@@ -27,12 +29,13 @@ class GRU(Recurrent):
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``.
     reset_after : bool
-        Accepted as in Keras; only True is here.
+        Whether the reset gate stands after the product, as in cuDNN and by default in Keras, or
+        before it, which takes two products a step, one after the other.
     kernel_regularizer, recurrent_regularizer, bias_regularizer
         As for ``LSTM``.
     kernel_constraint, recurrent_constraint, bias_constraint
         As for ``LSTM``.
-    return_sequences, return_state, go_backwards, stateful, dropout
+    return_sequences, return_state, go_backwards, stateful, dropout, recurrent_dropout
         As for ``LSTM``; the only state is h.
     name, input_shape, dtype, trainable
         As for every layer.
@@ -42,6 +45,7 @@ class GRU(Recurrent):
         *Recurrent.config_names,
         "activation",
         "recurrent_activation",
+        "reset_after",
     )
 
     def __init__(
@@ -54,12 +58,17 @@ class GRU(Recurrent):
         reset_after: bool = True,
         **options: Any,
     ) -> None:
-        if not reset_after:
-            raise ValueError(
-                "GRU has no reset gate before the product yet: leave reset_after at True, as Keras "
-                "has it by default"
-            )
         super().__init__(units, use_bias, **options)
         self.activation = activation_name(activation)
         self.recurrent_activation = activation_name(recurrent_activation)
-        self.cell = GRUCell(ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation])
+        self.reset_after = bool(reset_after)
+        kind = GRUCell if self.reset_after else ResetGRUCell
+        self.cell = kind(ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation])
+        if not self.reset_after:
+            self.ops, self.takes_words = (ResetOp, BackwardsResetOp), False
+
+    def _place(self) -> None:
+        super()._place()
+        if not self.reset_after:
+            first, second = self.cell.stages
+            self.stages = Stage(self, first, 0), Stage(self, second, first.blocks)

@@ -6,9 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastlstm import initializers
 from fastlstm.cells.cifg import CoupledLSTMCell
 from fastlstm.cells.lstm import LSTMCell
+from fastlstm.cells.peephole import PeepholeLSTMCell
 from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.recurrent import Recurrent
 
 
@@ -47,6 +50,8 @@ class LSTM(Recurrent):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
+    recurrent_dropout : float
+        Fraction of h to drop on its way to the recurrent product, likewise; see ``Recurrent``.
     name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
@@ -101,3 +106,45 @@ class CoupledLSTM(LSTM):
 
     cell_class = CoupledLSTMCell
     forget_block = 0
+
+
+class PeepholeLSTM(LSTM):
+    """Long short-term memory whose gates see the cell state, each unit that of its own.
+
+    Equations and their source: ``fastlstm.cells.peephole``. Weights: those of ``LSTM``, and then
+    peephole (3, units), by which c goes to the gates i, f and o. With zeros there it is ``LSTM``.
+
+    Parameters
+    ----------
+    units, activation, recurrent_activation, use_bias
+        As for ``LSTM``.
+    peephole_initializer : str or Initializer
+        Initial values of the peepholes; zeros.
+    **options
+        As for ``LSTM``.
+    """
+
+    cell_class = PeepholeLSTMCell
+    config_names: ClassVar[tuple[str, ...]] = (*LSTM.config_names, "peephole_initializer")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        *,
+        peephole_initializer: Any = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+        self.peephole_initializer = initializers.get(peephole_initializer)
+
+    def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
+        shape = (self.cell.own, self.units)
+        own = WeightSpec("peephole", shape, self.peephole_initializer)
+        return [*super().weight_specs(input_shape), own]
+
+    @property
+    def own_weights(self) -> np.ndarray:
+        return self.param("peephole")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm.kernels import matmul
+from fastlstm.kernels import columns, matmul
 from fastlstm.kernels.cell import panel_units
 from fastlstm.kernels.program import Program
 from fastlstm.memory import aligned
@@ -84,3 +84,33 @@ class PackedGates(Packed):
     """A matrix whose product is kept in panel order: a cell's gates."""
 
     in_panels = True
+
+
+class PackedColumns(PackedGates):
+    """Some of the gates' columns, for a product of their own.
+
+    Parameters
+    ----------
+    matrix : ndarray
+        View of all columns of the weights, (K, N).
+    start, count : int
+        The first of the columns, and how many.
+    blocks : int
+        Groups that these columns fall into.
+    """
+
+    def __init__(self, matrix: np.ndarray, start: int, count: int, blocks: int) -> None:
+        super().__init__(np.empty((len(matrix), count), matrix.dtype), blocks)
+        self.whole, self.start = matrix, start
+
+    def _record_taking(self, program: Program) -> None:
+        args = (self.matrix, self.whole, self.start)
+        program.add(columns.take_columns, *args, work=2.0 * self.matrix.size)
+
+    def pack_forward(self, program: Program) -> None:
+        self._record_taking(program)
+        super().pack_forward(program)
+
+    def pack_transposed(self, program: Program) -> None:
+        self._record_taking(program)
+        super().pack_transposed(program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, ClassVar
@@ -23,7 +24,6 @@ from fastlstm.validation import as_floats, whole_number
 
 # Arguments that Keras has, and what comes near them here.
 _INSTEAD = {
-    "recurrent_dropout": "states are not dropped here; dropout=... drops inputs",
     "activity_regularizer": INSTEAD_OF_ACTIVITY,
     "seed": "give the initializers their seeds",
 }
@@ -56,14 +56,23 @@ class Recurrent(Layer):
         Start each batch from the final states of the one before.
     dropout : float
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
+    recurrent_dropout : float
+        Fraction of h to drop on its way to the recurrent product in training, the same units at
+        each step of a sequence and for all gates. What else a cell does with h sees all of it.
+        Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
+        neural networks", NeurIPS 2016, with tied weights; Keras' LSTM and GRU draw for each gate.
     name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     **rest
         What Keras has besides: accepted where it changes nothing, such as ``unroll``
-        or ``recurrent_dropout=0``; else an error says what to do instead.
+        or ``kernel_regularizer=None``; else an error says what to do instead.
     """
 
     cell: Any
+    # What it becomes when it is bound, forward and backwards.
+    ops: tuple[type[RecurrentOp], type[RecurrentOp]] = (RecurrentOp, BackwardsOp)
+    # Whether all of x·W may be looked up before the steps.
+    takes_words: bool = True
     config_names: ClassVar[tuple[str, ...]] = (
         "units",
         "use_bias",
@@ -81,6 +90,7 @@ class Recurrent(Layer):
         "go_backwards",
         "stateful",
         "dropout",
+        "recurrent_dropout",
     )
 
     def __init__(
@@ -102,6 +112,7 @@ class Recurrent(Layer):
         go_backwards: bool = False,
         stateful: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
@@ -126,6 +137,15 @@ class Recurrent(Layer):
         self.go_backwards = bool(go_backwards)
         self.stateful = bool(stateful)
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
+        what = f"{type(self).__name__} recurrent_dropout"
+        self.recurrent_dropout = check_rate(recurrent_dropout, what)
+        # Cells that take options are made later; they all have a product with h.
+        seen = getattr(getattr(type(self), "cell", None), "recurrent", True)
+        if self.recurrent_dropout > 0 and not seen:
+            raise ValueError(
+                f"{what} has nothing to drop: no weights of this layer see h; dropout=... drops "
+                "inputs"
+            )
         self._states: tuple[np.ndarray, np.ndarray] | None = None
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
@@ -151,7 +171,7 @@ class Recurrent(Layer):
             WeightSpec("kernel", (features, columns), self.kernel_initializer),
         ]
         if self.recurrent:
-            shape = (self.units, columns)
+            shape = (self.output_size, columns)
             specs.append(WeightSpec("recurrent_kernel", shape, self.recurrent_initializer))
         if self.use_bias:
             sides = (2, columns) if is_apart(self.cell) else (columns,)
@@ -167,12 +187,34 @@ class Recurrent(Layer):
         """Values that the bias starts with."""
         return np.asarray(self.bias_initializer(shape, dtype))
 
+    @property
+    def output_size(self) -> int:
+        """Size of h, which is the output."""
+        return self.units
+
+    @property
+    def state_sizes(self) -> list[int]:
+        """Sizes of all states, of which h is the first."""
+        return [self.output_size, *[self.units] * (self.cell.states - 1)]
+
+    @property
+    def fused_count(self) -> int:
+        """How many of the weights have a column for each unit of each block; the first ones."""
+        fused = "kernel", "recurrent_kernel", "bias"
+        return sum(math.prod(spec.shape) for spec in self._specs if spec.name in fused)
+
+    @property
+    def own_weights(self) -> np.ndarray:
+        """Weights of each unit's own, (N, units), beside the products; none for most cells."""
+        return np.empty((0, self.units), self.dtype)
+
     def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
-        states = self.cell.states if self.return_state else 0
-        return [self.compute_output_shape(input_shape), *[(self.units,)] * states]
+        states = [(size,) for size in self.state_sizes] if self.return_state else []
+        return [self.compute_output_shape(input_shape), *states]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+        size = self.output_size
+        return (input_shape[0], size) if self.return_sequences else (size,)
 
     @property
     def features(self) -> int:
@@ -186,8 +228,14 @@ class Recurrent(Layer):
         if training and self.dropout > 0:
             dropout = DropoutOp(self.dropout, x, plan, active=True, by_sample=True)
             x = dropout.y
-        kind = BackwardsOp if self.go_backwards else RecurrentOp
-        return kind(self, x, mask, plan, saving=saving, dropout=dropout)
+        kept = None
+        if training and self.recurrent_dropout > 0:
+            # Not in the arena, where the ones would not last.
+            ones = np.ones((1, x.shape[1], self.output_size), self.dtype)
+            rate = self.recurrent_dropout
+            kept = DropoutOp(rate, ones, plan, active=True, by_sample=True)
+        kind = self.ops[self.go_backwards]
+        return kind(self, x, mask, plan, saving=saving, dropout=dropout, kept=kept)
 
     def bind_inputs(
         self,
@@ -201,11 +249,6 @@ class Recurrent(Layer):
         op = self.bind(xs[0], masks[0], plan, saving=saving, training=training)
         op.start_from(xs[1:])
         return op
-
-    @property
-    def state_units(self) -> list[int]:
-        """Sizes of the states, in the order of ``initial_state``."""
-        return [self.units] * self.cell.states
 
     @property
     def causal(self) -> bool:
@@ -260,22 +303,24 @@ class Recurrent(Layer):
         np.copyto(self._states[1], carry)
 
     def check_states(self, states: Any, batch: int, what: str) -> list[np.ndarray]:
-        """The states as a list of (batch, units) arrays."""
+        """The states as a list of (batch, size) arrays."""
         if isinstance(states, np.ndarray) and states.ndim == 2:
             states = [states]
         names = list(getattr(self.cell, "state_names", ("h", "c")))[: self.cell.states]
+        sizes = self.state_sizes
+        shapes = " and ".join(f"({batch}, {size})" for size in dict.fromkeys(sizes))
         if not isinstance(states, (list, tuple)) or len(states) != len(names):
             count = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
             raise ValueError(
                 f"{what} of {type(self).__name__} expects a list of {len(names)} arrays "
-                f"({', '.join(names)}), each (batch, units) = ({batch}, {self.units}), got {count}"
+                f"({', '.join(names)}), each (batch, units) = {shapes}, got {count}"
             )
         checked = []
-        for name, state in zip(names, states, strict=True):
+        for name, state, size in zip(names, states, sizes, strict=True):
             value = as_floats(state, self.dtype, f"{what} {name}")
-            if value.shape != (batch, self.units):
+            if value.shape != (batch, size):
                 raise ValueError(
-                    f"{what} {name} expects shape (batch, units) = ({batch}, {self.units}), "
+                    f"{what} {name} expects shape (batch, units) = ({batch}, {size}), "
                     f"got {value.shape}"
                 )
             checked.append(value)
@@ -318,7 +363,7 @@ def call_with_states(layer: Any, x: Any, initial_state: Any) -> Any:
     if initial_state is not None:
         states += symbols(initial_state, f"initial_state of {type(layer).__name__}")
     layer.check_input(given.shape)
-    wanted = [(None, units) for units in layer.state_units]
+    wanted = [(None, units) for units in layer.state_sizes]
     shapes = [state.shape for state in states]
     if states and shapes != wanted:
         raise ValueError(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastlstm.kernels import dropout as dropping
 from fastlstm.kernels import layout, lone, matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import is_apart, panel_units, tile_layout
+from fastlstm.kernels.cell import Feed, is_apart, panel_units, tile_layout
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
@@ -40,8 +41,10 @@ class RecurrentOp(Op):
         *,
         saving: bool,
         dropout: DropoutOp | None = None,
+        kept: DropoutOp | None = None,
     ) -> None:
         self.dropout = dropout  # which x comes from
+        self.kept = kept  # which says what of h the product reads
         self.layer, self.cell, self.x, self.mask = layer, layer.cell, x, mask
         self.steps, self.batch, self.depth = x.shape
         units, dtype = layer.units, layer.dtype
@@ -56,21 +59,15 @@ class RecurrentOp(Op):
         self.unpacked = once and units % (2 * self.width) == 0
         self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
-        self.h = plan.array((slots, self.batch, units), dtype)
+        self.h = plan.array((slots, self.batch, layer.output_size), dtype)
+        self.feed = Feed(drops=kept is not None)
+        self.fed = self.h if kept is None else plan.array(self.h.shape, dtype)
         others = self.cell.states - 1
         # In place where nothing is saved: a panel's other states concern nobody else.
         slots = self.steps + 1 if saving else 1
         self.carry = plan.array((others, slots, self.panels, self.batch, self.width), dtype)
-        if saving or self.chunk > 1:
-            slots = self.steps if saving else self.chunk
-            shape = (self.panels, slots, self.batch, self.columns)
-        else:  # no more than a panel's at a time
-            self.chunk = 0
-            shape = (2 * self.threads, 1, self.rows or self.batch, self.columns)
-        self.gates = self.gates_h = plan.array(shape, dtype)
         self.apart = is_apart(self.cell)
-        if self.apart:
-            self.gates_h = plan.array(shape, dtype)
+        self._lay_out_gates(plan, saving)
         self.last_h = self.h[self.steps % self.h.shape[0]]
         self.last_carry = self.carry[:, self.steps % self.carry.shape[1]]
         self.y = self.h[1:] if layer.return_sequences else self.last_h
@@ -82,6 +79,17 @@ class RecurrentOp(Op):
         self.initial_state: list[np.ndarray] | None = None
         self.given: list[np.ndarray] = []  # states that another layer makes
         self._finals: list[np.ndarray] | None = None  # all but h, where they are outputs
+
+    def _lay_out_gates(self, plan: Plan, saving: bool) -> None:
+        if saving or self.chunk > 1:
+            slots = self.steps if saving else self.chunk
+            shape = (self.panels, slots, self.batch, self.columns)
+        else:  # no more than a panel's at a time
+            self.chunk = 0
+            shape = (2 * self.threads, 1, self.rows or self.batch, self.columns)
+        self.gates = self.gates_h = plan.array(shape, self.layer.dtype)
+        if self.apart:
+            self.gates_h = plan.array(shape, self.layer.dtype)
 
     # -- forward ------------------------------------------------------------------------------
 
@@ -100,6 +108,7 @@ class RecurrentOp(Op):
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         self.record_input(program, segment)
+        self._record_feed(program)
         steps = segment.steps or self.steps
         stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
@@ -110,6 +119,17 @@ class RecurrentOp(Op):
         if self.dropout is not None:
             self.dropout.record_forward(program, segment)
 
+    def _record_feed(self, program: Program) -> None:
+        """Record what the product reads at the first step; what comes later a step leaves there."""
+        if self.kept is not None:
+            self.kept.record_forward(program)
+            program.add(dropping.keep, self.fed[0], self.h[0], self._factors)
+
+    @property
+    def _factors(self) -> np.ndarray:
+        """What h is multiplied by on its way to the product."""
+        return self.h[0, :0] if self.kept is None else self.kept.y[0]
+
     def record_steps(self, program: Program, start: int, stop: int) -> None:
         """Record what computes some steps of ``y``, after those before ``start``."""
         if self.unpacked:
@@ -119,8 +139,9 @@ class RecurrentOp(Op):
         bias, bias_h = biases[0][:, 0], biases[-1][:, 0]
         program.add(
             recurrent.forward,
-            self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask, w, u,
-            bias, bias_h, self.rows, start, stop, self.chunk,
+            self.cell, self.feed, self.h, self.fed, self.carry, self.gates, self.gates_h, self.x,
+            self.mask, self._factors, w, u, bias, bias_h, self.layer.own_weights,
+            self.rows, start, stop, self.chunk,
             work=self.work.flops * (stop - start),
         )  # fmt: skip
 
@@ -129,11 +150,15 @@ class RecurrentOp(Op):
 
     @property
     def seeds(self) -> list[np.ndarray]:
-        return [] if self.dropout is None else self.dropout.seeds
+        return [seed for drawn in self._drawn for seed in drawn.seeds]
+
+    @property
+    def _drawn(self) -> list[DropoutOp]:
+        return [drawn for drawn in (self.dropout, self.kept) if drawn is not None]
 
     def start(self, resume: bool = False) -> None:
-        if self.dropout is not None:
-            self.dropout.start()
+        for drawn in self._drawn:
+            drawn.start()
         carried = self.layer.carried_states(self.batch, resume)
         if self.initial_state is not None:
             np.copyto(self.first_h, self.initial_state[0])
@@ -206,6 +231,7 @@ class RecurrentOp(Op):
         self.d_y = d_y
         plain = panel_units(1, dtype.itemsize)
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
+        self.d_fed = self.d_h if self.kept is None else plan.array(self.d_h.shape, dtype)
         others = self.cell.states - 1
         self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
@@ -213,7 +239,6 @@ class RecurrentOp(Op):
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
         if self.dropout is not None and self.d_x is not None:
             self.dropout.bind_backward(self.d_x, plan, need_d_x)
-        self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         self._bind_weight_gradients(plan)
         size = matmul.scratch_size(dtype.itemsize)
         (self.scratch_rows,) = plan.scratch(((self.threads, size if need_d_x else 0), dtype))
@@ -221,9 +246,10 @@ class RecurrentOp(Op):
 
     def _bind_weight_gradients(self, plan: Plan) -> None:
         """List the products that make them: gradient, scratch, A, gates, and 1 for A's ones."""
+        self.gate_rows = self.gates.shape[1] * self.batch  # of each panel
         layer, dtype = self.layer, self.layer.dtype
-        rows = layer.flat_grads.reshape(-1, self.cell.blocks * layer.units)
-        x, h, nothing = self.x, self.h[:-1], np.empty((self.steps, self.batch, 0), dtype)
+        rows = layer.flat_grads[: layer.fused_count].reshape(-1, self.cell.blocks * layer.units)
+        x, h, nothing = self.x, self.fed[:-1], np.empty((self.steps, self.batch, 0), dtype)
         reach = layer.packed_recurrent.matrix.shape[0]
         if not layer.use_bias:
             places = [(x, self.gates, 0), (h, self.gates_h, 0)]
@@ -264,8 +290,9 @@ class RecurrentOp(Op):
 
     def take_final_gradients(self, plan: Plan) -> None:
         """Make room in ``d_final`` for the gradients of the states after the last step."""
-        shape = (self.batch, self.layer.units)
-        self.d_final = [plan.array(shape, self.layer.dtype) for _ in range(self.cell.states)]
+        self.d_final = [
+            plan.array((self.batch, size), self.layer.dtype) for size in self.layer.state_sizes
+        ]
         self.d_h_above = plan.array(self.d_h.shape, self.layer.dtype)
 
     @property
@@ -298,13 +325,21 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(work)
         for start in range((steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, steps)
-            program.add(
-                recurrent.backward,
-                self.cell, self.gates, self.gates_h, self.d_h, self.d_carry, self.d_out, self.h,
-                self.carry, self.mask, layer.packed_recurrent.transposed, self.rows_back,
-                start, stop, self._returns or segment.start + start > 0,
-                work=work * (stop - start),
-            )  # fmt: skip
+            whole = self._returns or segment.start + start > 0
+            self._record_back(program, start, stop, whole, work * (stop - start))
+
+    def _record_back(
+        self, program: Program, start: int, stop: int, whole: bool, work: float
+    ) -> None:
+        """Record the way back through some steps; ``whole`` as for the kernel."""
+        layer = self.layer
+        program.add(
+            recurrent.backward,
+            self.cell, self.feed, self.gates, self.gates_h, self.d_h, self.d_fed, self.d_carry,
+            self.d_out, self.h, self.carry, self.mask, self._factors,
+            layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
+            start, stop, whole, work=work,
+        )  # fmt: skip
 
     def record_gradients(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what makes all other gradients from it."""
@@ -332,6 +367,14 @@ class RecurrentOp(Op):
 
     def _record_weight_gradients(self, program: Program, segment: Segment) -> None:
         blocks = self.cell.blocks
+        if self.layer.own_weights.size > 0:
+            d_own = self.layer.grads()[-1]
+            program.add(
+                recurrent.own_gradients,
+                self.cell, d_own, self.gates, self.h, self.carry,
+                segment.steps or self.steps, not segment.last,
+                work=4.0 * self.steps * self.batch * d_own.size,
+            )  # fmt: skip
         for d, scratch, a, of, ones in self._products:
             steps = segment.of(a)
             rows = steps.reshape(steps.shape[0] * steps.shape[1], steps.shape[2])

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm.kernels import matmul, recurrent
 from fastlstm.kernels.activations import Linear
-from fastlstm.kernels.cell import is_apart, panel_units, tile_layout
+from fastlstm.kernels.cell import Feed, is_apart, panel_units, tile_layout
 
 LAUNCH = 1e9  # work that is shared between the threads where there are several
 
@@ -93,9 +93,9 @@ class Driver:
             self.carry[index, 0] = self._panels(state)
         for start, stop in ((0, split), (split, self.steps)) if split else ((0, self.steps),):
             recurrent.forward(
-                self.cell, self.h, self.carry, self.gates, self.gates_h, self.x, self.mask,
-                self.w, self.u, self.biases[0], self.biases[-1],
-                self.rows, start, stop, self.chunk,
+                self.cell, Feed(), self.h, self.h, self.carry, self.gates, self.gates_h, self.x,
+                self.mask, self.h[0, :0], self.w, self.u, self.biases[0], self.biases[-1],
+                self.h[0, :0], self.rows, start, stop, self.chunk,
                 work=LAUNCH,
             )  # fmt: skip
         last = self.carry[:, self.steps % carry_slots]
@@ -115,8 +115,9 @@ class Driver:
             d_out = _time_first(d_outputs)
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
             recurrent.backward(
-                self.cell, self.gates, self.gates_h, d_h, d_carry, d_out, self.h, self.carry,
-                self.mask, self.u_turned, self.rows, start, stop, True, work=LAUNCH,
+                self.cell, Feed(), self.gates, self.gates_h, d_h, d_h, d_carry, d_out, self.h,
+                self.carry, self.mask, self.h[0, :0], self.u_turned, self.h[0, :0],
+                self.rows, start, stop, True, work=LAUNCH,
             )  # fmt: skip
         h = self.h[:-1].reshape(-1, self.units)
         d_kernel = self._transposed(self.x.reshape(-1, self.depth), 1, self.gates)

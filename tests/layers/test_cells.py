@@ -7,20 +7,39 @@ import pytest
 
 import fastlstm
 from fastlstm.kernels.parallel import set_num_threads
-from fastlstm.layers import GRU, LSTM, SLSTM, CoupledLSTM, Dense, MinGRU, MinLSTM, SimpleRNN
+from fastlstm.layers import (
+    GRU,
+    LSTM,
+    SLSTM,
+    CoupledLSTM,
+    Dense,
+    MinGRU,
+    MinLSTM,
+    PeepholeLSTM,
+    ProjectedLSTM,
+    SimpleRNN,
+)
 from fastlstm.models import Sequential, load_model
 from tests.example import load_example
 from tests.reference import cells, finite
 
 OTHER = {"activation": "relu", "recurrent_activation": "hard_sigmoid"}
+RESET = {"reset_after": False}
+PROJECTION = {"proj_size": 5}
 # The layer, its options, the reference of a step.
 TABLE = {
     "lstm": (LSTM, {}, cells.lstm),
     "lstm-other": (LSTM, OTHER, cells.lstm),
     "coupled": (CoupledLSTM, {}, cells.coupled_lstm),
     "coupled-other": (CoupledLSTM, OTHER, cells.coupled_lstm),
+    "peephole": (PeepholeLSTM, {}, cells.peephole_lstm),
+    "peephole-other": (PeepholeLSTM, OTHER, cells.peephole_lstm),
+    "projected": (ProjectedLSTM, PROJECTION, cells.projected_lstm),
+    "projected-other": (ProjectedLSTM, {**PROJECTION, **OTHER}, cells.projected_lstm),
     "gru": (GRU, {}, cells.gru),
     "gru-other": (GRU, OTHER, cells.gru),
+    "gru-reset": (GRU, RESET, cells.reset_gru),
+    "gru-reset-other": (GRU, {**RESET, **OTHER}, cells.reset_gru),
     "rnn": (SimpleRNN, {}, cells.simple_rnn),
     "rnn-hard": (SimpleRNN, {"activation": "hard_sigmoid"}, cells.simple_rnn),
     "min_gru": (MinGRU, {}, cells.min_gru),
@@ -48,7 +67,7 @@ def _make(rng, name, shape, dtype="float64", **more):
 
 def _states(rng, layer, batch):
     """States to start from; a sum of positive weights is one of sLSTM's."""
-    states = [0.5 * rng.standard_normal((batch, layer.units)) for _ in range(layer.cell.states)]
+    states = [0.5 * rng.standard_normal((batch, size)) for size in layer.state_sizes]
     if isinstance(layer, SLSTM):
         states[2] = 1.0 + np.abs(states[2])
     return [state.astype(layer.dtype) for state in states]
@@ -56,6 +75,7 @@ def _states(rng, layer, batch):
 
 def _expected(name, layer, x, states, mask=None):
     _, options, step = TABLE[name]
+    options = {key: options[key] for key in options if key in OTHER or key == "activation"}
     true = states
     if isinstance(layer, SLSTM):
         h, c, n, m = states
@@ -155,8 +175,9 @@ def test_the_same_bits_whatever_the_split(name, rng):
 @every_layer
 def test_checkpoints_and_windows(name, rng):
     """The gradient by way of checkpoints has the same bits; windows go on where they stopped."""
+    kind, options, _ = TABLE[name]
     layer, x = _make(rng, name, (3, 25, 4, 18), "float32", return_sequences=True)
-    model = Sequential([layer, type(layer)(9), Dense(1)])
+    model = Sequential([layer, kind(9, **options), Dense(1)])
     model.compile("adam", "mse")
     y = rng.standard_normal((3, 1)).astype(np.float32)
     loss, gradients = model.value_and_grad(x, y)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm.layers import GRU, LSTM, Bidirectional, Dense, Embedding, SimpleRNN
+from fastlstm.layers import GRU, LSTM, Bidirectional, Dense, Embedding, ProjectedLSTM, SimpleRNN
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # at these sizes, several cost far more time than they save
@@ -91,6 +91,40 @@ def test_recurrent(kind, units, rng):
             t_weights = [module.weight_ih_l0.grad.T, module.weight_hh_l0.grad.T]
             expected = [t_x.grad, *(state.grad for state in t_states), *t_weights]
             _assert_close([d_x, *d_states, *d_weights], [*expected, module.bias_ih_l0.grad], what)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported:UserWarning")
+@pytest.mark.parametrize("units", [7, 33, 130])
+def test_projected_lstm(units, rng):
+    for proj_size in (1, units // 2, units - 1):
+        layer = ProjectedLSTM(units, proj_size, return_sequences=True, return_state=True)
+        layer.build((None, 3))
+        weights = [_normal(rng, *w.shape) * np.float32(units**-0.5) for w in layer.get_weights()]
+        layer.set_weights(weights)
+        module = torch.nn.LSTM(3, units, batch_first=True, proj_size=proj_size)
+        _load(module, *weights[:3])
+        with torch.no_grad():
+            module.weight_hr_l0.copy_(torch.from_numpy(weights[3].T.copy()))
+        for batch, steps in itertools.product(BATCHES, STEPS):
+            x = _normal(rng, batch, steps, 3)
+            states = [_normal(rng, batch, size) for size in (proj_size, units)]
+            d_outputs = [_normal(rng, batch, steps, proj_size), *map(np.ones_like, states)]
+            (y, *final), pullback = fastlstm.vjp(layer, x, initial_state=states)
+            d_x, d_states, d_weights = pullback(*d_outputs)
+
+            module.zero_grad()
+            t_x, t_states = _leaf(x), [_leaf(state) for state in states]
+            t_y, t_final = module(t_x, tuple(state[None] for state in t_states))
+            t_final = [state[0] for state in t_final]
+            torch.autograd.backward([t_y, *t_final], [torch.from_numpy(d) for d in d_outputs])
+
+            what = f"projected to {proj_size}, batch {batch}, steps {steps}"
+            _assert_close([y, *final], [t_y, *t_final], what)
+            kernels = module.weight_ih_l0, module.weight_hh_l0
+            projection = module.weight_hr_l0.grad.T
+            expected = [*(kernel.grad.T for kernel in kernels), module.bias_ih_l0.grad, projection]
+            states_and_x = [t_x.grad, *(state.grad for state in t_states)]
+            _assert_close([d_x, *d_states, *d_weights], [*states_and_x, *expected], what)
 
 
 def _torch_order(weights):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -60,6 +61,21 @@ def _gated(api):
                 9, activation="relu", recurrent_activation="hard_sigmoid", return_sequences=True
             ),
             api.layers.SimpleRNN(8, activation="sigmoid"),
+            api.layers.Dense(1),
+        ]
+    )
+
+
+def _reset_before(api):
+    """The GRU whose reset gate stands before the product, both ways."""
+    gru = partial(api.layers.GRU, reset_after=False, return_sequences=True)
+    return api.Sequential(
+        [
+            api.layers.Input(shape=(12, 4)),
+            gru(33, bias_initializer="glorot_uniform"),
+            api.layers.Bidirectional(gru(17)),
+            gru(9, activation="relu", recurrent_activation="hard_sigmoid", go_backwards=True),
+            api.layers.GRU(8, reset_after=False, use_bias=False),
             api.layers.Dense(1),
         ]
     )
@@ -192,6 +208,7 @@ CASES = {
     ),
     "padded series": (_padded_series, _padded_series_data, "mse", "mae", 32),
     "directions": (_directions, _gated_data, "mse", "mae", 32),
+    "reset before": (_reset_before, _gated_data, "mse", "mae", 32),
     "gated": (_gated, _gated_data, "mse", "mae", 32),
 }  # fmt: skip
 

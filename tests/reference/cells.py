@@ -35,6 +35,22 @@ def lstm(
     return [gate(o) * act(c), c]
 
 
+def peephole_lstm(
+    x, states, kernel, recurrent, bias, peephole, activation="tanh", recurrent_activation="sigmoid"
+):  # fmt: skip
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    h, c = states
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+    i, f = gate(i + peephole[0] * c), gate(f + peephole[1] * c)
+    c = f * c + i * act(g)
+    return [gate(o + peephole[2] * c) * act(c), c]
+
+
+def projected_lstm(x, states, kernel, recurrent, bias, projection, **activations):
+    made, c = lstm(x, states, kernel, recurrent, bias, **activations)
+    return [made @ projection, c]
+
+
 def coupled_lstm(
     x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"
 ):  # fmt: skip
@@ -52,6 +68,17 @@ def gru(x, states, kernel, recurrent, bias, activation="tanh", recurrent_activat
     h_z, h_r, h_n = np.split(h @ recurrent + bias[1], 3, axis=1)
     z, r = gate(x_z + h_z), gate(x_r + h_r)
     return [z * h + (1 - z) * act(x_n + r * h_n)]
+
+
+def reset_gru(
+    x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"
+):  # fmt: skip
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    (h,) = states
+    u_z, u_r, u_n = np.split(recurrent, 3, axis=1)
+    x_z, x_r, x_n = np.split(x @ kernel + bias, 3, axis=1)
+    z, r = gate(x_z + h @ u_z), gate(x_r + h @ u_r)
+    return [z * h + (1 - z) * act(x_n + (r * h) @ u_n)]
 
 
 def min_gru(x, states, kernel, bias):
