@@ -11,6 +11,7 @@ import numpy as np
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
+from fastlstm.layers.lengths import ByLength
 from fastlstm.layers.op import Op
 from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
@@ -66,6 +67,7 @@ class Chain:
         self.first_step = np.zeros(1, np.intp)  # of what is fed, in the arrays it comes from
         self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
+        self.masks: list[np.ndarray] = []  # of each op's output, if that has steps
         x, mask = self.x, self.mask
         for number, layer in enumerate(layers):
             if number == len(self.ops):
@@ -73,6 +75,7 @@ class Chain:
                 self.ops += added
                 for op in added:
                     mask = mask if op.made_mask is None else op.made_mask
+                    self.masks.append(mask)
             x = self._pass_on(plan)
             if not has_time(x.ndim, ids=x is self.x and layers[0].takes_ids):
                 mask = self.mask[:0]  # what comes after has steps of its own, or none
@@ -86,7 +89,17 @@ class Chain:
         if state_gradients:
             self.ops[-1].take_final_gradients(plan)
         self.feeds = {"x": Feed(self.x, timed)}
+        self.order = ByLength(self.ops[0], self.index, plan) if self._sorts() else None
         self._threads = get_num_threads()  # that scratch was laid out for
+
+    def _sorts(self) -> bool:
+        """Whether rows are computed in an order of their own."""
+        return not self.saving and ByLength.suits(self.ops, self.index.size)
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """The samples to feed, in the order of the rows."""
+        return self.index if self.order is None else self.order.chosen
 
     def _bind(
         self,
@@ -165,8 +178,10 @@ class Chain:
                 packed.pack_forward(program)
 
     def _record_feeds(self, program: Program) -> None:
+        if self.order is not None:
+            self.order.record(program, self.feeds["x"])
         for feed in self.feeds.values():
-            feed.record(program, self.index, self.first_step)
+            feed.record(program, self.chosen, self.first_step)
 
     def _record_check(self, program: Program) -> None:
         self.layers[0].record_check(program, self.x.reshape(-1))
@@ -178,7 +193,8 @@ class Chain:
             record_stack(program, stack)
 
     def _record_output(self, program: Program) -> None:
-        self.outputs = self.ops[-1].record_output(program)
+        origin = self.index[:0] if self.order is None else self.order.origin
+        self.outputs = self.ops[-1].record_output(program, origin)
 
     def _record_backward(self, program: Program) -> None:
         for op in reversed(self.ops[self._first :]):

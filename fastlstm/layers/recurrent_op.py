@@ -193,7 +193,7 @@ class RecurrentOp(Op):
         self._bind_weight_gradients(plan)
         size = matmul.scratch_size(dtype.itemsize)
         (self.scratch_rows,) = plan.scratch(((self.threads, size if need_d_x else 0), dtype))
-        self.no_bias = np.empty(0, dtype)
+        self.no_bias, self.no_origin = np.empty(0, dtype), np.empty(0, np.intp)
 
     def _bind_weight_gradients(self, plan: Plan) -> None:
         """List the products that make them: gradient, scratch, A, gates, and 1 for A's ones."""
@@ -221,10 +221,12 @@ class RecurrentOp(Op):
 
     def _product_scratch(self, plan: Plan, depth: int) -> list[np.ndarray]:
         dtype = self.layer.dtype
+        # Where gates that count stand apart, they are put together.
+        rows = self.threads * matmul.PANELS_AHEAD * matmul.SUM_BLOCK if self.mask.size else 0
         return plan.scratch(
             ((self.panels, depth, self.columns), dtype),
             ((self.threads, matmul.packed_size(depth)), dtype),
-            ((0,), dtype),
+            ((rows * self.columns,), dtype),
         )
 
     def take_final_gradients(self, plan: Plan) -> None:
@@ -275,7 +277,7 @@ class RecurrentOp(Op):
         """Record what makes all other gradients from it."""
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
-            self._record_input_gradient(program, segment.of(self.d_x))
+            self._record_input_gradient(program, segment.of(self.d_x), segment.of(self.mask))
             if self.dropout is not None:
                 self.dropout.record_backward(program, segment)
 
@@ -306,10 +308,10 @@ class RecurrentOp(Op):
                 program.add(
                     matmul.multiply_transposed,
                     tile_layout(blocks), blocks, d, *scratch, rows, gates, self.gate_rows, ones,
-                    more, work=work,
+                    more, segment.of(self.mask).reshape(-1), work=work,
                 )  # fmt: skip
 
-    def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
+    def _record_input_gradient(self, program: Program, d_x: np.ndarray, mask: np.ndarray) -> None:
         layer, columns = self.layer, self.columns
         out, gates = d_x.reshape(-1, self.depth), self.gates.reshape(-1)
         work = 2.0 * d_x.size * self.cell.blocks * layer.units
@@ -323,7 +325,8 @@ class RecurrentOp(Op):
             matmul.multiply,
             Linear(), out, self.scratch_rows,
             gates, columns, self.gate_rows * columns, self.panels, columns,
-            layer.packed_kernel.transposed, self.no_bias, 1, work=work,
+            layer.packed_kernel.transposed, self.no_bias, 1, self.no_origin,
+            mask.reshape(-1), work=work,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

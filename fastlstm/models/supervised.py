@@ -14,6 +14,7 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.feed import Feed
+from fastlstm.layers.lengths import ByLength
 from fastlstm.losses.base import MEANS, LossArrays
 from fastlstm.memory import Plan
 from fastlstm.metrics import Metric
@@ -55,8 +56,9 @@ class Supervised(Chain):
     ) -> None:
         saving = task != "test"
         super().__init__(layers, shape, plan, saving=saving, training=saving)
-        for op in self.ops:
+        for op, mask in zip(self.ops, self.masks, strict=True):
             op.omit_initial_gradients()
+            op.leave_out(mask)
         self.model, self.trains = model, task == "train"
         self.loss = loss = model.loss
         steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]
@@ -97,6 +99,9 @@ class Supervised(Chain):
         self.feeds["y"] = Feed(self.y_true, timed)
         if weighted:
             self.feeds["weight"] = Feed(self.weights, timed)
+
+    def _sorts(self) -> bool:
+        return ByLength.suits(self.ops, self.index.size)
 
     def parts(self) -> dict[str, Callable[[Program], None]]:
         """What the program does, in order; see ``Chain.parts``."""
