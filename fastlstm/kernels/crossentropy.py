@@ -2,7 +2,7 @@
 
 total     (1,) float64, receives the sum over rows of weight · row_loss / M
 d_pred    (M, C), gradient of the result with respect to y_pred; or (0, C): value only
-row_loss  (M,), each row's cross-entropy, without its weight
+row_loss  (M,), each row's cross-entropy, without its weight; 0 where that is 0
 y_true    (M,) class ids, or (M, C) target probabilities
 y_pred    (M, C), logits or probabilities
 weights   (M,), or (0,) for ones
@@ -37,6 +37,14 @@ def some(norm):
     return 1.0 if norm == 0.0 else norm
 
 
+@inline
+def leave_out(row_loss, d_pred, m):
+    """No loss and no gradient, of a row that weighs nothing: padding, for one."""
+    row_loss[m] = 0.0
+    if d_pred.shape[0] > 0:
+        fill_row(d_pred, m * d_pred.shape[1], d_pred.shape[1], 0.0)
+
+
 # -- class ids -------------------------------------------------------------------------------
 
 
@@ -47,6 +55,9 @@ def sparse_logits(total, d_pred, row_loss, y_true, y_pred, weights, crew):
     first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            leave_out(row_loss, d_pred, m)
+            continue
         at = m * columns
         label = _valid(y_true[m], columns)
         high = row_max(y_pred, at, columns)
@@ -69,6 +80,9 @@ def sparse_probabilities(total, d_pred, row_loss, y_true, y_pred, weights, crew)
     first, last = share(rows, crew)
     wants_gradient = d_pred.shape[0] > 0
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            leave_out(row_loss, d_pred, m)
+            continue
         at = m * columns
         label = _valid(y_true[m], columns)
         norm = some(row_sum(y_pred, at, columns)) if label >= 0 else np.nan
@@ -101,6 +115,9 @@ def logits(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
     step = lanes(y_pred)
     keep, base = 1.0 - smoothing, smoothing / columns
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            leave_out(row_loss, d_pred, m)
+            continue
         at = m * columns
         high = row_max(y_pred, at, columns)
         norm = exp_row(d_pred, wants_gradient, y_pred, at, columns, high)
@@ -128,6 +145,9 @@ def probabilities(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, c
     wants_gradient = d_pred.shape[0] > 0
     keep, base = 1.0 - smoothing, smoothing / columns
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            leave_out(row_loss, d_pred, m)
+            continue
         factor = row_weight(weights, m) / rows
         norm = some(row_sum(y_pred, m * columns, columns))
         loss, mass = 0.0, 0.0
