@@ -16,8 +16,8 @@ import numpy as np
 
 from fastlstm.kernels.jit import body, inline
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.rows import row_max, row_weight, weighted_sum
-from fastlstm.kernels.team import meet, share
+from fastlstm.kernels.rows import ROWS_TAKEN, row_max, row_weight, weighted_sum
+from fastlstm.kernels.team import meet, share, take
 
 # Elements among which the place of a maximum is looked for one by one.
 _BLOCK = 256
@@ -44,24 +44,30 @@ def sum_rows(sums, row, weights, crew):
 @kernel
 def sparse_accuracy(sums, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction is that of the class id."""
-    first, last = share(len(row_match), crew)
-    for m in range(first, last):
-        if row_weight(weights, m) == 0.0:
-            row_match[m] = 0.0
-            continue
-        row_match[m] = 1.0 if argmax(y_pred, m) == y_true[m] else 0.0
+    rows = len(row_match)
+    block = take(crew, -1)
+    while block * ROWS_TAKEN < rows:
+        for m in range(block * ROWS_TAKEN, min((block + 1) * ROWS_TAKEN, rows)):
+            if row_weight(weights, m) == 0.0:
+                row_match[m] = 0.0
+                continue
+            row_match[m] = 1.0 if argmax(y_pred, m) == y_true[m] else 0.0
+        block = take(crew, block)
     _sum_rows(sums, row_match, weights, crew)
 
 
 @kernel
 def categorical_accuracy(sums, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction stands where the largest target does."""
-    first, last = share(len(row_match), crew)
-    for m in range(first, last):
-        if row_weight(weights, m) == 0.0:
-            row_match[m] = 0.0
-            continue
-        row_match[m] = 1.0 if argmax(y_pred, m) == argmax(y_true, m) else 0.0
+    rows = len(row_match)
+    block = take(crew, -1)
+    while block * ROWS_TAKEN < rows:
+        for m in range(block * ROWS_TAKEN, min((block + 1) * ROWS_TAKEN, rows)):
+            if row_weight(weights, m) == 0.0:
+                row_match[m] = 0.0
+                continue
+            row_match[m] = 1.0 if argmax(y_pred, m) == argmax(y_true, m) else 0.0
+        block = take(crew, block)
     _sum_rows(sums, row_match, weights, crew)
 
 
