@@ -94,11 +94,18 @@ class Feed(Static):
     """How h comes to the product h·U: as it is, or with some of its units dropped."""
 
     drops: bool = False
+    # Whether rows that do not count at a step are computed all the same, for who reads them.
+    whole: bool = False
 
 
 def drops(feed):  # pragma: no cover
     """Whether units are dropped."""
     return feed.drops
+
+
+def takes_all(feed):  # pragma: no cover
+    """Whether all rows are computed, also those that do not count."""
+    return feed.drops or feed.whole
 
 
 def unit_count(cell, array):  # pragma: no cover
@@ -147,6 +154,12 @@ def cell_own_gradients(cell, sums, d_blocks, before, after):  # pragma: no cover
 def _unit_count(cell, array):
     count = panel_units(cell.value.blocks, array.dtype.bitwidth // 8)
     return lambda cell, array: count
+
+
+@overload(takes_all, jit_options=INLINE)
+def _takes_all(feed):
+    known = takes_all(feed.value)
+    return lambda feed: known
 
 
 @overload(drops, jit_options=INLINE)

@@ -21,10 +21,10 @@ def take_columns(part, matrix, start, crew):
 
 
 @kernel
-def put_columns(matrix, part, start, crew):
-    """matrix[k, start + n] = part[k, n], the inverse of ``take_columns``."""
+def put_columns(matrix, part, start, more, crew):
+    """matrix[k, start + n] = part[k, n], the inverse of ``take_columns``; or, with ``more``, +=."""
     rows, columns = part.shape
     first, last = share(rows, crew)
     for k in range(first, last):
         for n in range(columns):
-            matrix[k, start + n] = part[k, n]
+            matrix[k, start + n] = part[k, n] + (matrix[k, start + n] if more else 0.0)

@@ -132,7 +132,7 @@ def record_loss(
         program.add(
             matmul.multiply_transposed,
             PLAIN, 1, work.pairs, work.partial, work.packed_a, work.packed_b,
-            before.reshape(-1, width), after.reshape(-1), 0, 0, False,
+            before.reshape(-1, width), after.reshape(-1), 0, 0, False, np.empty(0, np.uint8),
             work=2.0 * before.size * width,
         )  # fmt: skip
         program.add(

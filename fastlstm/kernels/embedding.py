@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastlstm.kernels.program import kernel
+from fastlstm.kernels.spans import counts
 from fastlstm.kernels.team import share
 
 
@@ -23,14 +24,16 @@ def look_up(out, ids, table, crew):
 
 
 @kernel
-def add_rows(d_table, touched, d_out, ids, crew):
-    """d_table[ids[m]] += d_out[m], and touched[ids[m]] = 1.
+def add_rows(d_table, touched, d_out, ids, mask, crew):
+    """d_table[ids[m]] += d_out[m], and touched[ids[m]] = 1; of rows that count in (M,), or (0,).
 
     Threads take columns, so each sum runs over m from the last to the first, as back-propagation
     through parts of a sequence does.
     """
     first, last = share(d_table.shape[1], crew)
     for m in range(ids.size - 1, -1, -1):
+        if not counts(mask, m):
+            continue
         row = ids[m]
         touched[row] = 1
         for e in range(first, last):

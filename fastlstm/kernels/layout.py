@@ -29,18 +29,20 @@ def gather(out, source, index, start, crew):
 
 
 @kernel
-def scatter(out, y, crew):
-    """out[b·T + t] = y[t, b]: back to the public order.
+def scatter(out, y, origin, crew):
+    """out[origin[b]·T + t] = y[t, b]: back to the public order.
 
     out : (B · T, D)
     y : (T, B, D)
+    origin : (B,), or (0,) for rows in their own order
     """
     steps, batch, depth = y.shape
     first, last = share(batch, crew)
     for b in range(first, last):
+        row = origin[b] if origin.size > 0 else b
         for t in range(steps):
             for d in range(depth):
-                out[b * steps + t, d] = y[t, b, d]
+                out[row * steps + t, d] = y[t, b, d]
 
 
 def record_clear(program, array):

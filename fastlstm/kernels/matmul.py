@@ -14,6 +14,7 @@ from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
+from fastlstm.kernels.spans import counts, span_start, span_stop
 from fastlstm.kernels.team import share, take
 from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
 from fastlstm.kernels.transpose import transpose_square
@@ -105,7 +106,9 @@ def _pack_transposed(packed, matrix, blocks, width, q):
 
 
 @kernel
-def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, steps, crew):
+def multiply(
+    activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bias, steps, origin, mask, crew
+):  # fmt: skip
     """out = activation(A·B + bias), row by row.
 
     out : (M, N)
@@ -114,6 +117,8 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
     packed : (Q, K, 4 vectors)
     bias : (N,) or (0,)
     steps : into how many steps A's rows fall whose batches stand side by side in ``out``; or 1
+    origin : of each row of the batch, its place in ``out``; or (0,) for its own
+    mask : (M,), or (0,): rows of A that do not count are not read, and become zeros in ``out``
     """
     panels, _, columns = packed.shape
     rows, n = out.shape
@@ -135,8 +140,9 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
         for block in range(0, blocks, BLOCKS_TOGETHER):
             stop = min(block + BLOCKS_TOGETHER, blocks)
             for q in range(q_first, q_last):
-                for r in range(first, last, ROW_BLOCK):
-                    count = min(ROW_BLOCK, last - r)
+                r = span_start(mask, first, last)
+                while r < last:
+                    count = span_stop(mask, r, min(r + ROW_BLOCK, last)) - r
                     at = sums + ((q - q_first) * ROW_GROUP + r - first) * columns
                     if block == 0:
                         _start(scratch, at, count, columns, bias, q * columns, n)
@@ -144,7 +150,11 @@ def multiply(activation, out, scratch, a, a_row, a_seg, segs, seg_k, packed, bia
                         scratch, at, columns, 0, False, a, r * a_row, a_row, a_seg, segs, seg_k,
                         packed, q * packed.shape[1] * columns, count, block, stop,
                     )  # fmt: skip
-        _finish(activation, out, scratch, sums, first, last, q_first, q_last, columns, steps)
+                    r = span_start(mask, r + count, last)
+        _finish(
+            activation, out, scratch, sums, first, last, q_first, q_last, columns, steps, origin,
+            mask,
+        )  # fmt: skip
         item = take(crew, item)
 
 
@@ -200,13 +210,24 @@ def _start(scratch, at, rows, columns, bias, column, n):
 
 
 @inline
-def _finish(activation, out, scratch, at, first, last, p_first, p_last, columns, steps):
+def _finish(
+    activation, out, scratch, at, first, last, p_first, p_last, columns, steps, origin, mask
+):  # fmt: skip
     """Some rows of a few panels: writing a row of one panel alone would wait for the memory."""
     step = lanes(out)
+    nothing = fill(out, 0.0)
     n = out.shape[1]
     batch = out.shape[0] // steps
     for r in range(first, last):
-        row = r if steps == 1 else r % batch * steps + r // batch
+        row = r
+        if steps > 1 or origin.size > 0:
+            row = origin[r % batch] if origin.size > 0 else r % batch
+            row = row * steps + r // batch
+        if not counts(mask, r):
+            n_first, n_last = p_first * columns, min(p_last * columns, n)
+            for column in range(n_first, n_last, step):
+                store_first(nothing, out, row * n + column, min(step, n_last - column))
+            continue
         for p in range(p_first, p_last):
             sums = at + ((p - p_first) * ROW_GROUP + r - first) * columns
             column = p * columns
@@ -217,7 +238,7 @@ def _finish(activation, out, scratch, at, first, last, p_first, p_last, columns,
 
 @kernel
 def multiply_transposed(
-    layout, blocks, d, partial, packed_a, packed_b, a, b, b_rows, ones, more, crew
+    layout, blocks, d, partial, packed_a, packed_b, a, b, b_rows, ones, more, mask, crew
 ):  # fmt: skip
     """d = [A, ones]ᵀ·B over all M rows: threads take (panel, row of d) pairs, and all M rows.
 
@@ -230,12 +251,15 @@ def multiply_transposed(
     d : (K + ones, blocks·units)
     partial : (P, K + ones, panel columns), scratch for the sums
     packed_a : (threads, ``packed_size(K + ones)``), scratch
-    packed_b : (threads · PANELS_AHEAD · SUM_BLOCK · panel columns,), scratch where b is not packed
+    packed_b : (threads · PANELS_AHEAD · SUM_BLOCK · panel columns,), scratch where b is not packed,
+        or there is a mask
     a : memory of A, (M, K)
     b : memory of B, flat: (P, ``b_rows``, panel columns), b_rows at least M; or, with b_rows 0,
         (M, units)
     ones : 1 adds a column of ones to A, whose row of d is the sum of B's rows; or 0
     more : whether to add to d rather than replace it
+    mask : (M,), or (0,): rows that do not count are not read. The bits, but for a zero's sign, are
+        those of a B that is zero there
     """
     panels, depth, columns = partial.shape
     rows = a.shape[0]
@@ -248,21 +272,43 @@ def multiply_transposed(
         g1 = min(g0 + group, last)
         _start_sums(partial, d, blocks, g0, g1, more)
         for m0 in range((rows - 1) // SUM_BLOCK * SUM_BLOCK, -1, -SUM_BLOCK):
-            height = min(SUM_BLOCK, rows - m0)
+            m1 = min(m0 + SUM_BLOCK, rows)
+            start = span_start(mask, m0, m1)
+            if start == m1:
+                continue
+            # Rows that count, put side by side; those of B stand so, where there is one span.
+            stop = span_stop(mask, start, m1)
+            height = stop - start
+            together = span_start(mask, stop, m1) == m1
+            if not together:
+                height = _count(mask, start, m1)
             if g0 == first:
-                _pack_rows(packed_a, a_at, a, m0, height, ones)
+                _pack_rows(packed_a, a_at, a, mask, start, height, ones)
             p_first, p_last = g0 // depth, (g1 + depth - 1) // depth
             for p in range(p_first, p_last):
                 k0, k1 = max(0, g0 - p * depth), min(depth, g1 - p * depth)
-                source, at = b, (p * b_rows + m0) * columns
+                source, at = b, (p * b_rows + start) * columns
                 if b_rows == 0:
                     ahead = (p - p_first) % PANELS_AHEAD
                     if ahead == 0:
                         count = min(PANELS_AHEAD, p_last - p)
-                        _copy_panels(packed_b, b_at, b, m0, height, p, count, columns, d.shape[1])
+                        n = d.shape[1]
+                        _copy_panels(packed_b, b_at, b, mask, start, height, p, count, columns, n)
                     source, at = packed_b, b_at + ahead * SUM_BLOCK * columns
+                elif not together:
+                    _copy_rows(packed_b, b_at, b, at, mask, start, height, columns)
+                    source, at = packed_b, b_at
                 _add_product(layout, partial, packed_a, a_at, source, at, p, k0, k1, height)
         _finish_sums(d, partial, blocks, g0, g1)
+
+
+@inline
+def _count(mask, first, last):
+    """How many rows count."""
+    total = 0
+    for r in range(first, last):
+        total += mask[r]
+    return total
 
 
 @inline
@@ -318,8 +364,11 @@ def packed_size(depth: int) -> int:
 
 
 @inline
-def _pack_rows(packed, at, a, row, rows, ones):
-    """Some rows of [A, ones], group of columns by group: (groups, SUM_BLOCK, A_GROUP)."""
+def _pack_rows(packed, at, a, mask, row, rows, ones):
+    """Some rows of [A, ones], group of columns by group: (groups, SUM_BLOCK, A_GROUP).
+
+    They are the first ``rows`` that count from ``row`` on.
+    """
     step = lanes(packed)
     one = fill(packed, 1.0)
     depth = a.shape[1]
@@ -327,14 +376,18 @@ def _pack_rows(packed, at, a, row, rows, ones):
     for first in range(0, depth, A_GROUP):
         last = min(first + A_GROUP, whole)
         start = at + first * SUM_BLOCK - first
+        r = row
         for m in range(rows):
             for k in range(first, last, step):
-                store(load(a, (row + m) * depth + k), packed, start + m * A_GROUP + k)
+                store(load(a, r * depth + k), packed, start + m * A_GROUP + k)
+            r = _next(mask, r)
     if whole < depth:
         start = at + whole // A_GROUP * A_GROUP * SUM_BLOCK + whole % A_GROUP
+        r = row
         for m in range(rows):
-            value = load_first(a, (row + m) * depth + whole, depth - whole)
+            value = load_first(a, r * depth + whole, depth - whole)
             store_first(value, packed, start + m * A_GROUP, depth - whole)
+            r = _next(mask, r)
     if ones > 0:
         start = at + depth // A_GROUP * A_GROUP * SUM_BLOCK + depth % A_GROUP
         for m in range(rows):
@@ -342,13 +395,32 @@ def _pack_rows(packed, at, a, row, rows, ones):
 
 
 @inline
-def _copy_panels(packed, at, b, row, rows, panel, count, columns, n):
-    """Some rows of a few panels of B: (count, SUM_BLOCK, columns)."""
+def _next(mask, r):
+    """The next row that counts; the one after the last is no row, and is not looked at."""
+    return span_start(mask, r + 1, mask.size) if mask.size > 0 else r + 1
+
+
+@inline
+def _copy_panels(packed, at, b, mask, row, rows, panel, count, columns, n):
+    """Some rows of a few panels of B, chosen as by ``_pack_rows``: (count, SUM_BLOCK, columns)."""
     step = lanes(packed)
-    for r in range(rows):
+    r = row
+    for m in range(rows):
         for p in range(count):
             column = (panel + p) * columns
             for v in range(0, columns, step):
                 whole = max(0, min(step, n - column - v))
-                value = load_first(b, (row + r) * n + column + v, whole)
-                store(value, packed, at + (p * SUM_BLOCK + r) * columns + v)
+                value = load_first(b, r * n + column + v, whole)
+                store(value, packed, at + (p * SUM_BLOCK + m) * columns + v)
+        r = _next(mask, r)
+
+
+@inline
+def _copy_rows(packed, at, b, b_at, mask, row, rows, columns):
+    """Some rows of a panel, of which ``row`` stands at ``b_at``, chosen as by ``_pack_rows``."""
+    step = lanes(packed)
+    r = row
+    for m in range(rows):
+        for v in range(0, columns, step):
+            store(load(b, b_at + (r - row) * columns + v), packed, at + m * columns + v)
+        r = _next(mask, r)

@@ -1,7 +1,8 @@
 """Metrics that are means over rows: how often predictions are right.
 
 sums       (2,) float64, receives the sum over rows of weight · match, and that of the weights
-row_match  (M,), receives 1 where the row is right, else 0; or the fraction of it that is
+row_match  (M,), receives 1 where the row is right, else 0; or the fraction of it that is; 0 where
+           it weighs nothing
 y_true     (M,) class ids, or (M, C)
 y_pred     (M, C), probabilities or logits: only their order matters
 weights    (M,), or (0,) for ones
@@ -15,8 +16,8 @@ import numpy as np
 
 from fastlstm.kernels.jit import body, inline
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.rows import row_max, weighted_sum
-from fastlstm.kernels.team import meet, share
+from fastlstm.kernels.rows import ROWS_TAKEN, row_max, row_weight, weighted_sum
+from fastlstm.kernels.team import meet, share, take
 
 # Elements among which the place of a maximum is looked for one by one.
 _BLOCK = 256
@@ -43,18 +44,30 @@ def sum_rows(sums, row, weights, crew):
 @kernel
 def sparse_accuracy(sums, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction is that of the class id."""
-    first, last = share(len(row_match), crew)
-    for m in range(first, last):
-        row_match[m] = 1.0 if argmax(y_pred, m) == y_true[m] else 0.0
+    rows = len(row_match)
+    block = take(crew, -1)
+    while block * ROWS_TAKEN < rows:
+        for m in range(block * ROWS_TAKEN, min((block + 1) * ROWS_TAKEN, rows)):
+            if row_weight(weights, m) == 0.0:
+                row_match[m] = 0.0
+                continue
+            row_match[m] = 1.0 if argmax(y_pred, m) == y_true[m] else 0.0
+        block = take(crew, block)
     _sum_rows(sums, row_match, weights, crew)
 
 
 @kernel
 def categorical_accuracy(sums, row_match, y_true, y_pred, weights, crew):
     """Whether the largest prediction stands where the largest target does."""
-    first, last = share(len(row_match), crew)
-    for m in range(first, last):
-        row_match[m] = 1.0 if argmax(y_pred, m) == argmax(y_true, m) else 0.0
+    rows = len(row_match)
+    block = take(crew, -1)
+    while block * ROWS_TAKEN < rows:
+        for m in range(block * ROWS_TAKEN, min((block + 1) * ROWS_TAKEN, rows)):
+            if row_weight(weights, m) == 0.0:
+                row_match[m] = 0.0
+                continue
+            row_match[m] = 1.0 if argmax(y_pred, m) == argmax(y_true, m) else 0.0
+        block = take(crew, block)
     _sum_rows(sums, row_match, weights, crew)
 
 
@@ -63,6 +76,9 @@ def sparse_top_k(sums, row_match, y_true, y_pred, weights, k, crew):
     """Whether the class id's prediction is one of the k largest."""
     first, last = share(len(row_match), crew)
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            row_match[m] = 0.0
+            continue
         row_match[m] = 1.0 if _is_among(y_pred, m, y_true[m], k) else 0.0
     _sum_rows(sums, row_match, weights, crew)
 
@@ -72,6 +88,9 @@ def categorical_top_k(sums, row_match, y_true, y_pred, weights, k, crew):
     """Whether the prediction where the largest target stands is one of the k largest."""
     first, last = share(len(row_match), crew)
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            row_match[m] = 0.0
+            continue
         row_match[m] = 1.0 if _is_among(y_pred, m, argmax(y_true, m), k) else 0.0
     _sum_rows(sums, row_match, weights, crew)
 
@@ -81,6 +100,9 @@ def binary_accuracy(sums, row_match, y_true, y_pred, weights, threshold, crew):
     """Fraction of the row's predictions on their target's side of the threshold."""
     first, last = share(len(row_match), crew)
     for m in range(first, last):
+        if row_weight(weights, m) == 0.0:
+            row_match[m] = 0.0
+            continue
         row_match[m] = _binary_matches(y_true, y_pred, threshold, m)
     _sum_rows(sums, row_match, weights, crew)
 

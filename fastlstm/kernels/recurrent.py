@@ -17,7 +17,8 @@ gates  (P, T, B, columns): pre-activations, then what the cell saves, then their
        chunk, (2 · threads, 1, rows, columns): a thread's place for a panel, or for two
 gates_h  the same array; or, where the cell keeps them apart, that of h·U, ``gates`` that of x·W
 x      (T, B, D)
-mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states
+mask   (T, B) of 0 and 1, or (0, B): where it is 0 the row keeps its states. Rows before the first
+       and after the last that count at a step cost nothing there: their gates are left as they are
 w, u   packed panels (P, D, columns) and (P, H, columns), or (P, 0, columns) where there is no h·U
 bias   (P, columns); bias_h, as large, is h·U's where it is apart. For a lone row of whole pairs of
        panels all weights may be as they are: (1, D, G · H), (1, H, G · H) and (1, G · H)
@@ -45,12 +46,14 @@ from fastlstm.kernels.cell import (
     store_carry,
     store_fours,
     store_h,
+    takes_all,
     unit_count,
 )
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.matmul import K_BLOCK, SUM_BLOCK, accumulate, count_blocks
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store, store_first
+from fastlstm.kernels.spans import narrow
 from fastlstm.kernels.team import meet, share, take
 from fastlstm.kernels.tile import project_panel, project_two_panels
 
@@ -89,46 +92,103 @@ def forward(
             slots = _slots(h, carry, gates, t)
             if chunk > 1 and (t == start or t % chunk == 0):
                 s1 = min(stop, (t // chunk + 1) * chunk)
-                _project_inputs(cell, gates, x, h, w, u, bias, t, s1, first, last, p_first, p_last)
-            p = p_first
+                _project_inputs(
+                    cell,
+                    feed,
+                    gates,
+                    x,
+                    h,
+                    mask,
+                    w,
+                    u,
+                    bias,
+                    t,
+                    s1,
+                    first,
+                    last,
+                    p_first,
+                    p_last,
+                )
+            low, high = _rows_of(feed, mask, t, first, last)
+            p = p_first if low < high else p_last
             while p < p_last:
                 # A lone row goes through two panels at once, so that neither waits for itself.
-                two = last - first == 1 and p + 1 < p_last
+                two = high - low == 1 and p + 1 < p_last
                 place = p if chunk > 0 else 2 * crew.member
                 _project(
                     cell, gates, gates_h, x, fed, w, u, bias, bias_h, slots, t, p, place, two,
-                    chunk > 1, first, last, above,
+                    chunk > 1, low, high, above,
                 )  # fmt: skip
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(
                         cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slots, t, q,
-                        place + q - p, full, first, last, above,
+                        place + q - p, full, low, high, above,
                     )  # fmt: skip
                 p += 1 + two
+            if high - low < last - first:
+                _keep_states(h, carry, slots, p_first, p_last, first, low)
+                _keep_states(h, carry, slots, p_first, p_last, high, last)
             if by_units:
                 meet(crew)
         first = batch if by_units else rows * take(crew, first // rows)
 
 
 @inline
-def _project_inputs(cell, gates, x, h, w, u, bias, s0, s1, first, last, p_first, p_last):
+def _rows_of(feed, mask, t, first, last):
+    """The rows that are computed at a step: up to those that do not count, or all."""
+    if takes_all(feed):
+        return first, last
+    return narrow(mask, t, first, last)
+
+
+@inline
+def _project_inputs(
+    cell, feed, gates, x, h, mask, w, u, bias, s0, s1, first, last, p_first, p_last
+):  # fmt: skip
     """gates = bias + x·W for some steps at once, so that each panel of W is read once."""
     _, slots, batch, columns = gates.shape
     depth = x.shape[2]
-    # Rows of neighbouring steps lie side by side when this thread has the whole batch.
+    # Rows of neighbouring steps lie side by side when this thread has the whole batch, and all
+    # of it counts.
     whole = last - first == batch
-    height = batch * (s1 - s0) if whole else last - first
+    for t in range(s0, s1 if whole else s0):
+        low, high = _rows_of(feed, mask, t, first, last)
+        whole = whole and high - low == batch
     for p in range(p_first, p_last):
         for k in range(0, depth, K_BLOCK):
             for t in range(s0, s0 + 1 if whole else s1):
+                low, high = _rows_of(feed, mask, t, first, last)
                 project_panel(
-                    cell, gates, ((p * slots + t % slots) * batch + first) * columns, columns,
+                    cell, gates, ((p * slots + t % slots) * batch + low) * columns, columns,
                     bias, p * columns, k == 0,
-                    x, (t * batch + first) * depth + k, depth,
+                    x, (t * batch + low) * depth + k, depth,
                     w, (p * depth + k) * columns, min(K_BLOCK, depth - k),
-                    h, 0, 0, u, 0, 0, height,
+                    h, 0, 0, u, 0, 0, batch * (s1 - s0) if whole else high - low,
                 )  # fmt: skip
+
+
+@inline
+def _keep_states(h, carry, slot_of, p_first, p_last, first, last):
+    """The states of some rows after a step that they have no part in: those before it."""
+    others, slots, panels, batch, width = carry.shape
+    units = h.shape[2]
+    step = lanes(h)
+    u_first, u_last = p_first * width, min(p_last * width, units)
+    now, after = slot_of[0] * batch, slot_of[1] * batch
+    for r in range(first, last):
+        for unit in range(u_first, u_last, step):
+            count = min(step, u_last - unit)
+            value = load_first(h, (now + r) * units + unit, count)
+            store_first(value, h, (after + r) * units + unit, count)
+    if slot_of[2] == slot_of[3]:  # in place
+        return
+    for s in range(others):
+        now, after = s * slots + slot_of[2], s * slots + slot_of[3]
+        for p in range(p_first, p_last):
+            target, source = (after * panels + p) * batch, (now * panels + p) * batch
+            for at in range(first * width, last * width, step):
+                store(load(carry, source * width + at), carry, target * width + at)
 
 
 @inline
@@ -284,25 +344,33 @@ def backward(
     while first < batch:
         last = min(first + rows, batch)
         for t in range(stop - 1, start - 1, -1):
-            p = p_first
+            low, high = _rows_of(feed, mask, t, first, last)
+            if gates.shape[1] * gates.shape[2] == 1:  # what takes a lone row reads all its gates
+                low, high = first, last
+            p = p_first if low < high else p_last
             while p < p_last:
-                two = last - first == 1 and p + 1 < p_last
+                two = high - low == 1 and p + 1 < p_last
                 two = two and (p + 2) * unit_count(cell, gates) <= h.shape[2]
                 _differentiate_cell(
                     cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two,
-                    first, last,
+                    low, high,
                 )  # fmt: skip
                 p += 1 + two
+            if high - low < last - first and d_out.shape[0] > 0:
+                u_first = p_first * unit_count(cell, gates)
+                u_last = min(p_last * unit_count(cell, gates), h.shape[2])
+                _pass_gradient(d_h, d_out, t, u_first, u_last, first, low)
+                _pass_gradient(d_h, d_out, t, u_first, u_last, high, last)
             if t > start or whole:
                 if by_units:
                     meet(crew)
-                q = q_first
+                q = q_first if low < high else q_last
                 while q < q_last:
-                    two = last - first == 1 and q + 1 < q_last
+                    two = high - low == 1 and q + 1 < q_last
                     if drops(feed):
-                        _return_dropped(gates_h, d_h, d_fed, kept, u, t, q, two, first, last)
+                        _return_dropped(gates_h, d_h, d_fed, kept, u, t, q, two, low, high)
                     else:
-                        _return_gradient(gates_h, d_h, u, t, q, two, first, last)
+                        _return_gradient(gates_h, d_h, u, t, q, two, low, high)
                     q += 1 + two
                 if by_units:
                     meet(crew)
@@ -337,6 +405,20 @@ def _return_dropped(gates, d_h, d_fed, kept, u, t, q, two, first, last):
                 count = max(0, min(lanes(d_fed), units - unit))
                 factors = load_first(kept, r * units + unit, count)
                 store(fma(factors, load(d_fed, at), load(d_h, at)), d_h, at)
+
+
+@inline
+def _pass_gradient(d_h, d_out, t, u_first, u_last, first, last):
+    """d_h += d_out for some units of rows that have no part in a step."""
+    batch, units = d_out.shape[1:]
+    columns = d_h.shape[2]
+    step = lanes(d_h)
+    for unit in range(u_first, u_last, step):
+        count = min(step, u_last - unit)
+        for r in range(first, last):
+            at = _in_plain_panels(unit, r, batch, columns)
+            above = load_first(d_out, (t * batch + r) * units + unit, count)
+            store(load(d_h, at) + above, d_h, at)
 
 
 @inline

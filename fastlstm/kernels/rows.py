@@ -25,6 +25,8 @@ from fastlstm.kernels.team import meet
 
 # Vectors between which a sum moves on to float64: few enough that float32 loses nothing.
 SUM_VECTORS = 32
+# Rows that a thread takes at a time, where some may be left out.
+ROWS_TAKEN = 16
 
 
 @intrinsic

@@ -51,6 +51,6 @@ class BackwardsOp(RecurrentOp):
         if need_d_x:
             self._d_turned = plan.array(self.x.shape, self.x.dtype)
 
-    def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
-        super()._record_input_gradient(program, self._d_turned)
+    def _record_input_gradient(self, program: Program, d_x: np.ndarray, mask: np.ndarray) -> None:
+        super()._record_input_gradient(program, self._d_turned, mask)
         layout.record_reversed(program, d_x, self._d_turned)

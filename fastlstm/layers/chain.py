@@ -13,6 +13,7 @@ from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
 from fastlstm.layers.graph import Graph, Step
+from fastlstm.layers.lengths import ByLength
 from fastlstm.layers.op import Op, record_output
 from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
@@ -102,7 +103,27 @@ class Chain:
         if state_gradients:
             self.ops[-1].take_final_gradients(plan)
         self.feeds = {"x": [Feed(x, has) for x, has in zip(self.xs, timed, strict=True)]}
+        self.order = ByLength(self.ops[0], self.index, plan) if self._sorts() else None
         self._threads = get_num_threads()  # that scratch was laid out for
+
+    def _sorts(self) -> bool:
+        """Whether rows are computed in an order of their own."""
+        return not self.saving and self._may_sort()
+
+    def _may_sort(self) -> bool:
+        """Whether the first input says how long the samples are, and none must stay in place."""
+        first = self.graph.steps[0].takes == self.graph.inputs[:1]
+        return first and ByLength.suits(self.ops, self.index.size)
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """The samples to feed, in the order of the rows."""
+        return self.index if self.order is None else self.order.chosen
+
+    @property
+    def _origin(self) -> np.ndarray:
+        """Where in the batch each row stood, or (0,) where it is its own place."""
+        return self.index[:0] if self.order is None else self.order.origin
 
     @property
     def x(self) -> np.ndarray:
@@ -255,9 +276,11 @@ class Chain:
             packed.pack_forward(program)
 
     def _record_feeds(self, program: Program) -> None:
+        if self.order is not None:
+            self.order.record(program, self.feeds["x"][0])
         for feeds in self.feeds.values():
             for feed in feeds:
-                feed.record(program, self.index, self.first_step)
+                feed.record(program, self.chosen, self.first_step)
 
     def _record_check(self, program: Program) -> None:
         for number, x in zip(self.graph.inputs, self.xs, strict=True):
@@ -278,9 +301,9 @@ class Chain:
             for number in step.gives[:1]
         }
         self.outputs = [
-            makers[number].record_output(program)
+            makers[number].record_output(program, self._origin)
             if number in makers
-            else record_output(program, self._values[number].array)
+            else record_output(program, self._values[number].array, self._origin)
             for number in self.graph.outputs
         ]
 

@@ -23,6 +23,7 @@ from fastlstm.validation import whole_number
 
 # Bytes of sequences that are not copied into the caller's order, but written there.
 _WORTH_HANDING_OUT = 1 << 20
+_NO_ORIGIN = np.empty(0, np.intp)
 
 
 class Dense(Layer):
@@ -142,6 +143,7 @@ class DenseOp(Op):
         self.y = self._place((*x.shape[:-1], layer.units), plan)
         self.threads = get_num_threads()
         self.logits = False
+        self._mask = np.empty((0, *x.shape[1:-1]), np.uint8)
         size = matmul.scratch_size(layer.dtype.itemsize)
         (self.scratch,) = plan.scratch(((self.threads, size), layer.dtype))
 
@@ -150,10 +152,17 @@ class DenseOp(Op):
         return [self.layer.packed_kernel]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        self._record_rows(program, _rows(self.y, segment), _rows(self.x, segment), 1)
+        y, x = _rows(self.y, segment), _rows(self.x, segment)
+        self._record_rows(program, y, x, 1, _NO_ORIGIN, self._flat_mask(segment))
 
     def _record_rows(
-        self, program: Program, y: np.ndarray, x: np.ndarray, steps: int
+        self,
+        program: Program,
+        y: np.ndarray,
+        x: np.ndarray,
+        steps: int,
+        origin: np.ndarray,
+        mask: np.ndarray,
     ) -> list[tuple[int, int]]:
         """Record rows of the output, in an order of so many ``steps``; the calls that write it."""
         layer = self.layer
@@ -163,13 +172,19 @@ class DenseOp(Op):
             matmul.multiply,
             Linear() if plain else ACTIVATIONS[layer.activation],
             y, self.scratch, x.reshape(-1), self.depth, 0, 1, self.depth,
-            layer.packed_kernel.forward, layer.bias, steps,
+            layer.packed_kernel.forward, layer.bias, steps, origin, mask,
             work=2.0 * len(x) * layer.units * self.depth,
         )  # fmt: skip
         calls = [(number, 1)]
         if softmax and not self.logits:
             calls.append((program.add(dense.softmax, y, work=20.0 * len(x) * layer.units), 0))
         return calls
+
+    def leave_out(self, mask: np.ndarray) -> None:
+        self._mask = mask
+
+    def _flat_mask(self, segment: Segment) -> np.ndarray:
+        return segment.of(self._mask).reshape(-1)
 
     def _place(self, shape: tuple[int, ...], plan: Plan) -> np.ndarray:
         """The array of the output."""
@@ -212,14 +227,16 @@ class DenseOp(Op):
         program.add(
             matmul.multiply_transposed,
             PLAIN, 1, self.d_weights, *self.product_scratch, _rows(self.x, segment),
-            d_rows.reshape(-1), 0, int(layer.use_bias), self.adds or not segment.last, work=work,
+            d_rows.reshape(-1), 0, int(layer.use_bias), self.adds or not segment.last,
+            self._flat_mask(segment), work=work,
         )  # fmt: skip
         if self.d_x is not None:
             program.add(
                 matmul.multiply,
                 Linear(), _rows(self.d_x, segment), self.scratch, d_rows.reshape(-1),
                 layer.units, 0, 1, layer.units,
-                layer.packed_kernel.transposed, self.no_bias, 1, work=work,
+                layer.packed_kernel.transposed, self.no_bias, 1, _NO_ORIGIN,
+                self._flat_mask(segment), work=work,
             )  # fmt: skip
 
     def _record_activation_gradient(
@@ -241,9 +258,10 @@ class _LastDense(DenseOp):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         pass  # all of it is in ``record_output``
 
-    def record_output(self, program: Program) -> list[tuple[int, int]]:
+    def record_output(self, program: Program, origin: np.ndarray) -> list[tuple[int, int]]:
         nowhere = np.empty((0, self.layer.units), self.layer.dtype)
-        return self._record_rows(program, nowhere, _rows(self.x, WHOLE), len(self.x))
+        x, mask = _rows(self.x, WHOLE), self._flat_mask(WHOLE)
+        return self._record_rows(program, nowhere, x, len(self.x), origin, mask)
 
 
 def _rows(array: np.ndarray, segment: Segment) -> np.ndarray:

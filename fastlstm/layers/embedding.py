@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import embedding, layout, masks
+from fastlstm.kernels.lengths import count_ids
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
@@ -135,8 +136,10 @@ class EmbeddingOp(Op):
         passing: bool = False,
     ) -> None:
         self.layer, self.ids, self.given = layer, x, mask
+        self._mask = mask[:0]  # of what its gradient leaves out
         if layer.mask_zero and x.ndim == 2:
             self.made_mask = plan.array(x.shape, np.uint8)
+            self.says_lengths = not len(mask)
         self.y = x if passing else plan.array((*x.shape, layer.output_dim), layer.dtype)
         self.table = layer.param("embeddings")
 
@@ -150,15 +153,24 @@ class EmbeddingOp(Op):
         rows, ids = self._rows(self.y, segment)
         program.add(embedding.look_up, rows, ids, self.table, work=2.0 * rows.size)
 
+    def record_lengths(
+        self, program: Program, lengths: np.ndarray, source: np.ndarray, index: np.ndarray
+    ) -> int:
+        return program.add(count_ids, lengths, source, index, work=1.0 * self.ids.size)
+
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = d_y
+
+    def leave_out(self, mask: np.ndarray) -> None:
+        self._mask = mask
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         d_table, touched = self.layer.flat_grads.reshape(self.table.shape), self.layer.touched
         rows, ids = self._rows(self.d_y, segment)
         if segment.last and not self.adds:
             program.add(embedding.clear_rows, d_table, touched, work=2.0 * rows.size)
-        program.add(embedding.add_rows, d_table, touched, rows, ids, work=4.0 * rows.size)
+        mask = segment.of(self._mask).reshape(-1)
+        program.add(embedding.add_rows, d_table, touched, rows, ids, mask, work=4.0 * rows.size)
 
     def _rows(self, array: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray]:
         """An array's rows, one for each id, and the ids."""

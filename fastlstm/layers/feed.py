@@ -18,6 +18,7 @@ class Feed:
         self._target = with_steps(target, timed)
         self._source: weakref.ref[np.ndarray] | None = None
         self.depth = self._target.shape[2]
+        self.nothing = np.empty((0, *self._target.shape[::2]), target.dtype)  # a source to come
         self.calls: list[int] = []  # of the program, whose second argument is the source
 
     def record(
@@ -28,8 +29,7 @@ class Feed:
         What they are copied from, ``point`` says.
         """
         target = segment.of(self._target)
-        source = np.empty((0, target.shape[0], target.shape[2]), target.dtype)
-        args = (target, source, index, start)
+        args = (target, self.nothing, index, start)
         self.calls.append(program.add(layout.gather, *args, work=2.0 * target.size))
 
     def point(self, program: Program, source: np.ndarray) -> None:

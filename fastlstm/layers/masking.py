@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastlstm.kernels import masks
+from fastlstm.kernels.lengths import count_values
 from fastlstm.kernels.program import Program
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
@@ -61,12 +62,20 @@ class MaskingOp(Op):
         self.layer, self.x, self.given = layer, x, mask
         self.y = plan.array(x.shape, x.dtype)
         self.made_mask = plan.array(x.shape[:2], np.uint8)
+        self.says_lengths = not len(mask)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         x, y = segment.rows(self.x), segment.rows(self.y)
         mask, given = (segment.of(array).reshape(-1) for array in (self.made_mask, self.given))
         value = self.layer.dtype.type(self.layer.mask_value)
         program.add(masks.of_values, mask, y, x, float(value), given, work=2.0 * x.size)
+
+    def record_lengths(
+        self, program: Program, lengths: np.ndarray, source: np.ndarray, index: np.ndarray
+    ) -> int:
+        value = float(self.layer.dtype.type(self.layer.mask_value))
+        work = 2.0 * self.x.size
+        return program.add(count_values, lengths, source, index, value, work=work)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = d_y

@@ -49,6 +49,8 @@ class Op(ABC):
     # Which steps count in what comes after, (T, B), where this layer finds it out; or (0, B) after
     # a layer whose steps are not those of its input: the mask ends there.
     made_mask: np.ndarray | None = None
+    # Whether it finds that out from the samples alone.
+    says_lengths = False
     # What forward looks inputs up in, instead of multiplying them.
     vocabulary: Vocabulary | None = None
 
@@ -80,13 +82,14 @@ class Op(ABC):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what computes ``y``, from the states in ``states(0)``."""
 
-    def record_output(self, program: Program) -> list[tuple[int, int]]:
+    def record_output(self, program: Program, origin: np.ndarray) -> list[tuple[int, int]]:
         """Record what brings the output into the caller's order, batch first.
 
-        The numbers of calls, each with the place of the argument that is the caller's array, of
-        one row for each step of each sample.
+        ``origin`` is the place of each row in the batch, or (0,) where it is its own. The numbers
+        of calls, each with the place of the argument that is the caller's array, of one row for
+        each step of each sample.
         """
-        return record_output(program, self.y)
+        return record_output(program, self.y, origin)
 
     @property
     def ys(self) -> Sequence[np.ndarray]:
@@ -112,6 +115,21 @@ class Op(ABC):
     @abstractmethod
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         """Take the array that will hold the gradient of ``y``; lay out what backward needs."""
+
+    def leave_out(self, mask: np.ndarray) -> None:  # noqa: B027
+        """Record nothing for the steps that do not count, of (T, B), where that saves time.
+
+        For training: nobody reads their output, and its gradient is zero. (0, B) leaves out none.
+        """
+
+    def record_lengths(
+        self, program: Program, lengths: np.ndarray, source: np.ndarray, index: np.ndarray
+    ) -> int:
+        """Record, where it ``says_lengths``: how many steps count of the samples ``index``.
+
+        The number of a call whose second argument is the ``source`` that they are taken from.
+        """
+        raise NotImplementedError
 
     def omit_initial_gradients(self) -> None:  # noqa: B027
         """Record a backward pass without the gradients of the states before the first step."""
@@ -159,8 +177,8 @@ class Op(ABC):
         """Keep the final states, where the layer is stateful or is to ``resume`` from them."""
 
 
-def record_output(program: Program, y: np.ndarray) -> list[tuple[int, int]]:
+def record_output(program: Program, y: np.ndarray, origin: np.ndarray) -> list[tuple[int, int]]:
     """Record the copying of an output into the caller's order; see ``Op.record_output``."""
     y = with_steps(y, y.ndim == 3)
     out = np.empty((0, y.shape[2]), y.dtype)
-    return [(program.add(layout.scatter, out, y, work=2.0 * y.size), 0)]
+    return [(program.add(layout.scatter, out, y, origin, work=2.0 * y.size), 0)]

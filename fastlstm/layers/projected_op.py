@@ -13,7 +13,7 @@ from fastlstm.kernels.cell import PLAIN, Feed
 from fastlstm.kernels.program import Program
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.packed import Packed
-from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN, RecurrentOp
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan
 
@@ -60,7 +60,7 @@ class ProjectedOp(RecurrentOp):
             fed = self.fed if len(self.fed) == len(self.made) else self.fed[t - t % 2 :][:2]
             program.add(
                 recurrent.forward,
-                self.cell, Feed(), self.made, fed, self.carry, self.gates, self.gates_h,
+                self.cell, Feed(whole=True), self.made, fed, self.carry, self.gates, self.gates_h,
                 self.x, self.mask, self._factors, w, u, bias[:, 0], bias[:, 0], layer.own_weights,
                 self.rows, t, t + 1, self.chunk, work=self.work.flops,
             )  # fmt: skip
@@ -81,6 +81,7 @@ class ProjectedOp(RecurrentOp):
         program.add(
             matmul.multiply,
             Linear(), out, self.scratch_step, a, depth, 0, 1, depth, panels, self.no_bias, 1,
+            NO_ORIGIN, NO_MASK,
             work=2.0 * out.size * depth,
         )  # fmt: skip
 
@@ -139,8 +140,8 @@ class ProjectedOp(RecurrentOp):
             program.add(layout.to_panels, self.d_h, self.d_made)
             program.add(
                 recurrent.backward,
-                self.cell, Feed(), self.gates, self.gates_h, self.d_h, self.d_h, self.d_carry,
-                self._no_out, self.made, self.carry, self.mask, self._factors,
+                self.cell, Feed(whole=True), self.gates, self.gates_h, self.d_h, self.d_h,
+                self.d_carry, self._no_out, self.made, self.carry, self.mask, self._factors,
                 layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
                 t, t + 1, False, work=40.0 * self.made[0].size,
             )  # fmt: skip
@@ -151,7 +152,7 @@ class ProjectedOp(RecurrentOp):
                 matmul.multiply,
                 Linear(), self.d_fed, self.scratch_step,
                 gates, columns, self.gate_rows * columns, self.panels, columns,
-                layer.packed_recurrent.transposed, self.no_bias, 1,
+                layer.packed_recurrent.transposed, self.no_bias, 1, NO_ORIGIN, NO_MASK,
                 work=2.0 * self.d_fed.size * 4 * layer.units,
             )  # fmt: skip
             if self.kept is not None:
@@ -164,7 +165,7 @@ class ProjectedOp(RecurrentOp):
         program.add(
             matmul.multiply_transposed,
             PLAIN, 1, d, *self._projection_scratch, made, self.d_projected.reshape(-1), 0, 0,
-            not segment.last, work=2.0 * len(made) * d.size,
+            self.adds or not segment.last, NO_MASK, work=2.0 * len(made) * d.size,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fastlstm.layers.recurrent import Recurrent
     from fastlstm.layers.vocabulary import Vocabulary
 
+# Of rows whose place is their own, and of which all count.
+NO_ORIGIN, NO_MASK = np.empty(0, np.intp), np.empty(0, np.uint8)
+
 
 class RecurrentOp(Op):
     """Sequence forward and back-propagation through time for one layer and shape.
@@ -60,7 +63,7 @@ class RecurrentOp(Op):
         self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, layer.output_size), dtype)
-        self.feed = Feed(drops=kept is not None)
+        self.feed = Feed(drops=kept is not None, whole=layer.own_weights.size > 0)
         self.fed = self.h if kept is None else plan.array(self.h.shape, dtype)
         others = self.cell.states - 1
         # In place where nothing is saved: a panel's other states concern nobody else.
@@ -271,10 +274,12 @@ class RecurrentOp(Op):
 
     def _product_scratch(self, plan: Plan, depth: int) -> list[np.ndarray]:
         dtype = self.layer.dtype
+        # Where gates that count stand apart, they are put together.
+        rows = self.threads * matmul.PANELS_AHEAD * matmul.SUM_BLOCK if self.mask.size else 0
         return plan.scratch(
             ((self.panels, depth, self.columns), dtype),
             ((self.threads, matmul.packed_size(depth)), dtype),
-            ((0,), dtype),
+            ((rows * self.columns,), dtype),
         )
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
@@ -349,7 +354,7 @@ class RecurrentOp(Op):
                 program.add(layout.from_panels, d_state, source)
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
-            self._record_input_gradient(program, segment.of(self.d_x))
+            self._record_input_gradient(program, segment.of(self.d_x), segment.of(self.mask))
             if self.dropout is not None:
                 self.dropout.record_backward(program, segment)
 
@@ -372,7 +377,7 @@ class RecurrentOp(Op):
             program.add(
                 recurrent.own_gradients,
                 self.cell, d_own, self.gates, self.h, self.carry,
-                segment.steps or self.steps, not segment.last,
+                segment.steps or self.steps, self.adds or not segment.last,
                 work=4.0 * self.steps * self.batch * d_own.size,
             )  # fmt: skip
         for d, scratch, a, of, ones in self._products:
@@ -388,10 +393,10 @@ class RecurrentOp(Op):
                 program.add(
                     matmul.multiply_transposed,
                     tile_layout(blocks), blocks, d, *scratch, rows, gates, self.gate_rows, ones,
-                    more, work=work,
+                    more, segment.of(self.mask).reshape(-1), work=work,
                 )  # fmt: skip
 
-    def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
+    def _record_input_gradient(self, program: Program, d_x: np.ndarray, mask: np.ndarray) -> None:
         layer, columns = self.layer, self.columns
         out, gates = d_x.reshape(-1, self.depth), self.gates.reshape(-1)
         work = 2.0 * d_x.size * self.cell.blocks * layer.units
@@ -405,7 +410,8 @@ class RecurrentOp(Op):
             matmul.multiply,
             Linear(), out, self.scratch_rows,
             gates, columns, self.gate_rows * columns, self.panels, columns,
-            layer.packed_kernel.transposed, self.no_bias, 1, work=work,
+            layer.packed_kernel.transposed, self.no_bias, 1, NO_ORIGIN,
+            mask.reshape(-1), work=work,
         )  # fmt: skip
 
     def initial_gradients(self) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ from fastlstm.kernels.cell import tile_layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.packed import Packed, PackedColumns
-from fastlstm.layers.recurrent_op import RecurrentOp
+from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN, RecurrentOp
 from fastlstm.layers.segment import Segment
 from fastlstm.memory import Plan
 
@@ -147,11 +147,12 @@ class ResetOp(RecurrentOp):
                 program.add(
                     matmul.multiply_transposed,
                     tile_layout(blocks), blocks, part, *scratch, flat, gates.reshape(-1),
-                    self.gate_rows, ones, not segment.last, work=2.0 * len(flat) * part.size,
+                    self.gate_rows, ones, not segment.last, NO_MASK,
+                    work=2.0 * len(flat) * part.size,
                 )  # fmt: skip
-            program.add(columns.put_columns, rows, d, stage.start, work=2.0 * d.size)
+            program.add(columns.put_columns, rows, d, stage.start, self.adds, work=2.0 * d.size)
 
-    def _record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
+    def _record_input_gradient(self, program: Program, d_x: np.ndarray, mask: np.ndarray) -> None:
         late = self._d_late[: len(d_x)]
         for stage, gates, out in zip(self.stages, self.stage_gates, (d_x, late), strict=True):
             width = stage.kernel.columns
@@ -159,7 +160,8 @@ class ResetOp(RecurrentOp):
                 matmul.multiply,
                 Linear(), out.reshape(-1, self.depth), self.scratch_rows,
                 gates.reshape(-1), width, self.gate_rows * width, stage.kernel.panels, width,
-                stage.kernel.transposed, self.no_bias, 1, work=2.0 * d_x.size * stage.count,
+                stage.kernel.transposed, self.no_bias, 1, NO_ORIGIN, NO_MASK,
+                work=2.0 * d_x.size * stage.count,
             )  # fmt: skip
         program.add(layout.add, d_x, late, work=1.0 * d_x.size)
 

@@ -104,10 +104,12 @@ class Checkpointed(Supervised):
     # -- the program --------------------------------------------------------------------------
 
     def _record_feeds(self, program: Program) -> None:
+        if self.order is not None:
+            self.order.record(program, self.feeds["x"][0])
         for name, feeds in self.feeds.items():
             for feed in feeds:
                 if name != "x":
-                    feed.record(program, self.index, self.first_step)
+                    feed.record(program, self.chosen, self.first_step)
 
     def _record_forward(self, program: Program) -> None:
         top = self._top
@@ -127,7 +129,7 @@ class Checkpointed(Supervised):
         """Record a segment's forward pass, from the states that were kept."""
         segment = self._segments[number]
         start = np.array([segment.start], np.intp)
-        self.feeds["x"][0].record(program, self.index, start, segment)
+        self.feeds["x"][0].record(program, self.chosen, start, segment)
         if number > 0:
             layout.record_copies(program, self._states(0), self._kept[number - 1])
         for op in self.ops[: self._timed]:

@@ -9,9 +9,14 @@ import numpy as np
 
 from fastlstm.kernels import combine, layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.bidirectional_op import BidirectionalOp
 from fastlstm.layers.chain import Chain
+from fastlstm.layers.dense import DenseOp
+from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.graph import Graph
+from fastlstm.layers.op import Op
 from fastlstm.layers.penalties import Penalties, record_constraints
+from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.goals import Goal
 from fastlstm.models.head import Head
@@ -51,6 +56,9 @@ class Supervised(Chain):
         super().__init__(graph, shapes, plan, saving=saving, training=saving)
         for op in self.ops:
             op.omit_initial_gradients()
+        for op, mask in self._left_out():
+            op.leave_out(mask)
+            op.leave_out(mask)
         self.model, self.trains = model, task == "train"
         d_ys = self.d_ys if saving else [None for _ in self.ys]
         self.heads = [
@@ -68,6 +76,23 @@ class Supervised(Chain):
         self.feeds["y"] = [head.target_feed for head in self.heads]
         if weighted:
             self.feeds["weight"] = [feed for head in self.heads for feed in head.weight_feeds]
+
+    def _sorts(self) -> bool:
+        return self._may_sort()
+
+    def _left_out(self) -> list[tuple[Op, np.ndarray]]:
+        """The ops whose output nobody reads at steps that do not count, with the masks."""
+        found: list[tuple[Op, np.ndarray]] = []
+        read: set[int] = set()
+        for step, op in zip(reversed(self.graph.steps), reversed(self.ops), strict=True):
+            given = step.gives[0]
+            if given not in read:
+                found.append((op, self._values[given].mask))
+            recurrent = isinstance(op, (RecurrentOp, BidirectionalOp))
+            by_steps = isinstance(op, (DenseOp, DropoutOp)) and given not in read
+            if not recurrent and not by_steps:
+                read.update(step.takes)
+        return found
 
     @property
     def totals(self) -> list[np.ndarray]:

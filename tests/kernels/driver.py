@@ -136,10 +136,11 @@ class Driver:
         d = self._empty(depth + ones, self.cell.blocks * self.units)
         partial = self._empty(self.panels, depth + ones, self.columns)
         packed = self._empty(3, matmul.packed_size(depth + ones))
+        room = 3 * matmul.PANELS_AHEAD * matmul.SUM_BLOCK * self.columns
         gates = gates.reshape(self.panels, rows, self.columns)
         matmul.multiply_transposed(
             tile_layout(self.cell.blocks), self.cell.blocks, d, partial, packed,
-            self._empty(0), a, gates.reshape(-1), rows, ones, False,
+            self._empty(room), a, gates.reshape(-1), rows, ones, False, self.mask.reshape(-1),
             work=LAUNCH,
         )  # fmt: skip
         return d
@@ -151,6 +152,7 @@ class Driver:
         matmul.multiply(
             Linear(), d_x, scratch, self.gates.reshape(-1),
             self.columns, rows * self.columns, self.panels, self.columns,
-            self.w_turned, np.zeros(0, self.dtype), 1, work=LAUNCH,
+            self.w_turned, np.zeros(0, self.dtype), 1, np.zeros(0, int), self.mask.reshape(-1),
+            work=LAUNCH,
         )  # fmt: skip
         return d_x.reshape(self.steps, self.batch, self.depth).swapaxes(0, 1)

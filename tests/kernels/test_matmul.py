@@ -33,18 +33,23 @@ def _pack(matrix, blocks=1):
     return packed
 
 
-def _multiply(activation, a, b, bias, steps=1):
+OWN = np.empty(0, np.intp)  # places of rows, each its own
+ALL = np.empty(0, np.uint8)  # a mask that leaves nothing out
+
+
+def _multiply(activation, a, b, bias, steps=1, origin=OWN, mask=ALL):
     packed = _pack(b)
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
     scratch = np.full((THREADS, matmul.scratch_size(a.itemsize)), np.nan, a.dtype)
     depth = a.shape[1]
     matmul.multiply(
-        activation, out, scratch, a, depth, 0, 1, depth, packed, bias, steps, work=LAUNCH
-    )
+        activation, out, scratch, a, depth, 0, 1, depth, packed, bias, steps, origin, mask,
+        work=LAUNCH,
+    )  # fmt: skip
     return out
 
 
-def _multiply_transposed(layout, a, b, ones, parts=(slice(None),)):
+def _multiply_transposed(layout, a, b, ones, parts=(slice(None),), mask=ALL):
     """[a, ones]ᵀ·b over these rows, with b as it is, or packed where the layout has blocks."""
     depth = a.shape[1]
     packed = layout.blocks > 1
@@ -55,7 +60,11 @@ def _multiply_transposed(layout, a, b, ones, parts=(slice(None),)):
     partial = np.full((panels, depth + ones, columns), np.nan, a.dtype)
     room = matmul.packed_size(depth + ones)
     packed_a = np.full((THREADS, room), np.nan, a.dtype)
-    room = 0 if packed else THREADS * matmul.PANELS_AHEAD * matmul.SUM_BLOCK * columns
+    room = (
+        0
+        if packed and not mask.size
+        else THREADS * matmul.PANELS_AHEAD * matmul.SUM_BLOCK * columns
+    )
     packed_b = np.full(room, np.nan, a.dtype)
     for part in parts:
         given = _pack(b[part], layout.blocks) if packed else b[part]
@@ -64,7 +73,7 @@ def _multiply_transposed(layout, a, b, ones, parts=(slice(None),)):
         matmul.multiply_transposed(
             tile_layout(layout.blocks), layout.blocks, d, partial, packed_a, packed_b, a[part],
             given.reshape(-1), given.shape[1] if packed else 0, ones, part is not parts[0],
-            work=LAUNCH,
+            mask[part], work=LAUNCH,
         )  # fmt: skip
     return d
 
@@ -196,7 +205,7 @@ def test_multiply_by_rows_has_the_bits_of_multiply(cell, vectors, dtype, rng):
     scratch = np.full((THREADS, matmul.scratch_size(matrix.itemsize)), np.nan, dtype)
     matmul.multiply(
         Linear(), expected, scratch, ordered, 0, blocks * width, units // width, blocks * width,
-        packed, np.empty(0, dtype), 1, work=LAUNCH,
+        packed, np.empty(0, dtype), 1, OWN, ALL, work=LAUNCH,
     )  # fmt: skip
     for count in (1, 2, 3):
         set_num_threads(count)
