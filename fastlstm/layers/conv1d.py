@@ -172,9 +172,12 @@ class Conv1DOp(AcrossOp):
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         super().bind_backward(d_y, plan, need_d_x and self._copies)
-        self.product.bind_backward(d_y, plan, need_d_x)
+        self.product.bind_backward(d_y, plan, need_d_x and not self._copies)
         if not self._copies:
             self.d_x = self.product.d_x
+        elif need_d_x:
+            # When their gradient is made, the windows have had their part in the kernel's.
+            self.product.d_x = self.windows
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         self.product.adds = self.adds
