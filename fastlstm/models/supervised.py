@@ -56,9 +56,11 @@ class Supervised(Chain):
     ) -> None:
         saving = task != "test"
         super().__init__(layers, shape, plan, saving=saving, training=saving)
-        for op, mask in zip(self.ops, self.masks, strict=True):
+        for op in self.ops:
             op.omit_initial_gradients()
-            op.leave_out(mask)
+        if not any(metric.runs_python for metric in model.metrics):  # which sees every output
+            for op, mask in zip(self.ops, self.masks, strict=True):
+                op.leave_out(mask)
         self.model, self.trains = model, task == "train"
         self.loss = loss = model.loss
         steps_and_batch, classes = self.y.shape[:-1], self.y.shape[-1]
@@ -222,4 +224,7 @@ class Supervised(Chain):
 
     def _batch_first(self, array: np.ndarray) -> np.ndarray:
         """A copy in the user's order."""
-        return (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()
+        copy = (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()
+        if self.order is not None:
+            copy[self.order.origin] = copy.copy()
+        return copy
