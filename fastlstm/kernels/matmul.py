@@ -381,13 +381,16 @@ def _pack_rows(packed, at, a, mask, row, rows, ones):
             for k in range(first, last, step):
                 store(load(a, r * depth + k), packed, start + m * A_GROUP + k)
             r = _next(mask, r)
-    if whole < depth:
+    while whole < depth:
+        # Where a group is not of whole vectors, one may end within what is left.
+        count = min(depth, whole // A_GROUP * A_GROUP + A_GROUP) - whole
         start = at + whole // A_GROUP * A_GROUP * SUM_BLOCK + whole % A_GROUP
         r = row
         for m in range(rows):
-            value = load_first(a, r * depth + whole, depth - whole)
-            store_first(value, packed, start + m * A_GROUP, depth - whole)
+            value = load_first(a, r * depth + whole, count)
+            store_first(value, packed, start + m * A_GROUP, count)
             r = _next(mask, r)
+        whole += count
     if ones > 0:
         start = at + depth // A_GROUP * A_GROUP * SUM_BLOCK + depth % A_GROUP
         for m in range(rows):

@@ -137,23 +137,27 @@ class Head:
             return self._masked_weights[1 if weighted else 2]
         return self.rows_weights if weighted else self._no_weights
 
-    def update_metrics(self) -> None:
-        """Add the batch to the metrics."""
+    def update_metrics(self, origin: np.ndarray) -> None:
+        """Add the batch to the metrics; ``origin`` is where its rows stood, or (0,)."""
         for metric, sums in zip(self.goal.metrics, self.sums, strict=True):
             if metric.runs_python:
-                self._call(metric)
+                self._call(metric, origin)
             else:
                 metric.add(sums)
         if self.goal.mean is not None:
             batch = self.y.shape[1 if self.y.ndim == 3 else 0]
             self.goal.mean.add(float(self.total[0]), batch)
 
-    def _call(self, metric: Metric) -> None:
+    def _call(self, metric: Metric, origin: np.ndarray) -> None:
         flat = self._metric_weights(self.goal.is_weighted(metric))
         shaped = flat.reshape(self.y.shape[:-1]) if flat.size else None
-        weights = None if shaped is None else self._batch_first(shaped)
-        metric.update_state(self._batch_first(self.y_true), self._batch_first(self.y), weights)
+        weights = None if shaped is None else self._batch_first(shaped, origin)
+        arrays = (self._batch_first(array, origin) for array in (self.y_true, self.y))
+        metric.update_state(*arrays, weights)
 
-    def _batch_first(self, array: np.ndarray) -> np.ndarray:
+    def _batch_first(self, array: np.ndarray, origin: np.ndarray) -> np.ndarray:
         """A copy in the user's order."""
-        return (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()
+        copy = (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()
+        if origin.size:
+            copy[origin] = copy.copy()
+        return copy

@@ -56,9 +56,10 @@ class Supervised(Chain):
         super().__init__(graph, shapes, plan, saving=saving, training=saving)
         for op in self.ops:
             op.omit_initial_gradients()
-        for op, mask in self._left_out():
-            op.leave_out(mask)
-            op.leave_out(mask)
+        metrics = [metric for goal in model.goals for metric in goal.metrics]
+        if not any(metric.runs_python for metric in metrics):  # which sees every output
+            for op, mask in self._left_out():
+                op.leave_out(mask)
         self.model, self.trains = model, task == "train"
         d_ys = self.d_ys if saving else [None for _ in self.ys]
         self.heads = [
@@ -172,4 +173,4 @@ class Supervised(Chain):
 
     def _update_metrics(self) -> None:
         for head in self.heads:
-            head.update_metrics()
+            head.update_metrics(self._origin)

@@ -163,6 +163,17 @@ def test_multiply_transposed(shape, ones, layout, dtype, rng):
     _close(got, with_ones.T @ b.astype(np.float64), rows)
 
 
+@pytest.mark.parametrize("ones", [0, 1])
+def test_multiply_transposed_of_any_depth(ones, rng):
+    """Also where a group of columns of A ends within a vector."""
+    b = _normal(rng, np.float32, 70, 20)
+    for depth in range(1, 100):
+        a = _normal(rng, np.float32, 70, depth)
+        got = _multiply_transposed(PLAIN, a, b, ones)
+        _close(got[:depth], a.T.astype(np.float64) @ b.astype(np.float64), 70)
+        _close(got[depth:], b.astype(np.float64).sum(axis=0, keepdims=True)[:ones], 70)
+
+
 @pytest.mark.parametrize("layout", [PLAIN, LSTMCell()], ids=["plain", "gates"])
 def test_multiply_transposed_by_parts_from_the_last_on(layout, rng):
     block, depth, units = matmul.SUM_BLOCK, 7, 37
@@ -171,6 +182,53 @@ def test_multiply_transposed_by_parts_from_the_last_on(layout, rng):
     parts = [slice(3 * block, None), slice(block, 3 * block), slice(0, block)]
     got = _multiply_transposed(layout, a, b, 1, parts)
     np.testing.assert_array_equal(got, _multiply_transposed(layout, a, b, 1))
+
+
+def _some(rng, rows, kind):
+    """Rows that count: scattered, in spans with whole blocks between, one, or none."""
+    some = {"scattered": rng.random(rows) < 0.4, "spans": np.arange(rows) // 70 % 3 == 1}
+    some |= {"one": np.arange(rows) == rows // 2, "none": np.zeros(rows, bool)}
+    return some[kind].astype(np.uint8)
+
+
+each_kind = pytest.mark.parametrize("kind", ["scattered", "spans", "one", "none"])
+
+
+@each_kind
+def test_rows_that_do_not_count_are_neither_multiplied_nor_read(kind, rng):
+    rows, depth, n = 500, 70, 90
+    a, b, bias = (_normal(rng, np.float32, *s) for s in ((rows, depth), (depth, n), (n,)))
+    mask = _some(rng, rows, kind)
+    expected = np.where(mask[:, None], _multiply(Linear(), a, b, bias), 0)
+    a[mask == 0] = np.nan
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        np.testing.assert_array_equal(_multiply(Linear(), a, b, bias, mask=mask), expected)
+
+
+@each_kind
+@pytest.mark.parametrize("layout", [PLAIN, LSTMCell()], ids=["plain", "gates"])
+def test_rows_that_do_not_count_add_nothing(layout, kind, rng):
+    """The bits are those of a sum with zeros in their place."""
+    rows, depth, units = 500, 30, 37
+    a, b = (_normal(rng, np.float32, rows, n) for n in (depth, layout.blocks * units))
+    mask = _some(rng, rows, kind)
+    b[mask == 0] = 0
+    expected = _multiply_transposed(layout, a, b, 1)
+    a[mask == 0] = b[mask == 0] = np.nan
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        got = _multiply_transposed(layout, a, b, 1, mask=mask)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_rows_put_in_another_order(rng):
+    a, b, bias = (_normal(rng, np.float32, *s) for s in ((5 * 7, 6), (6, 9), (9,)))
+    plain, origin = _multiply(Linear(), a, b, bias), rng.permutation(7)
+    expected = np.empty_like(plain).reshape(7, 5, 9)
+    expected[origin] = plain.reshape(5, 7, 9).swapaxes(0, 1)
+    got = _multiply(Linear(), a, b, bias, steps=5, origin=origin)
+    np.testing.assert_array_equal(got, expected.reshape(35, 9))
 
 
 @pytest.mark.parametrize("blocks", [1, 4])

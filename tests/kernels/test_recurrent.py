@@ -225,6 +225,18 @@ def test_units_shared_between_threads(shape, masked, rng):
 # -- masks, and numbers at the edge ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("rows", [0, 4])
+@pytest.mark.parametrize("name", CELLS)
+def test_padding_before_and_after_all_others_is_not_looked_at(name, rows, rng):
+    problem = Problem(rng, name, (9, 7, 3, 21), masked=True)
+    problem.mask = np.arange(7) < np.array([7, 7, 6, 4, 4, 3, 1, 0, 0])[:, None]
+    problem.mask[0] = False
+    outputs, gradients = _run(problem, rows=rows)
+    problem.x[~problem.mask] = np.nan
+    got, got_gradients = _run(problem, rows=rows)
+    _assert_same_bits([*got, *got_gradients], [*outputs, *gradients])
+
+
 @pytest.mark.usefixtures("serial")
 @pytest.mark.parametrize("name", CELLS)
 def test_a_masked_step_holds_the_states_and_learns_nothing(name, rng):
