@@ -17,8 +17,8 @@ NAMES = {
         set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer Masking MinGRU
-        MinLSTM RepeatVector SLSTM SimpleRNN SpatialDropout1D TimeDistributed
+        BatchNormalization Bidirectional CoupledLSTM Dense Dropout Embedding GRU Input LSTM Layer
+        Masking MinGRU MinLSTM RepeatVector SLSTM SimpleRNN SpatialDropout1D TimeDistributed
     """,
     "fastlstm.models": "Ensemble Sequential load_model vjp",
     "fastlstm.optimizers": """

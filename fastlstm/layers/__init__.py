@@ -1,6 +1,7 @@
 """What users stack."""
 
 from fastlstm.layers.base import Layer
+from fastlstm.layers.batch_normalization import BatchNormalization
 from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
@@ -19,6 +20,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "SLSTM",
+    "BatchNormalization",
     "Bidirectional",
     "CoupledLSTM",
     "Dense",

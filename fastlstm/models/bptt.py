@@ -51,6 +51,8 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
         )
     concerned = over_time(model.layers) if checkpoint else model.layers
     waits = [layer.name for layer in concerned if not layer.causal]
+    if checkpoint:
+        waits += [layer.name for layer in concerned if not layer.by_parts]
     if waits:
         raise ValueError(
             f"bptt={bptt!r} works through sequences part by part, but layer {waits[0]!r} needs "

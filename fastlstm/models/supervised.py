@@ -143,6 +143,8 @@ class Supervised(Chain):
     def _record_update(self, program: Program) -> None:
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
         record_constraints(program, self.layers)
+        for op in self.ops:
+            op.record_update(program)
 
     def _record_metrics(self, program: Program) -> None:
         """Metrics see the batch's outputs; as in Keras, sample weights are for the loss alone.
