@@ -16,6 +16,7 @@ from fastlstm.layers import (
     GRU,
     LSTM,
     Activation,
+    BatchNormalization,
     Bidirectional,
     Conv1D,
     Dense,
@@ -123,6 +124,24 @@ def _averaged(rng):
     return model, x, rng.standard_normal((B, 1)).astype(np.float32)
 
 
+def _bounded(rng):
+    """A layer that is frozen, moments of the batch, penalties, and bounds."""
+    rules = {"kernel_regularizer": "l2", "recurrent_constraint": "max_norm"}
+    model = Sequential(
+        [
+            Dense(D, input_shape=(T, D), trainable=False),
+            LSTM(64, return_sequences=True, **rules),
+            BatchNormalization(),
+            LSTM(64, bias_regularizer="l1", kernel_constraint="non_neg"),
+            BatchNormalization(gamma_constraint="unit_norm"),
+            Dense(1),
+        ]
+    )
+    model.compile(RMSprop(global_clipnorm=1.0), "mse")
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.standard_normal((B, 1)).astype(np.float32)
+
+
 def _peak(step):
     """Bytes that ``step`` holds at once beyond what is there before."""
     gc.collect()
@@ -138,7 +157,7 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged, _bounded])
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -148,7 +167,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged, _bounded])
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -195,7 +214,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged, _bounded])
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)

@@ -24,9 +24,9 @@ def test_without_the_jit():
 
 
 def test_optimizers_without_the_jit():
-    files = [f"tests/kernels/test_{name}.py" for name in ("optimizers", "clipping")]
+    files = [f"tests/kernels/test_{name}.py" for name in ("optimizers", "clipping", "penalties")]
     output = run_pytest(*files, NUMBA_DISABLE_JIT="1")
-    assert "108 passed, 1 skipped" in output
+    assert "158 passed, 1 skipped" in output
 
 
 def test_losses_and_metrics_without_the_jit():

@@ -17,11 +17,12 @@ NAMES = {
         set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Activation Add Average AveragePooling1D Bidirectional Concatenate Conv1D CoupledLSTM
-        Cropping1D Dense Dropout Embedding Flatten GRU GaussianNoise GlobalAveragePooling1D
-        GlobalMaxPooling1D Input LSTM Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU
-        MinLSTM Minimum Multiply PeepholeLSTM Permute ProjectedLSTM RepeatVector Reshape SLSTM
-        SimpleRNN Slice Softmax SpatialDropout1D Subtract TimeDistributed ZeroPadding1D
+        Activation Add Average AveragePooling1D BatchNormalization Bidirectional Concatenate Conv1D
+        CoupledLSTM Cropping1D Dense Dropout Embedding Flatten GRU GaussianNoise
+        GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM Layer LayerNormalization Masking
+        MaxPooling1D Maximum MinGRU MinLSTM Minimum Multiply PeepholeLSTM Permute ProjectedLSTM
+        RepeatVector Reshape SLSTM SimpleRNN Slice Softmax SpatialDropout1D Subtract TimeDistributed
+        ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -2,6 +2,7 @@
 
 from fastlstm.layers.activation import Activation, Softmax
 from fastlstm.layers.base import Layer
+from fastlstm.layers.batch_normalization import BatchNormalization
 from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.conv1d import Conv1D
 from fastlstm.layers.cropping import Cropping1D, Slice, ZeroPadding1D
@@ -41,6 +42,7 @@ __all__ = [
     "Add",
     "Average",
     "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "Concatenate",
     "Conv1D",

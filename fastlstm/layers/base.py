@@ -57,6 +57,8 @@ class Layer(Freezable, ABC):
     # Names of constructor arguments that rebuild the layer; subclasses add theirs.
     config_names: ClassVar[tuple[str, ...]] = ()
     takes_ids: ClassVar[bool] = False
+    # Whether training may take sequences in segments, with the result of the whole.
+    by_parts: ClassVar[bool] = True
     # Changes of any layer's weights: where it has not moved on, nobody's have changed.
     changes: ClassVar[int] = 0
 
@@ -276,6 +278,10 @@ class Layer(Freezable, ABC):
             flat[end - size : end].reshape(spec.shape)
             for spec, size, end in zip(self._specs, sizes, ends, strict=True)
         ]
+
+    def views(self) -> list[np.ndarray]:
+        """Writable views of the weights, in the order of ``get_weights``."""
+        return self._values(self._params)
 
     def param(self, name: str) -> np.ndarray:
         """Writable view of one weight."""

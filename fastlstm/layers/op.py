@@ -141,6 +141,9 @@ class Op(ABC):
         Those of any segment but the last are added to what is there.
         """
 
+    def record_update(self, program: Program) -> None:  # noqa: B027
+        """Record what changes the layer, beside its gradients, once a step of training holds."""
+
     def states(self, step: int) -> list[np.ndarray]:
         """The states before a step, as ``record_forward`` reads and leaves them."""
         return []

@@ -59,6 +59,8 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
     layers = model.graph.layers
     concerned = over_time(layers) if checkpoint else layers
     waits = [layer.name for layer in concerned if not layer.causal]
+    if checkpoint:
+        waits += [layer.name for layer in concerned if not layer.by_parts]
     if waits:
         raise ValueError(
             f"bptt={bptt!r} works through sequences part by part, but layer {waits[0]!r} needs "

@@ -152,8 +152,8 @@ class Head:
         flat = self._metric_weights(self.goal.is_weighted(metric))
         shaped = flat.reshape(self.y.shape[:-1]) if flat.size else None
         weights = None if shaped is None else self._batch_first(shaped, origin)
-        arrays = (self._batch_first(array, origin) for array in (self.y_true, self.y))
-        metric.update_state(*arrays, weights)
+        y_true, y = (self._batch_first(array, origin) for array in (self.y_true, self.y))
+        metric.update_state(y_true, y, weights)
 
     def _batch_first(self, array: np.ndarray, origin: np.ndarray) -> np.ndarray:
         """A copy in the user's order."""

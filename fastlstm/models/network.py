@@ -108,7 +108,13 @@ class Network(FreezableModel):
 
     def __getstate__(self) -> dict[str, Any]:
         nothing = self._params[:0]
-        return {**self.__dict__, "_params": nothing, "_grads": nothing, "_owns": False}
+        return {
+            **self.__dict__,
+            "_params": nothing,
+            "_grads": nothing,
+            "_owns": False,
+            "_followed": -1,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -132,6 +132,8 @@ class Supervised(Chain):
     def _record_update(self, program: Program) -> None:
         self.model.optimizer.record(program, *self.model.flat_weights, only_finite=True)
         record_constraints(program, self.layers)
+        for op in self.ops:
+            op.record_update(program)
 
     def _record_metrics(self, program: Program) -> None:
         for head in self.heads:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 import fastlstm
 from fastlstm import Sequential, optimizers
 from fastlstm.layers import GRU, LSTM, Bidirectional, Dense, Embedding, TimeDistributed
+from fastlstm.layers.freezing import Freezable
 from fastlstm.models import Ensemble, load_model
 from fastlstm.optimizers import SGD, Adam, AdamW
 from tests.optimizers.problem import EACH, OPTIONS
@@ -244,6 +247,18 @@ def test_it_is_in_the_file(tmp_path, rng):
         again = load_model(tmp_path / "model")
     assert not again.trainable
     assert [layer.trainable for layer in again.layers] == [False, True, False]
+
+
+def test_a_copy_follows_what_was_frozen_before_it_was_made(rng, monkeypatch):
+    """Also in another process, where as many changes may have been counted by chance."""
+    model = _model()
+    model.train_on_batch(*_data(rng))
+    model.layers[0].trainable = False
+    blob, before = pickle.dumps(model), model.get_weights()
+    monkeypatch.setattr(Freezable, "freezes", model._followed)
+    copied = pickle.loads(blob)
+    copied.train_on_batch(*_data(rng))
+    assert _changed(copied, before) == [False] * 3 + [True] * 5
 
 
 def test_the_summary_counts_them():
