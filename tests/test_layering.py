@@ -24,7 +24,7 @@ STOREYS = [
     },
     {"training"},
     {"callbacks", "models"},
-    {"warmup"},
+    {"sklearn", "warmup"},
     {"__init__"},
     {"__main__"},
 ]  # fmt: skip

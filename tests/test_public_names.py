@@ -69,7 +69,16 @@ NAMES = {
     "fastlstm.crf": """
         CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
     """,
+    "fastlstm.sklearn": "SequenceClassifier SequenceRegressor",
 }
+# Imported by those who want them; with what they need.
+OPTIONAL = {"fastlstm.sklearn": "sklearn"}
+
+
+def _import(module):
+    if module in OPTIONAL:
+        pytest.importorskip(OPTIONAL[module])
+    return importlib.import_module(module)
 
 
 def _exported(module):
@@ -81,13 +90,13 @@ def _exported(module):
 
 @pytest.mark.parametrize("module", NAMES)
 def test_exported_names(module):
-    imported = importlib.import_module(module)
+    imported = _import(module)
     assert sorted(_exported(imported)) == sorted(NAMES[module].split())
 
 
 @pytest.mark.parametrize("module", NAMES)
 def test_every_exported_name_is_documented(module):
-    imported = importlib.import_module(module)
+    imported = _import(module)
     assert imported.__doc__
     for name in _exported(imported):
         assert name == "__version__" or getattr(imported, name).__doc__, name
@@ -95,7 +104,7 @@ def test_every_exported_name_is_documented(module):
 
 def test_modules_are_reached_as_attributes():
     for module in NAMES:
-        if module != "fastlstm":
+        if module != "fastlstm" and module not in OPTIONAL:
             assert attrgetter(module.partition(".")[2])(fastlstm).__name__ in (
                 module, "fastlstm.training.callbacks"
             )  # fmt: skip
