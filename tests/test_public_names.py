@@ -52,8 +52,8 @@ NAMES = {
         SquaredHinge TopKCategoricalAccuracy TrueNegatives TruePositives get
     """,
     "fastlstm.callbacks": """
-        CSVLogger Callback CallbackList EarlyStopping History LambdaCallback LearningRateScheduler
-        ModelCheckpoint ReduceLROnPlateau TensorBoard TerminateOnNaN
+        CSVLogger Callback CallbackList EarlyStopping GradientFlow History LambdaCallback
+        LearningRateScheduler ModelCheckpoint ReduceLROnPlateau TensorBoard TerminateOnNaN
     """,
     "fastlstm.initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
@@ -113,7 +113,7 @@ def test_modules_are_reached_as_attributes():
 METHODS = """
     add build compile fit evaluate predict train_on_batch test_on_batch value_and_grad summary
     get_weights set_weights save save_weights load_weights reset_states get_config get_layer
-    memory_report
+    memory_report gradient_flow plot_gradient_flow
 """
 
 
