@@ -18,10 +18,11 @@ NAMES = {
     """,
     "fastlstm.layers": """
         Activation Add Average AveragePooling1D Bidirectional Concatenate Conv1D CoupledLSTM
-        Cropping1D Dense Dropout Embedding Flatten GRU GaussianNoise GlobalAveragePooling1D
-        GlobalMaxPooling1D Input LSTM Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU
-        MinLSTM Minimum Multiply Permute RepeatVector Reshape SLSTM SimpleRNN Slice Softmax
-        SpatialDropout1D Subtract TimeDistributed ZeroPadding1D
+        Cropping1D Dense Dropout Embedding Flatten GRU GRUCell GaussianNoise GlobalAveragePooling1D
+        GlobalMaxPooling1D Input LSTM LSTMCell Layer LayerNormalization Masking MaxPooling1D Maximum
+        MinGRU MinLSTM Minimum Multiply Permute RNN RepeatVector Reshape SLSTM SimpleRNN
+        SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract TimeDistributed
+        ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -86,6 +86,10 @@ class RecurrentOp(Op):
         self.given: list[np.ndarray] = []  # states that another layer makes
         self._finals: list[np.ndarray] | None = None  # all but h, where they are outputs
 
+    @property
+    def recurrent_ops(self) -> Sequence[RecurrentOp]:
+        return [self]
+
     # -- forward ------------------------------------------------------------------------------
 
     @property

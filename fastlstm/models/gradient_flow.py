@@ -11,7 +11,7 @@ difficulty of training recurrent neural networks", ICML 2013.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,7 @@ import numpy as np
 
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
-from fastlstm.layers.bidirectional_op import BidirectionalOp
 from fastlstm.layers.graph import Graph
-from fastlstm.layers.op import Op
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.supervised import Supervised
@@ -40,9 +38,7 @@ def norms(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, 
     }
 
 
-def gradients(
-    model: Model, x: Any, y: Any, sample_weight: Any = None
-) -> dict[str, np.ndarray]:
+def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, np.ndarray]:
     """Gradients of a batch's loss with respect to the states of all recurrent layers.
 
     Dropout is active, as in training, with the same random numbers at each call, which are not
@@ -87,7 +83,10 @@ class Watched(Supervised):
         super().__init__(graph, shapes, plan, **options)
         self._watched: dict[str, tuple[RecurrentOp, np.ndarray]] = {}
         for step, op in zip(graph.steps, self.ops, strict=True):
-            for name, inner in _recurrent(step.layer.name, op):
+            for inner in op.recurrent_ops:
+                name = step.layer.name
+                if inner is not op:
+                    name += f"/{inner.layer.name}"
                 key, calls = name, 1
                 while key in self._watched:
                     calls += 1
@@ -108,15 +107,6 @@ class Watched(Supervised):
             total = flow + op.d_out if len(op.d_out) else flow
             found[name] = total.swapaxes(0, 1).copy()
         return found
-
-
-def _recurrent(name: str, op: Op) -> Iterator[tuple[str, RecurrentOp]]:
-    """The recurrent ops that an op is, or is made of, by name."""
-    if isinstance(op, RecurrentOp):
-        yield name, op
-    elif isinstance(op, BidirectionalOp):
-        for inner in op.both:
-            yield f"{name}/{inner.layer.name}", inner
 
 
 def _record(op: RecurrentOp, flow: np.ndarray, program: Program, step: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastlstm.models import Sequential
+from fastlstm.models import Model
 from fastlstm.sklearn.estimator import SequenceEstimator
 
 
@@ -44,9 +44,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         Part of the samples to hold out where there is ``patience``, as much of each class if there
         are enough of all.
     model : callable, optional
-        ``model((time, features), outputs)`` returns a ``Sequential`` with so many outputs for a
-        sequence, the last layer with softmax. Then ``units``, ``layer``, ``layers`` and ``dropout``
-        are not used; nor is ``learning_rate`` if the model is compiled, with a loss for class ids.
+        ``model((time, features), outputs)`` returns a ``Sequential`` or ``Model`` with so many
+        outputs for a sequence, the last layer with softmax. Then ``units``, ``layer``, ``layers``
+        and ``dropout`` are not used; nor is ``learning_rate`` if the model is compiled, with a loss
+        for class ids.
     dtype : "float32" or "float64", optional
         Precision of the layers; ``fastlstm.config.floatx()`` by default.
     random_state : int, RandomState or None
@@ -122,7 +123,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         )
         return self
 
-    def _build(self, *arguments: Any) -> Sequential:
+    def _build(self, *arguments: Any) -> Model:
         model = super()._build(*arguments)
         assert model.loss is not None
         if not model.loss.sparse:

@@ -16,7 +16,7 @@ from fastlstm import utils
 from fastlstm.callbacks import EarlyStopping
 from fastlstm.layers import Dense, Dropout, Input
 from fastlstm.layers.recurrent import Recurrent
-from fastlstm.models import Sequential
+from fastlstm.models import Model, Sequential
 from fastlstm.optimizers import Adam
 from fastlstm.registry import find
 from fastlstm.sklearn.scaling import Scaling
@@ -46,7 +46,7 @@ class SequenceEstimator(BaseEstimator):
         batch_size: int = 32,
         patience: int | None = None,
         validation_fraction: float = 0.1,
-        model: Callable[[tuple[int, int], int], Sequential] | None = None,
+        model: Callable[[tuple[int, int], int], Model] | None = None,
         dtype: str | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -183,24 +183,24 @@ class SequenceEstimator(BaseEstimator):
 
     def _build(
         self, sample: tuple[int, ...], outputs: int, activation: str | None, loss: str
-    ) -> Sequential:
+    ) -> Model:
         """The model for samples (T, F), compiled: the caller's, or recurrent layers and a Dense."""
         steps, features = sample
         if self.model is None:
-            model = self._stack(features, outputs, activation)
+            model: Model = self._stack(features, outputs, activation)
         else:
             model = self.model((steps, features), outputs)
-            if not isinstance(model, Sequential):
+            if not isinstance(model, Model):
                 raise TypeError(
                     f"{type(self).__name__} expects model to be a function that returns a "
-                    f"Sequential, got {type(model).__name__}"
+                    f"Sequential or Model, got {type(model).__name__}"
                 )
-            shape = model.output_shape_of((None, steps, features))
-            if shape != (None, outputs):
+            shapes = model.output_shapes_of([(None, steps, features)])
+            if shapes != [(None, outputs)]:
                 raise ValueError(
                     f"{type(self).__name__} needs a model with {outputs} outputs for a sequence, "
                     f"shape {(None, outputs)}; that of model((time, features), outputs) gives "
-                    f"{shape}"
+                    f"{', '.join(map(str, shapes))}"
                 )
         if model.optimizer is None:
             model.compile(Adam(self.learning_rate, global_clipnorm=1.0), loss)
