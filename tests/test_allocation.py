@@ -16,6 +16,7 @@ from fastlstm.layers import (
     GRU,
     LSTM,
     Activation,
+    RNN,
     Bidirectional,
     Conv1D,
     Dense,
@@ -26,6 +27,8 @@ from fastlstm.layers import (
     GlobalAveragePooling1D,
     LayerNormalization,
     MaxPooling1D,
+    GRUCell,
+    LSTMCell,
     RepeatVector,
     Reshape,
     SimpleRNN,
@@ -110,6 +113,15 @@ def _plain(rng):
     return model, ids, rng.integers(0, C, B).astype(np.int32)
 
 
+def _stacked(rng):
+    """Cells of several kinds as one layer."""
+    cells = [LSTMCell(64), GRUCell(64), LSTMCell(64)]
+    model = Sequential([RNN(cells, return_sequences=True, input_shape=(T, D)), Dense(1)])
+    model.compile("adam", "mse")
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.standard_normal((B, T, 1)).astype(np.float32)
+
+
 def _averaged(rng):
     """Every option of an optimizer; one of its updates is for two batches."""
     model = Sequential([LSTM(64, input_shape=(T, D)), Dense(1)])
@@ -138,7 +150,7 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _stacked, _averaged])
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -148,7 +160,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _stacked, _averaged])
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -195,7 +207,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _stacked, _averaged])
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)
