@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from fastlstm.config import floatx
 _SEEDS = 2**32
 
 _rng = np.random.default_rng()
+# What stands in for it here and now: a variable of the context, so that threads do not share it.
+_stand_in: ContextVar[np.random.Generator | None] = ContextVar("stand_in", default=None)
 
 
 def set_random_seed(seed: int) -> None:
@@ -55,9 +59,25 @@ def rng() -> np.random.Generator:
     Returns
     -------
     numpy.random.Generator
-        Shared by the whole process.
+        Shared by the whole process, but within ``drawing_from``.
     """
-    return _rng
+    return _stand_in.get() or _rng
+
+
+@contextmanager
+def drawing_from(generator: np.random.Generator) -> Iterator[None]:
+    """Let all that is drawn within come from ``generator``, in this thread alone.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+        What ``rng`` returns until the end of the block.
+    """
+    token = _stand_in.set(generator)
+    try:
+        yield
+    finally:
+        _stand_in.reset(token)
 
 
 def numeric_array(name: str, value: Any) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ from fastlstm.kernels.jit import body
 from fastlstm.layers import (
     GRU,
     LSTM,
+    RNN,
     Activation,
     BatchNormalization,
     Bidirectional,
@@ -25,7 +26,9 @@ from fastlstm.layers import (
     Flatten,
     GaussianNoise,
     GlobalAveragePooling1D,
+    GRUCell,
     LayerNormalization,
+    LSTMCell,
     MaxPooling1D,
     RepeatVector,
     Reshape,
@@ -111,6 +114,15 @@ def _plain(rng):
     return model, ids, rng.integers(0, C, B).astype(np.int32)
 
 
+def _stacked(rng):
+    """Cells of several kinds as one layer."""
+    cells = [LSTMCell(64), GRUCell(64), LSTMCell(64)]
+    model = Sequential([RNN(cells, return_sequences=True, input_shape=(T, D)), Dense(1)])
+    model.compile("adam", "mse")
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.standard_normal((B, T, 1)).astype(np.float32)
+
+
 def _averaged(rng):
     """Every option of an optimizer; one of its updates is for two batches."""
     model = Sequential([LSTM(64, input_shape=(T, D)), Dense(1)])
@@ -157,7 +169,9 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged, _bounded])
+@pytest.mark.parametrize(
+    "make", [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
+)
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -167,7 +181,9 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged, _bounded])
+@pytest.mark.parametrize(
+    "make", [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
+)
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -214,7 +230,9 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _plain, _averaged, _bounded])
+@pytest.mark.parametrize(
+    "make", [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
+)
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+from importlib.util import find_spec
 
 import fastlstm
 
@@ -10,6 +11,8 @@ import fastlstm
 def modules():
     yield fastlstm
     for info in pkgutil.walk_packages(fastlstm.__path__, "fastlstm."):
+        if info.name == "fastlstm.sklearn" and find_spec("sklearn") is None:
+            continue
         yield importlib.import_module(info.name)
 
 

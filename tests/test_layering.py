@@ -15,7 +15,7 @@ PACKAGE = Path(fastlstm.__file__).parent
 # From the ground up; what stands nowhere here fails, so that a new part gets its floor.
 STOREYS = [
     {"available", "config"},
-    {"memory", "registry", "utils", "validation"},
+    {"figures", "memory", "registry", "utils", "validation"},
     {"kernels"},
     {"cells"},
     {
@@ -24,7 +24,7 @@ STOREYS = [
     },
     {"training"},
     {"callbacks", "models"},
-    {"warmup"},
+    {"sklearn", "warmup"},
     {"__init__"},
     {"__main__"},
 ]  # fmt: skip

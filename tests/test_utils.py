@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -97,3 +98,15 @@ def test_to_categorical_is_that_of_keras(shape, rng):
 def test_to_categorical_checks_ids(ids, classes):
     with pytest.raises(ValueError, match=r"ids from 0 to .* got"):
         utils.to_categorical(ids, classes)
+
+
+def test_a_generator_that_stands_in(rng):
+    expected = np.random.default_rng(5).random(3)
+    before = utils.rng()
+    with ThreadPoolExecutor(1) as pool, utils.drawing_from(np.random.default_rng(5)):
+        np.testing.assert_array_equal(utils.rng().random(3), expected)
+        assert pool.submit(utils.rng).result() is before
+        with utils.drawing_from(rng):
+            assert utils.rng() is rng
+        assert utils.rng() is not rng
+    assert utils.rng() is before

@@ -30,6 +30,8 @@ from fastlstm.layers.pooling import AveragePooling1D, MaxPooling1D
 from fastlstm.layers.projected_lstm import ProjectedLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.reshape import Flatten, Permute, Reshape
+from fastlstm.layers.rnn import RNN
+from fastlstm.layers.rnn_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
@@ -37,6 +39,7 @@ from fastlstm.layers.time_distributed import TimeDistributed
 __all__ = [
     "GRU",
     "LSTM",
+    "RNN",
     "SLSTM",
     "Activation",
     "Add",
@@ -52,10 +55,12 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "Input",
+    "LSTMCell",
     "Layer",
     "LayerNormalization",
     "Masking",
@@ -71,9 +76,11 @@ __all__ = [
     "RepeatVector",
     "Reshape",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Slice",
     "Softmax",
     "SpatialDropout1D",
+    "StackedRNNCells",
     "Subtract",
     "TimeDistributed",
     "ZeroPadding1D",

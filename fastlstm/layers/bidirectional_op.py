@@ -55,6 +55,10 @@ class BidirectionalOp(Op):
         self._beside = split.one_each(first.work, first.threads)
 
     @property
+    def recurrent_ops(self) -> tuple[RecurrentOp, RecurrentOp]:
+        return self.both
+
+    @property
     def forward_weights(self) -> list[Any]:
         return [weights for op in self.both for weights in op.forward_weights]
 

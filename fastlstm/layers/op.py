@@ -16,6 +16,7 @@ from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.packed import Packed
+    from fastlstm.layers.recurrent_op import RecurrentOp
     from fastlstm.layers.vocabulary import Vocabulary
 
 
@@ -53,6 +54,11 @@ class Op(ABC):
     says_lengths = False
     # What forward looks inputs up in, instead of multiplying them.
     vocabulary: Vocabulary | None = None
+
+    @property
+    def recurrent_ops(self) -> Sequence[RecurrentOp]:
+        """The ops of recurrent layers that this one is, or is made of."""
+        return []
 
     @property
     def forward_weights(self) -> Sequence[Packed | Vocabulary]:

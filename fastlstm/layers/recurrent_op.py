@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,9 @@ class RecurrentOp(Op):
 
     The arrays are those that ``fastlstm.kernels.recurrent`` describes.
     """
+
+    # Records something before each step back in time, when ``d_h`` holds what later steps leave.
+    watch: Callable[[Program, int], None] | None = None
 
     def __init__(
         self,
@@ -93,6 +96,10 @@ class RecurrentOp(Op):
         self.gates = self.gates_h = plan.array(shape, self.layer.dtype)
         if self.apart:
             self.gates_h = plan.array(shape, self.layer.dtype)
+
+    @property
+    def recurrent_ops(self) -> Sequence[RecurrentOp]:
+        return [self]
 
     # -- forward ------------------------------------------------------------------------------
 
@@ -327,9 +334,11 @@ class RecurrentOp(Op):
             self._record_start(program)
         layer, steps = self.layer, segment.steps or self.steps
         work = 2.0 * self.batch * layer.units * self.cell.blocks * layer.units
-        stride = self._steps_per_launch(work)
+        stride = self._steps_per_launch(work) if self.watch is None else 1
         for start in range((steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, steps)
+            if self.watch is not None:
+                self.watch(program, start)
             whole = self._returns or segment.start + start > 0
             self._record_back(program, start, stop, whole, work * (stop - start))
 

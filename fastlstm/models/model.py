@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm import optimizers
+from fastlstm import figures, optimizers
 from fastlstm.layers.chain import has_time
 from fastlstm.layers.graph import Graph, in_keras_order
 from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, symbols
 from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
-from fastlstm.models import saving, structure
+from fastlstm.models import gradient_flow, saving, structure
 from fastlstm.models.bptt import chain_kind, check_bptt, train_windows
 from fastlstm.models.goals import Goal, make_goals
 from fastlstm.models.memory import MemoryReport, memory_report
@@ -423,6 +423,25 @@ class Model(Network):
             loss = chain.evaluate()
             chain.backward()
             return loss, [grad.copy() for layer in self.all_layers for grad in layer.grads()]
+
+    def gradient_flow(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, np.ndarray]:
+        """How the gradient of the loss fares on its way back through time; updates nothing.
+
+        Returns
+        -------
+        dict of str to ndarray
+            For each recurrent layer, (time,): entry k is the norm of the gradient of the batch's
+            loss with respect to all states h (batch, units) k steps before the last one. See
+            ``fastlstm.models.gradient_flow``.
+        """
+        self._compiled("gradient_flow")
+        return gradient_flow.norms(self, x, y, sample_weight)
+
+    def plot_gradient_flow(
+        self, x: Any, y: Any, sample_weight: Any = None, *, ax: Any = None
+    ) -> Any:
+        """Draw ``gradient_flow`` with matplotlib: a line a layer; see ``fastlstm.figures``."""
+        return figures.gradient_flow(self.gradient_flow(x, y, sample_weight), ax=ax)
 
     # -- files ---------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ import numpy as np
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain
-from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Arena
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids, whole_number
@@ -211,5 +210,5 @@ class _Steps(Chain):
 
     def states(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Last h, (B, H), and other states, (S-1, P, B, units of a panel), of each layer."""
-        ops = [op for op in self.ops if isinstance(op, RecurrentOp)]
+        ops = [inner for op in self.ops for inner in op.recurrent_ops]
         return [(op.last_h, op.last_carry) for op in ops]

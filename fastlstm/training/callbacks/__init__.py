@@ -4,6 +4,7 @@ from fastlstm.training.callbacks.base import Callback
 from fastlstm.training.callbacks.callback_list import CallbackList
 from fastlstm.training.callbacks.csv_logger import CSVLogger
 from fastlstm.training.callbacks.early_stopping import EarlyStopping
+from fastlstm.training.callbacks.gradient_flow import GradientFlow
 from fastlstm.training.callbacks.lambda_callback import LambdaCallback
 from fastlstm.training.callbacks.learning_rate_scheduler import LearningRateScheduler
 from fastlstm.training.callbacks.model_checkpoint import ModelCheckpoint
@@ -16,6 +17,7 @@ __all__ = [
     "Callback",
     "CallbackList",
     "EarlyStopping",
+    "GradientFlow",
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
