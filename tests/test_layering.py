@@ -16,6 +16,7 @@ PACKAGE = Path(fastlstm.__file__).parent
 STOREYS = [
     {"available", "config"},
     {"memory", "registry", "utils", "validation"},
+    {"data"},
     {"kernels"},
     {"cells"},
     {"crf", "ctc", "generation", "initializers", "layers", "losses", "metrics", "optimizers"},

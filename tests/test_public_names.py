@@ -12,7 +12,7 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Sequential __version__ callbacks config crf ctc generation get_num_threads
+        Input Sequential __version__ callbacks config crf ctc data generation get_num_threads
         initializers layers losses metrics models optimizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
@@ -55,6 +55,7 @@ NAMES = {
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
+    "fastlstm.data": "Dataset sliding_windows timeseries_dataset_from_array",
     "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
     "fastlstm.generation": "Generated beam_search greedy sample take_rows",

@@ -409,7 +409,7 @@ class Sequential:
         self,
         x: Any,
         y: Any = None,
-        batch_size: int | None = 32,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: Any = None,
@@ -450,7 +450,7 @@ class Sequential:
         self,
         x: Any,
         y: Any = None,
-        batch_size: int | None = 32,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
         **options: Any,
@@ -468,7 +468,7 @@ class Sequential:
         )
 
     def predict(
-        self, x: Any, batch_size: int | None = 32, verbose: int | str = "auto", **options: Any
+        self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", **options: Any
     ) -> np.ndarray:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
         return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)

@@ -55,13 +55,19 @@ class Data(NamedTuple):
             If either half would be empty.
         """
         total = len(self.x)
-        at = int(total * (1.0 - fraction))
-        if not 0 < at < total:
-            raise ValueError(
-                f"validation_split={fraction} of {total} samples leaves "
-                f"{at} to train on and {total - at} to validate on; both need at least one"
-            )
+        at = halves(total, fraction)
         return self.rows(0, at), self.rows(at, total)
+
+
+def halves(total: int, fraction: float) -> int:
+    """The number of samples before the last ``fraction`` of them, both parts with at least one."""
+    at = int(total * (1.0 - fraction))
+    if not 0 < at < total:
+        raise ValueError(
+            f"validation_split={fraction} of {total} samples leaves "
+            f"{at} to train on and {total - at} to validate on; both need at least one"
+        )
+    return at
 
 
 class Batches:
@@ -102,12 +108,16 @@ class Batches:
                     f"the data ran out after {step} of steps_per_epoch={self.steps} batches; "
                     f"the epoch ends early. {self.total} samples in batches of {self.size} "
                     f"are {-(-self.total // self.size)} batches",
-                    stacklevel=5,  # the caller of model.fit
+                    stacklevel=6,  # the caller of model.fit
                 )
                 return
             first = self._at
             self._at += self.size
             yield self._order[first : self._at]
+
+    def rewind(self) -> None:
+        """Let the next epoch start with all samples."""
+        self._at = self.total
 
     def _restart(self) -> None:
         self._at = 0

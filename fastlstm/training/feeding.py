@@ -1,0 +1,221 @@
+"""From what the user gives to where the batches come from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.data.batch import Batch
+from fastlstm.data.dataset import Dataset
+from fastlstm.data.samples import ArraySamples
+from fastlstm.training.arguments import batch_size_of, check_alone, check_stateful
+from fastlstm.training.data import Batches, Data, halves
+from fastlstm.training.outputs import Outputs, StreamedOutputs
+from fastlstm.training.passes import OfSamples, Passes, as_passes
+from fastlstm.training.protocol import Trainable
+from fastlstm.training.source import ArraySource, Source, StreamSource
+
+Array = npt.NDArray[Any]
+
+
+def train_sources(
+    model: Trainable,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    batch_size: int | None,
+    shuffle: bool,
+    steps: int | None,
+    epochs: tuple[int, int],
+    class_weight: Any,
+    validation_split: float,
+    validation_data: Any,
+    validation_batch_size: int | None,
+    validation_steps: int | None,
+) -> tuple[Source[Data], Source[Data] | None]:
+    """Where the batches of ``fit``, and of its validation, come from.
+
+    Parameters
+    ----------
+    model : Trainable
+        What is trained.
+    epochs : tuple of (int, int)
+        The number of the first epoch, and of the one to stop before.
+    x, y, sample_weight, batch_size, shuffle, steps, class_weight
+        As for ``fit``.
+    validation_split, validation_data, validation_batch_size, validation_steps
+        As for ``fit``.
+
+    Returns
+    -------
+    tuple of Source
+        For training, and for validation or None.
+    """
+    prepare = _preparing(model, class_weight)
+    split = 0.0 if validation_data is not None else validation_split
+    passes = as_passes(x, shuffle=shuffle, training=True)
+    source: Source[Data]
+    validation: Source[Data] | None = None
+    if passes is not None:
+        check_alone(
+            passes.name,
+            y=y,
+            sample_weight=sample_weight,
+            batch_size=batch_size,
+            validation_split=split or None,
+        )
+        _check_stream(passes, steps, epochs)
+        passes.seek(epochs[0], steps)
+        source = StreamSource(passes, prepare, _samples, steps, model.stateful)
+        shuffle = isinstance(x, Dataset) and x.shuffle
+    else:
+        size = batch_size_of(batch_size)
+        apart = batch_size_of(validation_batch_size, "validation_batch_size", size)
+        if _is_mapped(x, y):
+            samples = ArraySamples(x, y, sample_weight)
+            if split:
+                at = halves(len(samples), split)
+                held_back = OfSamples(samples.rows(at, len(samples)), apart, False)
+                samples = samples.rows(0, at)
+                validation = _stream(model, "validation", held_back, apart, validation_steps)
+            mapped = OfSamples(samples, size, shuffle)
+            source = _stream(model, "fit", mapped, size, steps, prepare)
+        else:
+            data = model.prepare(x, y, sample_weight)
+            if split:
+                data, rest = data.split(split)
+                validation = _whole(model, "validation", rest, apart, False, validation_steps)
+            if class_weight is not None:
+                data = model.weigh_classes(data, class_weight)
+            source = _whole(model, "fit", data, size, shuffle, steps)
+        if validation_batch_size is None:
+            validation_batch_size = size
+    if validation_data is not None:
+        validation = _validation(model, validation_data, validation_batch_size, validation_steps)
+    if model.stateful and shuffle:
+        warnings.warn(
+            "a stateful model carries its states from batch to batch, but shuffle=True mixes "
+            "the samples; pass shuffle=False if batches continue one another",
+            stacklevel=4,  # the caller of model.fit
+        )
+    return source, validation
+
+
+def test_source(
+    model: Trainable,
+    task: str,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    batch_size: int | None,
+    steps: int | None,
+) -> Source[Data]:
+    """Where the batches of ``evaluate``, or of a validation, come from."""
+    passes = as_passes(x)
+    if passes is not None:
+        check_alone(passes.name, y=y, sample_weight=sample_weight, batch_size=batch_size)
+        return StreamSource(passes, _preparing(model, None), _samples, steps, model.stateful)
+    size = batch_size_of(batch_size)
+    if _is_mapped(x, y):
+        mapped = OfSamples(ArraySamples(x, y, sample_weight), size, False)
+        return _stream(model, task, mapped, size, steps)
+    return _whole(model, task, model.prepare(x, y, sample_weight), size, False, steps)
+
+
+def predict_source(
+    model: Trainable, x: Any, batch_size: int | None, steps: int | None
+) -> tuple[Source[Any], Outputs | StreamedOutputs]:
+    """Where the batches of ``predict`` come from, and where its outputs go."""
+
+    def prepare(batch: Batch) -> Any:
+        return model.prepare_inputs(batch.x)
+
+    passes = as_passes(x)
+    if passes is not None:
+        check_alone(passes.name, batch_size=batch_size)
+    else:
+        size = batch_size_of(batch_size)
+        if not _is_mapped(x, None):
+            inputs = model.prepare_inputs(x)
+            total = len(inputs)
+            if total == 0:
+                raise ValueError(
+                    f"predict expects at least one sample, got x of shape {inputs.shape}"
+                )
+            if model.stateful:
+                check_stateful("predict", total, size)
+            return ArraySource(inputs, Batches(total, size, False, steps)), Outputs(total)
+        passes = OfSamples(ArraySamples(x), size, False)
+    return StreamSource(passes, prepare, len, steps, model.stateful), StreamedOutputs()
+
+
+def _validation(
+    model: Trainable, given: Any, batch_size: int | None, steps: int | None
+) -> Source[Data]:
+    if as_passes(given) is not None:
+        return test_source(model, "validation", given, None, None, None, steps)
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise ValueError(
+            f"validation_data expects a tuple (x, y) or (x, y, sample_weight), or a Dataset or "
+            f"another source of batches of these; got {type(given).__name__}"
+        )
+    x, y, weight = (*given, None)[:3]
+    return test_source(model, "validation", x, y, weight, batch_size, steps)
+
+
+def _whole(
+    model: Trainable, task: str, data: Data, size: int, shuffle: bool, steps: int | None
+) -> ArraySource[Data]:
+    total = _samples(data)
+    if model.stateful:
+        check_stateful(task, total, size)
+    return ArraySource(data, Batches(total, size, shuffle, steps))
+
+
+def _stream(
+    model: Trainable,
+    task: str,
+    passes: OfSamples,
+    size: int,
+    steps: int | None,
+    prepare: Callable[[Batch], Data] | None = None,
+) -> StreamSource[Data]:
+    if model.stateful:
+        check_stateful(task, passes.total, size)
+    return StreamSource(passes, prepare or _preparing(model, None), _samples, steps)
+
+
+def _preparing(model: Trainable, class_weight: Any) -> Callable[[Batch], Data]:
+    """What checks and converts a batch."""
+
+    def prepare(batch: Batch) -> Data:
+        data = model.prepare(batch.x, batch.y, batch.sample_weight)
+        return data if class_weight is None else model.weigh_classes(data, class_weight)
+
+    return prepare
+
+
+def _samples(data: Data) -> int:
+    return len(data.x)
+
+
+def _is_mapped(*arrays: Any) -> bool:
+    """Whether any of these is in a file, and so may be larger than memory."""
+    return any(isinstance(array, np.memmap) for array in arrays)
+
+
+def _check_stream(passes: Passes, steps: int | None, epochs: tuple[int, int]) -> None:
+    if not passes.starts_over and steps is None and epochs[1] - epochs[0] > 1:
+        warnings.warn(
+            f"x is {passes.name} without steps_per_epoch: the first epoch goes on until it has run "
+            f"out, which leaves nothing for the others of {epochs[1]} epochs. Pass steps_per_epoch "
+            "if it does not end, or what starts over, such as a fastlstm.data.Dataset",
+            stacklevel=5,  # the caller of model.fit
+        )
+    if passes.batches is None and steps is None and passes.name == "a PyDataset":
+        raise ValueError("a PyDataset whose num_batches is None does not end: pass steps_per_epoch")
