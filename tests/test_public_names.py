@@ -55,7 +55,7 @@ NAMES = {
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
-    "fastlstm.data": "Dataset sliding_windows timeseries_dataset_from_array",
+    "fastlstm.data": "Batch Dataset sliding_windows timeseries_dataset_from_array",
     "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
     "fastlstm.generation": "Generated beam_search greedy sample take_rows",

@@ -14,6 +14,8 @@ Index = npt.NDArray[np.intp]
 class Batch(NamedTuple):
     """Samples that go through a model together.
 
+    A generator may give these instead of tuples, where steps are masked.
+
     Attributes
     ----------
     x : array_like
@@ -22,10 +24,10 @@ class Batch(NamedTuple):
         (B, ...) targets.
     sample_weight : array_like or None
         (B,) or (B, T) weights.
+    mask : array_like or None
+        (B, T) of booleans: the steps that count, where these are not all.
     numbers : numpy.ndarray or None
         (B,) numbers of the samples in the data that they come from, where that is known.
-    mask : numpy.ndarray or None
-        (B, T) of booleans: the steps that count, where these are not all.
     lengths : numpy.ndarray or None
         (B,) steps of each sample, where they were brought to one length.
     """
@@ -33,8 +35,8 @@ class Batch(NamedTuple):
     x: Any
     y: Any = None
     sample_weight: Any = None
+    mask: Any = None
     numbers: Index | None = None
-    mask: Array | None = None
     lengths: Array | None = None
 
     def as_tuple(self) -> Any:

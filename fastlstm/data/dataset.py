@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy.typing as npt
+
 from fastlstm.data.batch import Batch
 from fastlstm.data.order import Order
 from fastlstm.data.prefetch import Prefetch
@@ -38,6 +40,8 @@ class Dataset:
         (N, ...) targets.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    mask : array_like, optional
+        (N, T) of booleans: the steps that count, as in ``fit``.
     batch_size : int
         Samples in a batch; the last one of an epoch may have fewer.
     shuffle : bool
@@ -77,6 +81,7 @@ class Dataset:
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
+        mask: Any = None,
         *,
         batch_size: int = 32,
         shuffle: bool = False,
@@ -84,9 +89,8 @@ class Dataset:
         drop_remainder: bool = False,
         prefetch: int = 0,
     ) -> None:
-        self._set_up(
-            ArraySamples(x, y, sample_weight), batch_size, shuffle, seed, drop_remainder, prefetch
-        )
+        samples = ArraySamples(x, y, sample_weight, mask)
+        self._set_up(samples, batch_size, shuffle, seed, drop_remainder, prefetch)
 
     @classmethod
     def windows(
@@ -164,7 +168,7 @@ class Dataset:
             start_index,
             end_index,
         )
-        return cls._over(samples, batch_size, shuffle, seed, drop_remainder, prefetch)
+        return cls.of_samples(samples, batch_size, shuffle, seed, drop_remainder, prefetch)
 
     @classmethod
     def sequences(
@@ -184,7 +188,8 @@ class Dataset:
 
         Those of a batch are filled up with zeros at their ends, to the longest one. The models of
         this package leave out what was filled up: recurrent layers hold their states over it, and
-        it has no part in the loss and the metrics.
+        it has no part in the loss and the metrics. ``batches()`` has the mask that says so, beside
+        what a loop over the data set has.
 
         Parameters
         ----------
@@ -196,8 +201,8 @@ class Dataset:
             (N,) weights; or N arrays with one for each step.
         bucket_by_length : bool
             Let batches have sequences of like lengths, which leaves little to fill up. With
-            ``shuffle``, the batches come in random order, and sequences of one length meet others
-            each epoch; without it, short ones come first.
+            ``shuffle``, the batches come in random order, and have other sequences each epoch;
+            without it, short ones come first.
         batch_size, shuffle, seed, drop_remainder, prefetch
             As for every data set.
 
@@ -222,12 +227,38 @@ class Dataset:
         """
         samples = SequenceSamples(x, y, sample_weight)
         lengths = samples.lengths if bucket_by_length else None
-        return cls._over(samples, batch_size, shuffle, seed, drop_remainder, prefetch, lengths)
+        return cls.of_samples(samples, batch_size, shuffle, seed, drop_remainder, prefetch, lengths)
 
     @classmethod
-    def _over(cls, *args: Any) -> Dataset:
+    def of_samples(
+        cls,
+        samples: Samples,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int | None = None,
+        drop_remainder: bool = False,
+        prefetch: int = 0,
+        lengths: npt.NDArray[Any] | None = None,
+    ) -> Dataset:
+        """Make batches of what has numbered samples.
+
+        Parameters
+        ----------
+        samples : Samples
+            Has a length, ``take(numbers)`` for a ``Batch`` of them, and ``where(number)`` for words
+            on where one comes from.
+        lengths : numpy.ndarray, optional
+            (N,) steps of each sample: batches then have samples of like lengths.
+        batch_size, shuffle, seed, drop_remainder, prefetch
+            As for every data set.
+
+        Returns
+        -------
+        Dataset
+            Over these samples.
+        """
         made = cls.__new__(cls)
-        made._set_up(*args)
+        made._set_up(samples, batch_size, shuffle, seed, drop_remainder, prefetch, lengths)
         return made
 
     def _set_up(
@@ -238,7 +269,7 @@ class Dataset:
         seed: int | None,
         drop_remainder: bool,
         prefetch: int,
-        lengths: Any = None,
+        lengths: npt.NDArray[Any] | None = None,
     ) -> None:
         size = whole_number(batch_size, "batch_size")
         if seed is None:

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from fastlstm.data.batch import Index
 
-# Of the streams that are drawn from one seed.
-_SAMPLES, _BATCHES = 0, 1
+# By how much lengths in a batch may differ beyond what its size makes of them: enough for other
+# company in each epoch, and little to fill up.
+_BLUR = 0.1
 
 
 class Order:
@@ -63,14 +64,19 @@ class Order:
         # Half the memory will do for all but the longest data.
         dtype = np.int32 if self.total < 2**31 else np.int64
         samples = np.arange(self.total, dtype=dtype)
+        generator = None
         if self.seed is not None:
-            np.random.default_rng((self.seed, epoch, _SAMPLES)).shuffle(samples)
+            generator = np.random.default_rng((self.seed, epoch))
+            generator.shuffle(samples)
         if self.lengths is None:
             return samples, None
         if self._drop:  # whichever the last batch would have had, not always the longest
             samples = samples[: self.batches * self.size]
-        samples = samples[np.argsort(self.lengths[samples], kind="stable")]
+        lengths = self.lengths[samples]
+        if generator is not None:
+            lengths = lengths * generator.uniform(1.0, 1.0 + _BLUR, len(samples))
+        samples = samples[np.argsort(lengths, kind="stable")]
         starts = np.arange(0, len(samples), self.size)
-        if self.seed is not None:
-            np.random.default_rng((self.seed, epoch, _BATCHES)).shuffle(starts)
+        if generator is not None:
+            generator.shuffle(starts)
         return samples, starts

@@ -37,6 +37,8 @@ class ArraySamples:
         (N, ...) targets.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    mask : array_like, optional
+        (N, T) of booleans: the steps that count.
     words : str
         What ``where`` calls a sample, before its number.
     first, stride : int
@@ -53,17 +55,17 @@ class ArraySamples:
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
+        mask: Any = None,
+        *,
         words: str = "sample",
         first: int = 0,
         stride: int = 1,
     ) -> None:
         self._words, self._first, self._stride = words, first, stride
-        self._parts = [
-            _each(as_rows, part, name)
-            for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
-        ]
+        given = {"x": x, "y": y, "sample_weight": sample_weight, "mask": mask}
+        self._parts = [_each(as_rows, part, name) for name, part in given.items()]
         sizes: dict[str, int] = {}
-        for part, name in zip(self._parts, ("x", "y", "sample_weight"), strict=True):
+        for part, name in zip(self._parts, given, strict=True):
             _each(lambda array, label: sizes.update({label: len(array)}), part, name)
         self._total = next(iter(sizes.values()))
         if len(set(sizes.values())) > 1:
@@ -77,14 +79,16 @@ class ArraySamples:
 
     def take(self, index: Index | slice) -> Batch:
         """Views where the index is a slice, copies otherwise."""
-        x, y, weight = (_each(lambda array, _: _chosen(array, index), part) for part in self._parts)
-        return Batch(x, y, weight, numbers(index))
+        x, y, weight, mask = (
+            _each(lambda array, _: _chosen(array, index), part) for part in self._parts
+        )
+        return Batch(x, y, weight, mask, numbers(index))
 
     def rows(self, first: int, last: int) -> ArraySamples:
         """The samples ``first`` to ``last`` - 1, without copying."""
-        x, y, weight = (_each(lambda array, _: array[first:last], part) for part in self._parts)
+        parts = (_each(lambda array, _: array[first:last], part) for part in self._parts)
         start = self._first + first * self._stride
-        return ArraySamples(x, y, weight, self._words, start, self._stride)
+        return ArraySamples(*parts, words=self._words, first=start, stride=self._stride)
 
     def where(self, number: int) -> str:
         """Words for where a sample is, for errors."""
@@ -121,7 +125,7 @@ class Joined:
         x, y, weight = (
             None if column[0] is None else np.concatenate(column)[places] for column in columns
         )
-        return Batch(x, y, weight, wanted)
+        return Batch(x, y, weight, numbers=wanted)
 
     def where(self, number: int) -> str:
         """Words for where a sample is, for errors."""

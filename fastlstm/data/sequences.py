@@ -85,7 +85,7 @@ class SequenceSamples:
             else None if part is None else part[wanted]
             for part in (self._x, self._y, self._weight)
         )  # fmt: skip
-        return Batch(x, y, weight, wanted, mask, lengths)
+        return Batch(x, y, weight, mask, wanted, lengths)
 
     def rows(self, first: int, last: int) -> SequenceSamples:
         """The samples ``first`` to ``last`` - 1, without copying."""

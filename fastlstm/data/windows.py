@@ -142,7 +142,7 @@ def _of_one(
             )
         y = sliding_windows(source[start:end][span:], horizon, stride)
         x, y = x[: len(y)], _squeezed(y)
-    return ArraySamples(x, y, None, f"{words} from step", begin, stride)
+    return ArraySamples(x, y, words=f"{words} from step", first=begin, stride=stride)
 
 
 def _squeezed(y: Array) -> Array:

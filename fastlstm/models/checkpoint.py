@@ -31,6 +31,8 @@ from fastlstm.models.supervised import Supervised
 _LENGTH = 2
 # With fewer segments there is too little to gain.
 _FEWEST = 4
+# What is fed segment by segment.
+_OF_STEPS = ("x", "mask")
 
 
 def segments(steps: int, batch: int) -> list[Segment]:
@@ -104,7 +106,7 @@ class Checkpointed(Supervised):
 
     def _record_feeds(self, program: Program) -> None:
         for name, feed in self.feeds.items():
-            if name != "x":
+            if name not in _OF_STEPS:
                 feed.record(program, self.index, self.first_step)
 
     def _record_forward(self, program: Program) -> None:
@@ -125,7 +127,9 @@ class Checkpointed(Supervised):
         """Record a segment's forward pass, from the states that were kept."""
         segment = self._segments[number]
         start = np.array([segment.start], np.intp)
-        self.feeds["x"].record(program, self.index, start, segment)
+        for name in _OF_STEPS:
+            if name in self.feeds:
+                self.feeds[name].record(program, self.index, start, segment)
         if number > 0:
             layout.record_copies(program, self._states(0), self._kept[number - 1])
         for op in self.ops[: self._timed]:

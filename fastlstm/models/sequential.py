@@ -11,7 +11,7 @@ from fastlstm import losses, optimizers
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.input import Input
-from fastlstm.layers.runner import Runner
+from fastlstm.layers.runner import Runner, as_mask
 from fastlstm.losses.base import prepare_weights
 from fastlstm.memory import aligned, check_room
 from fastlstm.metrics import Metric
@@ -298,8 +298,8 @@ class Sequential:
         self._make_familiar(samples, output_sample)
         return samples
 
-    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
-        """Validated samples, targets and weights."""
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> Data:
+        """Validated samples, targets, weights, and which steps count."""
         _, loss = self._compiled("fit, evaluate and train_on_batch")
         samples, output_sample = self._check_inputs(x)
         shape = (len(samples), *output_sample)
@@ -307,8 +307,18 @@ class Sequential:
         weight = None
         if sample_weight is not None:
             weight = prepare_weights(sample_weight, shape[:-1], self.layers[0].dtype)
+        steps = None if mask is None else self.prepare_mask(mask, samples)
         self._make_familiar(samples, output_sample)
-        return Data(samples, targets, weight)
+        return Data(samples, targets, weight, steps)
+
+    def prepare_mask(self, mask: Any, samples: np.ndarray) -> np.ndarray:
+        """A validated mask, (N, T), of validated samples."""
+        if not has_time(samples.ndim, self.layers[0].takes_ids):
+            raise ValueError(
+                f"mask says which steps of sequences count, but x has shape {samples.shape} and "
+                "so no steps"
+            )
+        return as_mask(mask, samples.shape[:2]).astype(np.uint8)
 
     def weigh_classes(self, data: Data, class_weight: Any) -> Data:
         """The data with weights times those of the targets' classes."""
@@ -354,9 +364,8 @@ class Sequential:
         shape = self.batch_shape(data.x, index.size)
         start, steps = window or (0, shape[0])
         kind = chain_kind(bptt, shape, has_time(data.x.ndim, self.layers[0].takes_ids))
-        chain = self._runner.chain(
-            (steps, *shape[1:]), kind, model=self, weighted=data.weight is not None, task=task
-        )
+        given = {"weighted": data.weight is not None, "masked": data.mask is not None}
+        chain = self._runner.chain((steps, *shape[1:]), kind, model=self, task=task, **given)
         chain.load(data, index, start)
         return chain
 
@@ -386,10 +395,15 @@ class Sequential:
             chain.commit()
             return loss
 
-    def predict_step(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def predict_step(
+        self, x: np.ndarray, index: np.ndarray, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         """Output for the samples ``index`` of x, which ``prepare_inputs`` returned."""
         with self._runner.lock:
-            chain = self._runner.chain(self.batch_shape(x, index.size), Chain)
+            masked = {} if mask is None else {"masked": True}
+            chain = self._runner.chain(self.batch_shape(x, index.size), Chain, **masked)
+            if mask is not None:
+                np.copyto(chain.mask, mask[index].T)
             chain.feed(index, x=x)
             output = chain.predict()
             chain.commit()

@@ -52,9 +52,10 @@ class Supervised(Chain):
         model: Compiled,
         weighted: bool,
         task: str,
+        masked: bool = False,
     ) -> None:
         saving = task != "test"
-        super().__init__(layers, shape, plan, saving=saving, training=saving)
+        super().__init__(layers, shape, plan, saving=saving, training=saving, masked=masked)
         for op in self.ops:
             op.omit_initial_gradients()
         self.model, self.trains = model, task == "train"
@@ -95,6 +96,8 @@ class Supervised(Chain):
         ]
         timed = self.y.ndim == 3
         self.feeds["y"] = Feed(self.y_true, timed)
+        if masked:
+            self.feeds["mask"] = Feed(self.mask, True)
         if weighted:
             self.feeds["weight"] = Feed(self.weights, timed)
 
@@ -173,8 +176,9 @@ class Supervised(Chain):
         """Take the samples ``index`` of the data, from a step on."""
         self.first_step[0] = start
         self.resumes = start > 0
-        weight = {} if data.weight is None else {"weight": data.weight}
-        self.feed(index, x=data.x, y=data.y, **weight)
+        given = {"weight": data.weight, "mask": data.mask}
+        more = {name: array for name, array in given.items() if array is not None}
+        self.feed(index, x=data.x, y=data.y, **more)
 
     def evaluate(self) -> float:
         """Compute the output, the loss, and the loss's gradient where one is kept."""

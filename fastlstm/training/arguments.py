@@ -65,6 +65,8 @@ def check_alone(name: str, **others: Any) -> None:
             continue
         if argument.endswith("batch_size"):
             why = "whose batches have a size already"
+        elif argument == "mask":
+            why = "which gives it with its batches: fastlstm.data.Batch(x, y, mask=mask)"
         elif argument == "validation_split":
             why = "which cannot be split: give validation_data"
         else:

@@ -25,16 +25,18 @@ class Data(NamedTuple):
         (N, ...) targets.
     weight : numpy.ndarray or None
         (N,) or (N, ...) weights, or None for ones.
+    mask : numpy.ndarray or None
+        (N, T) of uint8: 1 for the steps of x that count, or None for all.
     """
 
     x: Array
     y: Array
     weight: Array | None = None
+    mask: Array | None = None
 
     def rows(self, first: int, last: int) -> Data:
         """Return samples ``first`` to ``last`` - 1, without copying."""
-        weight = None if self.weight is None else self.weight[first:last]
-        return Data(self.x[first:last], self.y[first:last], weight)
+        return Data(*(None if part is None else part[first:last] for part in self))  # type: ignore[arg-type]
 
     def split(self, fraction: float) -> tuple[Data, Data]:
         """Split off the last part, as Keras' ``validation_split`` does.

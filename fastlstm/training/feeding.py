@@ -12,14 +12,17 @@ import numpy.typing as npt
 from fastlstm.data.batch import Batch
 from fastlstm.data.dataset import Dataset
 from fastlstm.data.samples import ArraySamples
+from fastlstm.data.sequences import SequenceSamples, of_unequal_length
 from fastlstm.training.arguments import batch_size_of, check_alone, check_stateful
 from fastlstm.training.data import Batches, Data, halves
 from fastlstm.training.outputs import Outputs, StreamedOutputs
-from fastlstm.training.passes import OfSamples, Passes, as_passes
+from fastlstm.training.passes import OfDataset, OfSamples, Passes, as_passes
 from fastlstm.training.protocol import Trainable
 from fastlstm.training.source import ArraySource, Source, StreamSource
 
 Array = npt.NDArray[Any]
+# What a step of ``predict`` takes: samples, and their mask where there is one.
+Inputs = tuple[Array, dict[str, Array]]
 
 
 def train_sources(
@@ -27,6 +30,7 @@ def train_sources(
     x: Any,
     y: Any,
     sample_weight: Any,
+    mask: Any,
     *,
     batch_size: int | None,
     shuffle: bool,
@@ -46,7 +50,7 @@ def train_sources(
         What is trained.
     epochs : tuple of (int, int)
         The number of the first epoch, and of the one to stop before.
-    x, y, sample_weight, batch_size, shuffle, steps, class_weight
+    x, y, sample_weight, mask, batch_size, shuffle, steps, class_weight
         As for ``fit``.
     validation_split, validation_data, validation_batch_size, validation_steps
         As for ``fit``.
@@ -66,6 +70,7 @@ def train_sources(
             passes.name,
             y=y,
             sample_weight=sample_weight,
+            mask=mask,
             batch_size=batch_size,
             validation_split=split or None,
         )
@@ -76,17 +81,19 @@ def train_sources(
     else:
         size = batch_size_of(batch_size)
         apart = batch_size_of(validation_batch_size, "validation_batch_size", size)
-        if _is_mapped(x, y):
-            samples = ArraySamples(x, y, sample_weight)
+        samples = _by_batch(x, y, sample_weight, mask)
+        if samples is not None:
             if split:
                 at = halves(len(samples), split)
-                held_back = OfSamples(samples.rows(at, len(samples)), apart, False)
+                held_back = _in_batches(
+                    samples.rows(at, len(samples)), apart, bucket=validation_steps is None
+                )
                 samples = samples.rows(0, at)
                 validation = _stream(model, "validation", held_back, apart, validation_steps)
-            mapped = OfSamples(samples, size, shuffle)
-            source = _stream(model, "fit", mapped, size, steps, prepare)
+            batches = _in_batches(samples, size, shuffle, bucket=shuffle)
+            source = _stream(model, "fit", batches, size, steps, prepare)
         else:
-            data = model.prepare(x, y, sample_weight)
+            data = model.prepare(x, y, sample_weight, **_given(mask))
             if split:
                 data, rest = data.split(split)
                 validation = _whole(model, "validation", rest, apart, False, validation_steps)
@@ -112,36 +119,43 @@ def test_source(
     x: Any,
     y: Any,
     sample_weight: Any,
+    mask: Any,
     batch_size: int | None,
     steps: int | None,
 ) -> Source[Data]:
     """Where the batches of ``evaluate``, or of a validation, come from."""
     passes = as_passes(x)
     if passes is not None:
-        check_alone(passes.name, y=y, sample_weight=sample_weight, batch_size=batch_size)
+        check_alone(passes.name, y=y, sample_weight=sample_weight, mask=mask, batch_size=batch_size)
         return StreamSource(passes, _preparing(model, None), _samples, steps, model.stateful)
     size = batch_size_of(batch_size)
-    if _is_mapped(x, y):
-        mapped = OfSamples(ArraySamples(x, y, sample_weight), size, False)
-        return _stream(model, task, mapped, size, steps)
-    return _whole(model, task, model.prepare(x, y, sample_weight), size, False, steps)
+    samples = _by_batch(x, y, sample_weight, mask)
+    if samples is not None:
+        batches = _in_batches(samples, size, bucket=steps is None)
+        return _stream(model, task, batches, size, steps)
+    data = model.prepare(x, y, sample_weight, **_given(mask))
+    return _whole(model, task, data, size, False, steps)
 
 
 def predict_source(
-    model: Trainable, x: Any, batch_size: int | None, steps: int | None
-) -> tuple[Source[Any], Outputs | StreamedOutputs]:
+    model: Trainable, x: Any, mask: Any, batch_size: int | None, steps: int | None
+) -> tuple[Source[Inputs], Outputs | StreamedOutputs]:
     """Where the batches of ``predict`` come from, and where its outputs go."""
 
-    def prepare(batch: Batch) -> Any:
-        return model.prepare_inputs(batch.x)
+    def prepare(batch: Batch) -> Inputs:
+        inputs = model.prepare_inputs(batch.x)
+        if batch.mask is None:
+            return inputs, {}
+        return inputs, {"mask": model.prepare_mask(batch.mask, inputs)}
 
     passes = as_passes(x)
     if passes is not None:
-        check_alone(passes.name, batch_size=batch_size)
+        check_alone(passes.name, mask=mask, batch_size=batch_size)
     else:
         size = batch_size_of(batch_size)
-        if not _is_mapped(x, None):
-            inputs = model.prepare_inputs(x)
+        samples = _by_batch(x, None, None, mask)
+        if samples is None:
+            inputs, masked = prepare(Batch(x, mask=mask))
             total = len(inputs)
             if total == 0:
                 raise ValueError(
@@ -149,23 +163,25 @@ def predict_source(
                 )
             if model.stateful:
                 check_stateful("predict", total, size)
-            return ArraySource(inputs, Batches(total, size, False, steps)), Outputs(total)
-        passes = OfSamples(ArraySamples(x), size, False)
-    return StreamSource(passes, prepare, len, steps, model.stateful), StreamedOutputs()
+            batches = Batches(total, size, False, steps)
+            return ArraySource((inputs, masked), batches), Outputs(total)
+        passes = _in_batches(samples, size, bucket=steps is None)
+    source = StreamSource(passes, prepare, lambda inputs: len(inputs[0]), steps, model.stateful)
+    return source, StreamedOutputs()
 
 
 def _validation(
     model: Trainable, given: Any, batch_size: int | None, steps: int | None
 ) -> Source[Data]:
     if as_passes(given) is not None:
-        return test_source(model, "validation", given, None, None, None, steps)
+        return test_source(model, "validation", given, None, None, None, None, steps)
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(
             f"validation_data expects a tuple (x, y) or (x, y, sample_weight), or a Dataset or "
             f"another source of batches of these; got {type(given).__name__}"
         )
     x, y, weight = (*given, None)[:3]
-    return test_source(model, "validation", x, y, weight, batch_size, steps)
+    return test_source(model, "validation", x, y, weight, None, batch_size, steps)
 
 
 def _whole(
@@ -180,13 +196,13 @@ def _whole(
 def _stream(
     model: Trainable,
     task: str,
-    passes: OfSamples,
+    passes: Passes,
     size: int,
     steps: int | None,
     prepare: Callable[[Batch], Data] | None = None,
 ) -> StreamSource[Data]:
     if model.stateful:
-        check_stateful(task, passes.total, size)
+        check_stateful(task, passes.samples or 0, size)
     return StreamSource(passes, prepare or _preparing(model, None), _samples, steps)
 
 
@@ -194,7 +210,7 @@ def _preparing(model: Trainable, class_weight: Any) -> Callable[[Batch], Data]:
     """What checks and converts a batch."""
 
     def prepare(batch: Batch) -> Data:
-        data = model.prepare(batch.x, batch.y, batch.sample_weight)
+        data = model.prepare(batch.x, batch.y, batch.sample_weight, **_given(batch.mask))
         return data if class_weight is None else model.weigh_classes(data, class_weight)
 
     return prepare
@@ -204,9 +220,40 @@ def _samples(data: Data) -> int:
     return len(data.x)
 
 
-def _is_mapped(*arrays: Any) -> bool:
-    """Whether any of these is in a file, and so may be larger than memory."""
-    return any(isinstance(array, np.memmap) for array in arrays)
+def _given(mask: Any) -> dict[str, Any]:
+    """A mask, for models that may never have heard of one."""
+    return {} if mask is None else {"mask": mask}
+
+
+def _by_batch(
+    x: Any, y: Any, sample_weight: Any, mask: Any
+) -> ArraySamples | SequenceSamples | None:
+    """Samples that are better read batch by batch than as a whole; None for all others.
+
+    These are arrays in files, which may be larger than memory, and sequences of unequal length.
+    """
+    unequal = of_unequal_length(x)
+    if not unequal and not any(isinstance(array, np.memmap) for array in (x, y)):
+        return None
+    if unequal and mask is not None:
+        raise ValueError(
+            "mask cannot be given together with a list of sequences of unequal length: the steps "
+            "that they have are those that count"
+        )
+    if unequal:
+        return SequenceSamples(x, y, sample_weight)
+    return ArraySamples(x, y, sample_weight, mask)
+
+
+def _in_batches(
+    samples: ArraySamples | SequenceSamples, size: int, shuffle: bool = False, *, bucket: bool
+) -> Passes:
+    """Batches of samples; of like lengths, where lengths differ and the order is free."""
+    if isinstance(samples, SequenceSamples):
+        lengths = samples.lengths if bucket else None
+        dataset = Dataset.of_samples(samples, size, shuffle, lengths=lengths)
+        return OfDataset(dataset, in_order=not shuffle)
+    return OfSamples(samples, size, shuffle)
 
 
 def _check_stream(passes: Passes, steps: int | None, epochs: tuple[int, int]) -> None:

@@ -43,6 +43,7 @@ def fit(
     validation_data: Any = None,
     shuffle: bool = True,
     sample_weight: Any = None,
+    mask: Any = None,
     class_weight: Any = None,
     initial_epoch: int = 0,
     validation_batch_size: int | None = None,
@@ -82,6 +83,9 @@ def fit(
         has an order of its own.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    mask : array_like, optional
+        (N, T) of booleans: the steps of the samples that count. Recurrent layers keep their states
+        over the others, which have no part in the loss and the metrics.
     class_weight : dict of int to float, optional
         Weights by class, {0: 1.0, 1: 20.0}, of what is trained on: they multiply the sample
         weights. Classes left out weigh 1.
@@ -130,6 +134,7 @@ def fit(
         x,
         y,
         sample_weight,
+        mask,
         batch_size=batch_size,
         shuffle=bool(shuffle),
         steps=number_or_none(steps_per_epoch, "steps_per_epoch"),
@@ -194,6 +199,7 @@ def evaluate(
     batch_size: int | None = None,
     verbose: int | str = "auto",
     sample_weight: Any = None,
+    mask: Any = None,
     steps: int | None = None,
     callbacks: Callbacks = None,
     return_dict: bool = False,
@@ -215,6 +221,8 @@ def evaluate(
         0 silent, 1 a progress bar, 2 one line, "auto" a bar if it takes long.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    mask : array_like, optional
+        (N, T) of booleans: the steps of the samples that count.
     steps : int, optional
         Batches after which to stop.
     callbacks : Callback or sequence of Callback, optional
@@ -235,7 +243,7 @@ def evaluate(
     progress = Progress(verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
     source = test_source(
-        model, "evaluate", x, y, sample_weight, batch_size, number_or_none(steps, "steps")
+        model, "evaluate", x, y, sample_weight, mask, batch_size, number_or_none(steps, "steps")
     )
     _announce(calls, model, source.steps, progress.verbose)
     try:
@@ -257,9 +265,10 @@ def predict(
     *,
     batch_size: int | None = None,
     verbose: int | str = "auto",
+    mask: Any = None,
     steps: int | None = None,
     callbacks: Callbacks = None,
-) -> Array:
+) -> Any:
     """Compute the model's outputs.
 
     Parameters
@@ -272,6 +281,8 @@ def predict(
         Samples at a time, 32 by default.
     verbose : int or str
         0 silent, 1 a progress bar, 2 one line, "auto" a bar if it takes long.
+    mask : array_like, optional
+        (N, T) of booleans: the steps of the samples that count.
     steps : int, optional
         Batches after which to stop.
     callbacks : Callback or sequence of Callback, optional
@@ -290,16 +301,16 @@ def predict(
     """
     progress = Progress(verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
-    source, outputs = predict_source(model, x, batch_size, number_or_none(steps, "steps"))
+    source, outputs = predict_source(model, x, mask, batch_size, number_or_none(steps, "steps"))
     _announce(calls, model, source.steps, progress.verbose)
     calls.call("on_predict_begin")
     begin, end = calls.hook("on_predict_batch_begin"), calls.hook("on_predict_batch_end")
     try:
         progress.start("Predict", source.steps)
-        for number, (inputs, index, batch) in enumerate(source.epoch()):
+        for number, ((inputs, masked), index, batch) in enumerate(source.epoch()):
             if begin is not None:
                 begin(number)
-            part = model.predict_step(inputs, index)
+            part = model.predict_step(inputs, index, **masked)
             outputs.add(part, index, batch)
             progress.update(len(index), dict)
             if end is not None:

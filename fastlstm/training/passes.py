@@ -22,6 +22,8 @@ class Passes(Protocol):
     name: str
     # Whether a new pass has all batches again.
     starts_over: bool
+    # How many there are in a pass, where that is known.
+    samples: int | None
 
     @property
     def batches(self) -> int | None:
@@ -48,6 +50,7 @@ class _Passes:
 
     name = "an iterable"
     starts_over = True
+    samples: int | None = None
     batches: int | None = None
 
     def seek(self, epoch: int, steps: int | None) -> None:
@@ -69,7 +72,7 @@ class OfDataset(_Passes):
     name = "a Dataset"
 
     def __init__(self, dataset: Dataset, in_order: bool) -> None:
-        self._dataset, self._in_order = dataset, in_order
+        self._dataset, self._in_order, self.samples = dataset, in_order, dataset.samples
         self.batches = -(-dataset.samples // dataset.batch_size) if in_order else len(dataset)
         self.where = dataset.where  # type: ignore[method-assign]
 
@@ -92,8 +95,8 @@ class OfSamples(_Passes):
     name = "a memory-mapped array"
 
     def __init__(self, samples: Samples, size: int, shuffle: bool) -> None:
-        self.total = len(samples)
-        self._samples, self._order = samples, Batches(self.total, size, shuffle)
+        self.samples = len(samples)
+        self._samples, self._order = samples, Batches(self.samples, size, shuffle)
         self.batches = len(self._order)
 
     def begin(self) -> Iterator[Batch]:

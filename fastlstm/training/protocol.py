@@ -34,8 +34,11 @@ class Trainable(Protocol):
     def stateful(self) -> bool:
         """Whether row i of a batch continues row i of the batch before."""
 
-    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
-        """Check samples, targets and weights, and convert them."""
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> Data:
+        """Check samples, targets, weights and which steps count, and convert them.
+
+        ``mask`` is given only where there is one.
+        """
 
     def weigh_classes(self, data: Data, class_weight: Any) -> Data:
         """Multiply the weights by those of the targets' classes."""
@@ -59,8 +62,14 @@ class Trainable(Protocol):
     def finalize_weights(self) -> None:
         """Give the weights their values at the end of a training, where they differ."""
 
-    def predict_step(self, x: Array, index: Index) -> Array:
-        """Return a fresh array with the outputs for the samples of these numbers."""
+    def prepare_mask(self, mask: Any, samples: Array) -> Array:
+        """Check which steps of prepared samples count, and convert it."""
+
+    def predict_step(self, x: Array, index: Index, mask: Array | None = None) -> Array:
+        """Return a fresh array with the outputs for the samples of these numbers.
+
+        ``mask`` is given only where there is one.
+        """
 
     def get_weights(self) -> list[Array]:
         """Return all weights."""

@@ -257,7 +257,7 @@ def test_classes_are_weighed_batch_by_batch():
 @pytest.mark.parametrize("kind", ["Dataset", "numbered", "iterable", "endless"])
 @pytest.mark.parametrize(
     "options",
-    [{"y": Y}, {"sample_weight": Y}, {"batch_size": 4}, {"validation_split": 0.5}],
+    [{"y": Y}, {"sample_weight": Y}, {"mask": Y}, {"batch_size": 4}, {"validation_split": 0.5}],
     ids=lambda options: next(iter(options)),
 )
 def test_what_goes_with_arrays_alone_is_refused(kind, options):
