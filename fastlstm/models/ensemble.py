@@ -222,6 +222,8 @@ class Ensemble:
         with self._model.lock:
             return self._bound(data, index, "test").run()
 
+    samples_first = False
+
     def prepare_mask(self, mask: Any, samples: np.ndarray) -> np.ndarray:
         """Refused: every model has steps of its own."""
         raise ValueError(

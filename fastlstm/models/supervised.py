@@ -176,8 +176,11 @@ class Supervised(Chain):
         """Take the samples ``index`` of the data, from a step on."""
         self.first_step[0] = start
         self.resumes = start > 0
-        given = {"weight": data.weight, "mask": data.mask}
-        more = {name: array for name, array in given.items() if array is not None}
+        more = {}
+        if data.weight is not None:
+            more["weight"] = data.weight
+        if data.mask is not None:
+            more["mask"] = data.mask
         self.feed(index, x=data.x, y=data.y, **more)
 
     def evaluate(self) -> float:

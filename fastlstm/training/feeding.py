@@ -23,6 +23,8 @@ from fastlstm.training.source import ArraySource, Source, StreamSource
 Array = npt.NDArray[Any]
 # What a step of ``predict`` takes: samples, and their mask where there is one.
 Inputs = tuple[Array, dict[str, Array]]
+# Bytes from which on views that overlap themselves are not copied as a whole.
+_LARGE = 2**26
 
 
 def train_sources(
@@ -81,7 +83,7 @@ def train_sources(
     else:
         size = batch_size_of(batch_size)
         apart = batch_size_of(validation_batch_size, "validation_batch_size", size)
-        samples = _by_batch(x, y, sample_weight, mask)
+        samples = _by_batch(model, x, y, sample_weight, mask)
         if samples is not None:
             if split:
                 at = halves(len(samples), split)
@@ -100,10 +102,10 @@ def train_sources(
             if class_weight is not None:
                 data = model.weigh_classes(data, class_weight)
             source = _whole(model, "fit", data, size, shuffle, steps)
-        if validation_batch_size is None:
-            validation_batch_size = size
     if validation_data is not None:
-        validation = _validation(model, validation_data, validation_batch_size, validation_steps)
+        validation = _validation(
+            model, validation_data, validation_batch_size, batch_size, validation_steps
+        )
     if model.stateful and shuffle:
         warnings.warn(
             "a stateful model carries its states from batch to batch, but shuffle=True mixes "
@@ -129,7 +131,7 @@ def test_source(
         check_alone(passes.name, y=y, sample_weight=sample_weight, mask=mask, batch_size=batch_size)
         return StreamSource(passes, _preparing(model, None), _samples, steps, model.stateful)
     size = batch_size_of(batch_size)
-    samples = _by_batch(x, y, sample_weight, mask)
+    samples = _by_batch(model, x, y, sample_weight, mask)
     if samples is not None:
         batches = _in_batches(samples, size, bucket=steps is None)
         return _stream(model, task, batches, size, steps)
@@ -153,7 +155,7 @@ def predict_source(
         check_alone(passes.name, mask=mask, batch_size=batch_size)
     else:
         size = batch_size_of(batch_size)
-        samples = _by_batch(x, None, None, mask)
+        samples = _by_batch(model, x, None, None, mask)
         if samples is None:
             inputs, masked = prepare(Batch(x, mask=mask))
             total = len(inputs)
@@ -171,9 +173,11 @@ def predict_source(
 
 
 def _validation(
-    model: Trainable, given: Any, batch_size: int | None, steps: int | None
+    model: Trainable, given: Any, batch_size: int | None, default: int | None, steps: int | None
 ) -> Source[Data]:
-    if as_passes(given) is not None:
+    passes = as_passes(given)
+    if passes is not None:
+        check_alone(passes.name, validation_batch_size=batch_size)
         return test_source(model, "validation", given, None, None, None, None, steps)
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(
@@ -181,7 +185,8 @@ def _validation(
             f"another source of batches of these; got {type(given).__name__}"
         )
     x, y, weight = (*given, None)[:3]
-    return test_source(model, "validation", x, y, weight, None, batch_size, steps)
+    size = default if batch_size is None else batch_size_of(batch_size, "validation_batch_size")
+    return test_source(model, "validation", x, y, weight, None, size, steps)
 
 
 def _whole(
@@ -226,14 +231,17 @@ def _given(mask: Any) -> dict[str, Any]:
 
 
 def _by_batch(
-    x: Any, y: Any, sample_weight: Any, mask: Any
+    model: Trainable, x: Any, y: Any, sample_weight: Any, mask: Any
 ) -> ArraySamples | SequenceSamples | None:
     """Samples that are better read batch by batch than as a whole; None for all others.
 
-    These are arrays in files, which may be larger than memory, and sequences of unequal length.
+    These are sequences of unequal length, arrays in files, which may be larger than memory, and
+    large views such as windows, which would be larger if they were copied.
     """
+    if not getattr(model, "samples_first", True):
+        return None
     unequal = of_unequal_length(x)
-    if not unequal and not any(isinstance(array, np.memmap) for array in (x, y)):
+    if not unequal and not any(_is_better_read_by_batch(array) for array in (x, y)):
         return None
     if unequal and mask is not None:
         raise ValueError(
@@ -243,6 +251,16 @@ def _by_batch(
     if unequal:
         return SequenceSamples(x, y, sample_weight)
     return ArraySamples(x, y, sample_weight, mask)
+
+
+def _is_better_read_by_batch(array: Any) -> bool:
+    if isinstance(array, np.memmap):
+        return True
+    if not isinstance(array, np.ndarray) or array.nbytes < _LARGE:
+        return False
+    steps = zip(array.shape, array.strides, strict=True)
+    extent = sum((size - 1) * abs(stride) for size, stride in steps) + array.itemsize
+    return extent < array.nbytes
 
 
 def _in_batches(

@@ -59,10 +59,12 @@ def fit(
     model : Trainable
         A compiled model.
     x : array_like, Dataset, PyDataset or iterable
-        Samples, N in front. Memory-mapped arrays are read and checked batch by batch. Or, without
-        ``y``, what has batches x, (x, y) or (x, y, sample_weight): a ``fastlstm.data.Dataset``; an
-        object with batches by number, such as a ``keras.utils.PyDataset``; an iterable; or a
-        generator, which can be gone through once, and is not started again for the next epoch.
+        Samples, N in front. Memory-mapped arrays, large overlapping windows, and lists of sequences
+        of unequal length are read and checked batch by batch; the latter are filled up and masked,
+        and with ``shuffle``, batches have like lengths. Or, without ``y``, what has batches x,
+        (x, y) or (x, y, sample_weight): a ``fastlstm.data.Dataset``; an object with batches by
+        number, such as a ``keras.utils.PyDataset``; an iterable; or a generator, which can be gone
+        through once, and is not started again for the next epoch.
     y : array_like, optional
         Targets, N in front.
     batch_size : int, optional

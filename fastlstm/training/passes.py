@@ -22,8 +22,10 @@ class Passes(Protocol):
     name: str
     # Whether a new pass has all batches again.
     starts_over: bool
-    # How many there are in a pass, where that is known.
-    samples: int | None
+
+    @property
+    def samples(self) -> int | None:
+        """Samples in a pass, where that is known."""
 
     @property
     def batches(self) -> int | None:
@@ -92,19 +94,22 @@ class OfDataset(_Passes):
 class OfSamples(_Passes):
     """Samples that are read batch by batch, in the order that arrays are trained in."""
 
-    name = "a memory-mapped array"
+    name = "an array"
+    samples: int
+    batches: int
 
     def __init__(self, samples: Samples, size: int, shuffle: bool) -> None:
-        self.samples = len(samples)
-        self._samples, self._order = samples, Batches(self.samples, size, shuffle)
-        self.batches = len(self._order)
+        self.samples, self._size = len(samples), size
+        self.batches = -(-self.samples // size)
+        self._samples, self._order = samples, Batches(self.samples, size, True) if shuffle else None
 
     def begin(self) -> Iterator[Batch]:
-        for index in self._order.epoch():
-            if self._order.shuffle:
+        if self._order is not None:
+            for index in self._order.epoch():
                 yield self._samples.take(index)
-            else:
-                yield self._samples.take(slice(int(index[0]), int(index[-1]) + 1))
+            return
+        for first in range(0, self.samples, self._size):
+            yield self._samples.take(slice(first, min(first + self._size, self.samples)))
 
     def where(self, number: int) -> str:
         return self._samples.where(number)

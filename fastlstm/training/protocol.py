@@ -17,7 +17,11 @@ Index = npt.NDArray[np.intp]
 
 
 class Trainable(Protocol):
-    """A model that ``fit``, ``evaluate`` and ``predict`` can run."""
+    """A model that ``fit``, ``evaluate`` and ``predict`` can run.
+
+    One whose users give arrays with another axis before that of the samples says so by an attribute
+    ``samples_first = False``.
+    """
 
     stop_training: bool
     history: Any

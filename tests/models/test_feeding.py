@@ -95,3 +95,15 @@ def test_a_stateful_model_on_a_data_set():
     model.fit(dataset, epochs=2, verbose=0)
     expected.fit(X[:64], Y[:64], 16, epochs=2, shuffle=False, verbose=0)
     _equal(model, expected)
+
+
+def test_an_ensemble_on_mapped_arrays(tmp_path):
+    """Whose first axis is that of the models, not of the samples."""
+    x, y = np.stack([X, -X]), np.stack([Y, Y])
+    mapped = np.memmap(tmp_path / "x", x.dtype, "w+", shape=x.shape)
+    mapped[:] = x
+    losses = []
+    for given in (x, mapped):
+        ensemble = fastlstm.models.Ensemble(_model(), 2)
+        losses.append(ensemble.fit(given, y, epochs=2, shuffle=False, verbose=0).history["loss"])
+    assert losses[0] == losses[1]

@@ -271,6 +271,15 @@ def test_what_goes_with_arrays_alone_is_refused(kind, options):
             evaluate(model, **{"x": SOURCES[kind](), "y": None, "verbose": 0, **options})
 
 
+def test_batches_to_validate_on_have_their_own_size():
+    model = FakeModel()
+    with pytest.raises(ValueError, match="validation_batch_size cannot be given together with a D"):
+        _fit(X, model, y=Y, validation_data=SOURCES["Dataset"](), validation_batch_size=3)
+    assert not model.trained
+    _fit(SOURCES["Dataset"](), model, validation_data=(X, Y), validation_batch_size=7)
+    assert [len(batch) for batch in model.tested] == [7, 3]
+
+
 def test_a_stateful_model_needs_batches_of_one_size():
     model = FakeModel(stateful=True)
     with pytest.raises(ValueError, match=r"as many samples.* batch 3 has 2, the first had 4"):
@@ -341,6 +350,21 @@ def test_mapped_arrays_are_looked_at_batch_by_batch(mapped):
     assert model.trained == IN_ORDER[:2]
     with pytest.raises(ValueError, match=r"stateful model .* got 10 samples and batch_size=4"):
         _fit(mapped[0], FakeModel(stateful=True), y=mapped[1], batch_size=4)
+
+
+def test_large_windows_are_never_copied_as_a_whole(monkeypatch):
+    """The very run of a copy; and none of a view of which there could be no copy."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.arange(13.0), 4)
+    monkeypatch.setattr("fastlstm.training.feeding._LARGE", 1)
+    runs = []
+    for x in (windows, windows.copy()):
+        set_random_seed(3)
+        model, history = _fit(x, y=Y, batch_size=4, epochs=2, validation_split=0.3)
+        runs.append((str(model.trained), history.history["loss"]))
+    assert runs[0] == runs[1]
+    huge = np.broadcast_to(np.float32(1.0), (2**45,))
+    model, _ = _fit(huge, y=huge, batch_size=4, steps_per_epoch=3, shuffle=False)
+    assert model.trained == 3 * [[1.0] * 4]
 
 
 # -- other frameworks' ----------------------------------------------------------------------
