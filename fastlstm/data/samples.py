@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.data.batch import Batch, Index
+from fastlstm.data.mapped import advise
 
 Array = npt.NDArray[Any]
 
@@ -64,6 +65,7 @@ class ArraySamples:
         self._words, self._first, self._stride = words, first, stride
         given = {"x": x, "y": y, "sample_weight": sample_weight, "mask": mask}
         self._parts = [_each(as_rows, part, name) for name, part in given.items()]
+        self._scattered: bool | None = None  # as the system was told
         sizes: dict[str, int] = {}
         for part, name in zip(self._parts, given, strict=True):
             _each(lambda array, label: sizes.update({label: len(array)}), part, name)
@@ -79,6 +81,11 @@ class ArraySamples:
 
     def take(self, index: Index | slice) -> Batch:
         """Views where the index is a slice, copies otherwise."""
+        scattered = not isinstance(index, slice)
+        if scattered != self._scattered:
+            self._scattered = scattered
+            for part in self._parts:
+                _each(lambda array, _: advise(array, scattered), part)
         x, y, weight, mask = (
             _each(lambda array, _: _chosen(array, index), part) for part in self._parts
         )

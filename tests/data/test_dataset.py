@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,28 @@ def test_nothing_is_copied_that_is_not_asked_for():
     shuffled = Dataset(windows, batch_size=4, shuffle=True)[1]
     assert shuffled.flags.c_contiguous
     assert not np.shares_memory(shuffled, windows)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux what it was told")
+@pytest.mark.parametrize("view", ["rows", "windows"])
+def test_the_system_reads_ahead_where_that_is_of_use(view, tmp_path):
+    """Not around rows in random order, of which it would throw most of what it reads away."""
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(5000, 8))
+    array = mapped if view == "rows" else sliding_windows(mapped, 5)
+
+    def reads_at_random():
+        text = Path("/proc/self/smaps").read_text().split(str(tmp_path / "x"))[1]
+        return " rr" in text.split("VmFlags:")[1].split("\n")[0]
+
+    dataset = Dataset(array, shuffle=True)
+    assert not reads_at_random()
+    dataset[0]
+    assert reads_at_random()
+    next(dataset.batches(in_order=True))
+    assert not reads_at_random()
+    long = Dataset(mapped.reshape(2, -1), shuffle=True)
+    long[0]
+    assert not reads_at_random()
 
 
 def test_each_epoch_has_all_samples_in_an_order_of_its_own():
