@@ -14,6 +14,14 @@ from fastlstm.utils import numeric_array
 _FEW = 4096
 
 
+class NotFinite(ValueError):
+    """A number is NaN, infinite or too large, in this row of an array."""
+
+    def __init__(self, text: str, row: int = 0) -> None:
+        super().__init__(text)
+        self.row = row
+
+
 def as_floats(values: Any, dtype: np.dtype, what: str) -> np.ndarray:
     """A C-contiguous array of finite ``dtype`` numbers."""
     array = numeric_array(what, values)
@@ -26,13 +34,15 @@ def as_floats(values: Any, dtype: np.dtype, what: str) -> np.ndarray:
         place = first_not_finite(converted)
         index = [int(i) for i in place]
         if np.isfinite(array[place]):
-            raise ValueError(
+            raise NotFinite(
                 f"{what} has {array[place]} at index {index}, too large for {dtype}; scale the "
-                "data, or call fastlstm.config.set_floatx('float64') before building the model"
+                "data, or call fastlstm.config.set_floatx('float64') before building the model",
+                index[0] if index else 0,
             )
-        raise ValueError(
+        raise NotFinite(
             f"{what} has {array[place]} at index {index}; expected finite numbers: fill or drop "
-            "what is missing first"
+            "what is missing first",
+            index[0] if index else 0,
         )
     return converted
 

@@ -169,9 +169,10 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize(
-    "make", [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
-)
+MODELS = [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
+
+
+@pytest.mark.parametrize("make", MODELS)
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -181,9 +182,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize(
-    "make", [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
-)
+@pytest.mark.parametrize("make", MODELS)
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -230,9 +229,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize(
-    "make", [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
-)
+@pytest.mark.parametrize("make", MODELS)
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)

@@ -16,6 +16,7 @@ PACKAGE = Path(fastlstm.__file__).parent
 STOREYS = [
     {"available", "config"},
     {"figures", "memory", "registry", "utils", "validation"},
+    {"data"},
     {"kernels"},
     {"cells"},
     {

@@ -12,7 +12,7 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Model Sequential __version__ callbacks config constraints crf ctc generation
+        Input Model Sequential __version__ callbacks config constraints crf ctc data generation
         get_num_threads initializers layers losses metrics models optimizers regularizers
         set_num_threads utils vjp
     """,
@@ -64,6 +64,7 @@ NAMES = {
     "fastlstm.constraints": """
         Constraint MaxNorm MinMaxNorm NonNeg UnitNorm get max_norm min_max_norm non_neg unit_norm
     """,
+    "fastlstm.data": "Batch Dataset sliding_windows timeseries_dataset_from_array",
     "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
     "fastlstm.generation": "Generated beam_search greedy sample take_rows",

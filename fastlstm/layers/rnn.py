@@ -128,12 +128,12 @@ class RNN(Wrapper):
         return not self.go_backwards
 
     @property
-    def state_units(self) -> list[int]:
+    def state_sizes(self) -> list[int]:
         """Sizes of the states, cell by cell."""
-        return [units for layer in self.layers for units in layer.state_units]
+        return [units for layer in self.layers for units in layer.state_sizes]
 
     def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
-        states = [(units,) for units in self.state_units] if self.return_state else []
+        states = [(units,) for units in self.state_sizes] if self.return_state else []
         return [self.compute_output_shape(input_shape), *states]
 
     def _inputs(self, shape: tuple[int | None, ...]) -> Iterator[tuple[int | None, ...]]:

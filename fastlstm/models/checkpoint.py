@@ -32,6 +32,8 @@ from fastlstm.models.supervised import Supervised
 _LENGTH = 2
 # With fewer segments there is too little to gain.
 _FEWEST = 4
+# What is fed segment by segment.
+_OF_STEPS = ("x", "mask")
 
 
 def segments(steps: int, batch: int) -> list[Segment]:
@@ -108,7 +110,7 @@ class Checkpointed(Supervised):
             self.order.record(program, self.feeds["x"][0])
         for name, feeds in self.feeds.items():
             for feed in feeds:
-                if name != "x":
+                if name not in _OF_STEPS:
                     feed.record(program, self.chosen, self.first_step)
 
     def _record_forward(self, program: Program) -> None:
@@ -129,7 +131,9 @@ class Checkpointed(Supervised):
         """Record a segment's forward pass, from the states that were kept."""
         segment = self._segments[number]
         start = np.array([segment.start], np.intp)
-        self.feeds["x"][0].record(program, self.chosen, start, segment)
+        for name in _OF_STEPS:
+            for feed in self.feeds.get(name, []):
+                feed.record(program, self.chosen, start, segment)
         if number > 0:
             layout.record_copies(program, self._states(0), self._kept[number - 1])
         for op in self.ops[: self._timed]:

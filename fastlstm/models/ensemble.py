@@ -125,8 +125,10 @@ class Ensemble:
         (samples,) = self._model.prepare_inputs(self._together("x", x))
         return (self._apart(samples),)
 
-    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> Data:
         """Validated samples, targets and weights, each (samples, models, ...)."""
+        if mask is not None:
+            self.prepare_mask(mask, x)
         flat_x = self._together("x", x)
         samples = len(flat_x) // self.count
         flat_y = None if y is None else self._together("y", y, samples)
@@ -220,7 +222,18 @@ class Ensemble:
         with self._model.lock:
             return self._bound(data, index, "test").run()
 
-    def predict_step(self, x: Arrays, index: np.ndarray) -> list[np.ndarray]:
+    samples_first = False
+
+    def prepare_mask(self, mask: Any, samples: Arrays) -> np.ndarray:
+        """Refused: every model has steps of its own."""
+        raise ValueError(
+            "an Ensemble takes no mask and no sequences of unequal length; mark the steps that do "
+            "not count in the data, for a Masking layer or Embedding(mask_zero=True)"
+        )
+
+    def predict_step(
+        self, x: Arrays, index: np.ndarray, mask: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Outputs (samples, models, ...) for the samples ``index``."""
         with self._model.lock:
             return [self._bound(Data(x, ()), index, "predict").predict().swapaxes(0, 1)]

@@ -183,8 +183,8 @@ class Model(Network):
 
     # -- what the training loop asks for ------------------------------------------------------
 
-    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
-        """Validated samples, targets and weights."""
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> Data:
+        """Validated samples, targets, weights, and which steps count."""
         _, goals = self._compiled("fit, evaluate and train_on_batch")
         samples, outputs = self._check_inputs(x)
         several, dtype = len(goals) > 1, self.all_layers[0].dtype
@@ -198,8 +198,9 @@ class Model(Network):
         if sample_weight is not None:
             for weight, shape in zip(self._weight_of_each(sample_weight), outputs, strict=True):
                 weights.append(prepare_weights(weight, shape[:-1], dtype))
+        steps = None if mask is None else self.prepare_mask(mask, samples)
         self._make_familiar(samples, outputs)
-        return Data(samples, tuple(targets), tuple(weights) or None)
+        return Data(samples, tuple(targets), tuple(weights) or None, steps)
 
     def _weight_of_each(self, sample_weight: Any) -> list[Any]:
         """Weights of the samples for each output; one array stands for all."""
@@ -237,9 +238,8 @@ class Model(Network):
         if window is not None:
             start, steps = window
             shapes = tuple((steps, *shape[1:]) for shape in shapes)
-        chain = self._runner.chain(
-            shapes, kind, model=self, weighted=data.weight is not None, task=task
-        )
+        given = {"weighted": data.weight is not None, "masked": data.mask is not None}
+        chain = self._runner.chain(shapes, kind, model=self, task=task, **given)
         chain.load(data, index, start)
         return chain
 
@@ -283,7 +283,7 @@ class Model(Network):
         self,
         x: Any,
         y: Any = None,
-        batch_size: int | None = 32,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: Any = None,
@@ -324,7 +324,7 @@ class Model(Network):
         self,
         x: Any,
         y: Any = None,
-        batch_size: int | None = 32,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
         **options: Any,
@@ -342,7 +342,7 @@ class Model(Network):
         )
 
     def predict(
-        self, x: Any, batch_size: int | None = 32, verbose: int | str = "auto", **options: Any
+        self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", **options: Any
     ) -> Any:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
         return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)

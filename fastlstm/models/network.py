@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastlstm.layers.base import Layer, refuse_arrays
-from fastlstm.layers.chain import Chain
+from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.graph import Graph
-from fastlstm.layers.runner import Arrays, Runner
+from fastlstm.layers.runner import Arrays, Runner, as_mask
 from fastlstm.layers.symbol import Call, Shape, is_symbolic, symbols
 from fastlstm.memory import aligned, check_room
 from fastlstm.models import saving
@@ -295,10 +295,30 @@ class Network(FreezableModel):
         """Shapes of so many samples of x, time first."""
         return self._runner.shapes(x, batch)
 
-    def predict_step(self, x: Arrays, index: np.ndarray) -> list[np.ndarray]:
+    @property
+    def samples_first(self) -> bool:
+        """Whether what it is given is one array, or a list of samples, rather than several."""
+        return len(self.graph.inputs) == len(self.graph.outputs) == 1
+
+    def prepare_mask(self, mask: Any, samples: Arrays) -> np.ndarray:
+        """A validated mask, (N, T), of validated samples."""
+        first = samples[0]
+        if not has_time(first.ndim, self.graph.takes_ids[0]):
+            raise ValueError(
+                f"mask says which steps of sequences count, but x has shape {first.shape} and so "
+                "no steps"
+            )
+        return as_mask(mask, first.shape[:2]).astype(np.uint8)
+
+    def predict_step(
+        self, x: Arrays, index: np.ndarray, mask: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Outputs for the samples ``index`` of x, which ``prepare_inputs`` returned."""
         with self.lock:
-            chain = self._runner.chain(self.batch_shapes(x, index.size), Chain)
+            masked = {} if mask is None else {"masked": True}
+            chain = self._runner.chain(self.batch_shapes(x, index.size), Chain, **masked)
+            if mask is not None:
+                np.copyto(chain.mask, mask[index].T)
             chain.feed(index, x=x)
             outputs = chain.predict()
             chain.commit()

@@ -13,6 +13,7 @@ from fastlstm.layers.bidirectional_op import BidirectionalOp
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.dropout import DropoutOp
+from fastlstm.layers.feed import Feed
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.penalties import Penalties, record_constraints
@@ -51,9 +52,10 @@ class Supervised(Chain):
         model: Compiled,
         weighted: bool,
         task: str,
+        masked: bool = False,
     ) -> None:
         saving = task != "test"
-        super().__init__(graph, shapes, plan, saving=saving, training=saving)
+        super().__init__(graph, shapes, plan, saving=saving, training=saving, masked=masked)
         for op in self.ops:
             op.omit_initial_gradients()
         metrics = [metric for goal in model.goals for metric in goal.metrics]
@@ -75,6 +77,8 @@ class Supervised(Chain):
         alone = len(self.heads) == 1 and model.goals[0].weight == 1.0
         self._total = self.heads[0].total if alone else np.zeros(1)
         self.feeds["y"] = [head.target_feed for head in self.heads]
+        if masked:
+            self.feeds["mask"] = [Feed(self.mask, True)]
         if weighted:
             self.feeds["weight"] = [feed for head in self.heads for feed in head.weight_feeds]
 
@@ -143,8 +147,12 @@ class Supervised(Chain):
         """Take the samples ``index`` of the data, from a step on."""
         self.first_step[0] = start
         self.resumes = start > 0
-        weight = {} if data.weight is None else {"weight": data.weight}
-        self.feed(index, x=data.x, y=data.y, **weight)
+        more = {}
+        if data.weight is not None:
+            more["weight"] = data.weight
+        if data.mask is not None:
+            more["mask"] = (data.mask,)
+        self.feed(index, x=data.x, y=data.y, **more)
 
     def evaluate(self) -> float:
         """Compute the output, the loss, and the loss's gradient where one is kept."""

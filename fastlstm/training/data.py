@@ -28,11 +28,14 @@ class Data:
         (N, ...) targets for each output.
     weight : tuple of numpy.ndarray, or None
         (N,) or (N, ...) weights for each output, or None for ones.
+    mask : numpy.ndarray or None
+        (N, T) of uint8: 1 for the steps of the first input that count, or None for all.
     """
 
     x: Arrays
     y: Arrays
     weight: Arrays | None = None
+    mask: Array | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -44,8 +47,9 @@ class Data:
 
     def map(self, change: Callable[[Array], Array]) -> Data:
         """Return what ``change`` makes of every array."""
-        sides = (self.x, self.y, self.weight)
-        return Data(*(side and tuple(map(change, side)) for side in sides))  # type: ignore[arg-type]
+        x, y = (tuple(map(change, side)) for side in (self.x, self.y))
+        weight = None if self.weight is None else tuple(map(change, self.weight))
+        return Data(x, y, weight, None if self.mask is None else change(self.mask))
 
     def split(self, fraction: float) -> tuple[Data, Data]:
         """Split off the last part, as Keras' ``validation_split`` does.
@@ -66,13 +70,19 @@ class Data:
             If either half would be empty.
         """
         total = len(self)
-        at = int(total * (1.0 - fraction))
-        if not 0 < at < total:
-            raise ValueError(
-                f"validation_split={fraction} of {total} samples leaves "
-                f"{at} to train on and {total - at} to validate on; both need at least one"
-            )
+        at = halves(total, fraction)
         return self.rows(0, at), self.rows(at, total)
+
+
+def halves(total: int, fraction: float) -> int:
+    """The number of samples before the last ``fraction`` of them, both parts with at least one."""
+    at = int(total * (1.0 - fraction))
+    if not 0 < at < total:
+        raise ValueError(
+            f"validation_split={fraction} of {total} samples leaves "
+            f"{at} to train on and {total - at} to validate on; both need at least one"
+        )
+    return at
 
 
 class Batches:
@@ -113,12 +123,16 @@ class Batches:
                     f"the data ran out after {step} of steps_per_epoch={self.steps} batches; "
                     f"the epoch ends early. {self.total} samples in batches of {self.size} "
                     f"are {-(-self.total // self.size)} batches",
-                    stacklevel=5,  # the caller of model.fit
+                    stacklevel=6,  # the caller of model.fit
                 )
                 return
             first = self._at
             self._at += self.size
             yield self._order[first : self._at]
+
+    def rewind(self) -> None:
+        """Let the next epoch start with all samples."""
+        self._at = self.total
 
     def _restart(self) -> None:
         self._at = 0

@@ -7,14 +7,25 @@ import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from fastlstm.training.arguments import (
+    check_shuffle,
+    check_validation_freq,
+    check_validation_split,
+    number_or_none,
+    validates,
+    verbosity,
+)
 from fastlstm.training.callbacks import Callback, CallbackList
-from fastlstm.training.data import Batches, Data
+from fastlstm.training.data import Data
+from fastlstm.training.feeding import predict_source, test_source, train_sources
 from fastlstm.training.history import History
+from fastlstm.training.outputs import one_or_all
 from fastlstm.training.progress import Progress
 from fastlstm.training.protocol import Trainable
+from fastlstm.training.source import Source
+from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 Callbacks = Callback | Sequence[Callback] | None
@@ -23,21 +34,23 @@ Callbacks = Callback | Sequence[Callback] | None
 def fit(
     model: Trainable,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
-    batch_size: int | None = 32,
+    batch_size: int | None = None,
     epochs: int = 1,
     verbose: int | str = "auto",
     callbacks: Callbacks = None,
     validation_split: float = 0.0,
-    validation_data: Sequence[Any] | None = None,
+    validation_data: Any = None,
     shuffle: bool = True,
     sample_weight: Any = None,
+    mask: Any = None,
     class_weight: Any = None,
     initial_epoch: int = 0,
     validation_batch_size: int | None = None,
     validation_freq: int | Collection[int] = 1,
     steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
     bptt: str | int | None = "full",
 ) -> History:
     """Train a model.
@@ -46,10 +59,17 @@ def fit(
     ----------
     model : Trainable
         A compiled model.
-    x, y : array_like
-        Samples and targets, N in front.
-    batch_size : int
-        Samples an update; the last batch of an epoch may have fewer.
+    x : array_like, Dataset, PyDataset or iterable
+        Samples, N in front. Memory-mapped arrays, large overlapping windows, and lists of sequences
+        of unequal length are read and checked batch by batch; the latter are filled up and masked,
+        and with ``shuffle``, batches have like lengths. Or, without ``y``, what has batches x,
+        (x, y) or (x, y, sample_weight): a ``fastlstm.data.Dataset``; an object with batches by
+        number, such as a ``keras.utils.PyDataset``; an iterable; or a generator, which can be gone
+        through once, and is not started again for the next epoch.
+    y : array_like, optional
+        Targets, N in front.
+    batch_size : int, optional
+        Samples an update, 32 by default; the last batch of an epoch may have fewer.
     epochs : int
         Number of the epoch to stop after.
     verbose : int or str
@@ -58,23 +78,32 @@ def fit(
         What to call on the way.
     validation_split : float
         Part of the samples, the last ones, to validate on instead of training on them.
-    validation_data : tuple, optional
-        (x, y) or (x, y, sample_weight) to validate on; goes before ``validation_split``.
+    validation_data : tuple, Dataset, PyDataset or iterable, optional
+        (x, y) or (x, y, sample_weight) to validate on, or what has batches of these; goes before
+        ``validation_split``.
     shuffle : bool
-        Take the samples in a new random order each epoch.
+        Take the samples in a new random order each epoch; of a PyDataset, the batches. A Dataset
+        has an order of its own.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    mask : array_like, optional
+        (N, T) of booleans: the steps of the samples that count. Recurrent layers keep their states
+        over the others, which have no part in the loss and the metrics.
     class_weight : dict of int to float, optional
         Weights by class, {0: 1.0, 1: 20.0}, of what is trained on: they multiply the sample
         weights. Classes left out weigh 1.
     initial_epoch : int
-        Number of the first epoch, to go on with an earlier run.
+        Number of the first epoch, to go on with an earlier run. From 1 on, a Dataset goes on with
+        the batches of that epoch.
     validation_batch_size : int, optional
         By default ``batch_size``.
     validation_freq : int or collection of int
         Validate every so many epochs, or after these (counted from 1).
     steps_per_epoch : int, optional
-        Batches an epoch; the next epoch goes on where this one stopped.
+        Batches an epoch; the next epoch goes on where this one stopped. A generator that never
+        ends needs it.
+    validation_steps : int, optional
+        Batches to validate on, the first ones each time; of a generator, the next ones.
     bptt : "full", "checkpoint" or int
         How the gradient goes back through time. "checkpoint" has the very result of "full" in
         memory that grows with the square root of the steps rather than with the steps, for up to
@@ -96,45 +125,30 @@ def fit(
         If a batch's loss is not finite and no callback takes care of it. The weights are those
         before that batch, or that window of it.
     """
-    batch_size = _batch_size(batch_size)
-    validation_batch_size = (
-        batch_size if validation_batch_size is None
-        else _whole("validation_batch_size", validation_batch_size, 1)
-    )  # fmt: skip
-    _whole("epochs", epochs, 0)
-    _whole("initial_epoch", initial_epoch, 0)
-    if steps_per_epoch is not None:
-        _whole("steps_per_epoch", steps_per_epoch, 1)
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise ValueError(f"shuffle expects True or False, got {shuffle!r}")
-    if not 0.0 <= validation_split < 1.0:
-        raise ValueError(
-            f"validation_split expects a number from 0 to less than 1, got {validation_split!r}"
-        )
-    _check_validation_freq(validation_freq)
-    progress = Progress(_verbosity(verbose))
+    whole_number(epochs, "epochs", 0)
+    whole_number(initial_epoch, "initial_epoch", 0)
+    check_validation_split(validation_split)
+    check_validation_freq(validation_freq)
+    check_shuffle(shuffle)
+    progress = Progress(verbosity(verbose))
     calls = CallbackList(callbacks)
-
-    data = model.prepare(x, y, sample_weight)
+    source, validation = train_sources(
+        model,
+        x,
+        y,
+        sample_weight,
+        mask,
+        batch_size=batch_size,
+        shuffle=bool(shuffle),
+        steps=number_or_none(steps_per_epoch, "steps_per_epoch"),
+        epochs=(initial_epoch, epochs),
+        class_weight=class_weight,
+        validation_split=validation_split,
+        validation_data=validation_data,
+        validation_batch_size=validation_batch_size,
+        validation_steps=number_or_none(validation_steps, "validation_steps"),
+    )
     chosen = model.check_bptt(bptt)
-    validation = None
-    if validation_data is not None:
-        validation = _prepare_validation(model, validation_data)
-    elif validation_split:
-        data, validation = data.split(validation_split)
-    if class_weight is not None:
-        data = model.weigh_classes(data, class_weight)
-    if model.stateful:
-        _check_stateful("fit", data, batch_size)
-        if validation is not None:
-            _check_stateful("validation", validation, validation_batch_size)
-        if shuffle:
-            warnings.warn(
-                "a stateful model carries its states from batch to batch, but shuffle=True mixes "
-                "the samples; pass shuffle=False if batches continue one another",
-                stacklevel=3,
-            )
-    batches = Batches(len(data), batch_size, bool(shuffle), steps_per_epoch)
 
     history = History()
     calls.append(history)
@@ -143,7 +157,7 @@ def fit(
     calls.set_params(
         {
             "epochs": epochs,
-            "steps": len(batches),
+            "steps": source.steps,
             "verbose": progress.verbose,
             "metrics": names + [f"val_{name}" for name in names if validation is not None],
         }
@@ -155,11 +169,15 @@ def fit(
     try:
         for epoch in range(initial_epoch, epochs):
             calls.call("on_epoch_begin", epoch)
-            progress.start(f"Epoch {epoch + 1}/{epochs}", len(batches))
-            logs = _train_epoch(model, data, batches, calls, progress, epoch, chosen)
+            progress.start(f"Epoch {epoch + 1}/{epochs}", source.steps)
+            results = _train_epoch(model, source, calls, progress, epoch, chosen)
+            if results is None:
+                _ran_out(epoch, epochs, first=epoch == initial_epoch)
+                break
+            logs = results
             progress.pause()
-            if validation is not None and _validates(epoch, validation_freq):
-                results = _test(model, validation, validation_batch_size, calls, None)
+            if validation is not None and validates(epoch, validation_freq):
+                results = _test(model, validation, calls, None) or {}
                 logs.update({f"val_{key}": value for key, value in results.items()})
             progress.finish(logs)
             calls.call("on_epoch_end", epoch, logs)
@@ -167,6 +185,9 @@ def fit(
                 break
     finally:
         progress.close()
+        source.close()
+        if validation is not None:
+            validation.close()
     if epochs:
         model.finalize_weights()
     calls.call("on_train_end", logs)
@@ -176,11 +197,13 @@ def fit(
 def evaluate(
     model: Trainable,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
-    batch_size: int | None = 32,
+    batch_size: int | None = None,
     verbose: int | str = "auto",
     sample_weight: Any = None,
+    mask: Any = None,
+    steps: int | None = None,
     callbacks: Callbacks = None,
     return_dict: bool = False,
 ) -> float | list[float] | dict[str, float]:
@@ -190,14 +213,21 @@ def evaluate(
     ----------
     model : Trainable
         A compiled model.
-    x, y : array_like
-        Samples and targets, N in front.
-    batch_size : int
-        Samples at a time.
+    x : array_like, Dataset, PyDataset or iterable
+        Samples, N in front; or, without ``y``, what has batches, as in ``fit``. Of a Dataset, all
+        samples are taken as they are, and its state stays.
+    y : array_like, optional
+        Targets, N in front.
+    batch_size : int, optional
+        Samples at a time, 32 by default.
     verbose : int or str
         0 silent, 1 a progress bar, 2 one line, "auto" a bar if it takes long.
     sample_weight : array_like, optional
         (N,) or (N, T) weights.
+    mask : array_like, optional
+        (N, T) of booleans: the steps of the samples that count.
+    steps : int, optional
+        Batches after which to stop.
     callbacks : Callback or sequence of Callback, optional
         What to call on the way.
     return_dict : bool
@@ -213,17 +243,19 @@ def evaluate(
     ValueError, TypeError
         If an argument does not fit.
     """
-    batch_size = _batch_size(batch_size)
-    progress = Progress(_verbosity(verbose), delay=verbose == "auto")
+    progress = Progress(verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
-    data = model.prepare(x, y, sample_weight)
-    if model.stateful:
-        _check_stateful("evaluate", data, batch_size)
-    _announce(calls, model, len(data), batch_size, progress.verbose)
+    source = test_source(
+        model, "evaluate", x, y, sample_weight, mask, batch_size, number_or_none(steps, "steps")
+    )
+    _announce(calls, model, source.steps, progress.verbose)
     try:
-        results = _test(model, data, batch_size, calls, progress)
+        results = _test(model, source, calls, progress)
     finally:
         progress.close()
+        source.close()
+    if results is None:
+        raise ValueError("evaluate expects at least one batch, and got none")
     if return_dict:
         return results
     values = list(results.values())
@@ -234,8 +266,10 @@ def predict(
     model: Trainable,
     x: Any,
     *,
-    batch_size: int | None = 32,
+    batch_size: int | None = None,
     verbose: int | str = "auto",
+    mask: Any = None,
+    steps: int | None = None,
     callbacks: Callbacks = None,
 ) -> Any:
     """Compute the model's outputs.
@@ -244,62 +278,52 @@ def predict(
     ----------
     model : Trainable
         The model.
-    x : array_like
-        Samples, N in front.
-    batch_size : int
-        Samples at a time.
+    x : array_like, Dataset, PyDataset or iterable
+        Samples, N in front; or what has batches, as in ``fit``, whose targets are not looked at.
+    batch_size : int, optional
+        Samples at a time, 32 by default.
     verbose : int or str
         0 silent, 1 a progress bar, 2 one line, "auto" a bar if it takes long.
+    mask : array_like, optional
+        (N, T) of booleans: the steps of the samples that count.
+    steps : int, optional
+        Batches after which to stop.
     callbacks : Callback or sequence of Callback, optional
         What to call on the way.
 
     Returns
     -------
-    numpy.ndarray or list of numpy.ndarray
-        (N, ...), in the order of the samples; a list where the model has several outputs.
+    numpy.ndarray
+        (N, ...), in the order of the samples. A list of arrays, where the outputs are steps of
+        sequences of unequal length; and where the model has several outputs.
 
     Raises
     ------
     ValueError, TypeError
         If an argument does not fit.
     """
-    batch_size = _batch_size(batch_size)
-    progress = Progress(_verbosity(verbose), delay=verbose == "auto")
+    progress = Progress(verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
-    inputs = model.prepare_inputs(x)
-    data = Data(inputs, ())
-    total = len(data)
-    if total == 0:
-        raise ValueError(f"predict expects at least one sample, got x of shape {inputs[0].shape}")
-    if model.stateful:
-        _check_stateful("predict", data, batch_size)
-    _announce(calls, model, total, batch_size, progress.verbose)
+    source, outputs = predict_source(model, x, mask, batch_size, number_or_none(steps, "steps"))
+    _announce(calls, model, source.steps, progress.verbose)
     calls.call("on_predict_begin")
     begin, end = calls.hook("on_predict_batch_begin"), calls.hook("on_predict_batch_end")
-    batches = Batches(total, batch_size, shuffle=False)
-    outputs: list[Array] = []
     try:
-        progress.start("Predict", len(batches))
-        for batch, index in enumerate(batches.epoch()):
+        progress.start("Predict", source.steps)
+        for number, ((inputs, masked), index, batch) in enumerate(source.epoch()):
             if begin is not None:
-                begin(batch)
-            parts = model.predict_step(inputs, index)
-            outputs = outputs or [np.empty((total, *part.shape[1:]), part.dtype) for part in parts]
-            for output, part in zip(outputs, parts, strict=True):
-                output[index[0] : index[0] + len(index)] = part
+                begin(number)
+            parts = model.predict_step(inputs, index, **masked)
+            outputs.add(parts, index, batch)
             progress.update(len(index), dict)
             if end is not None:
-                end(batch, {"outputs": one_or_all(parts)})
+                end(number, {"outputs": one_or_all(parts)})
         progress.finish({})
     finally:
         progress.close()
+        source.close()
     calls.call("on_predict_end")
-    return one_or_all(outputs)
-
-
-def one_or_all(outputs: list[Array]) -> Any:
-    """The output of a model that has one, or the list of all."""
-    return outputs if len(outputs) > 1 else outputs[0]
+    return outputs.result()
 
 
 class _Means:
@@ -316,7 +340,7 @@ class _Means:
         self.total += loss * samples
         self.samples += samples
 
-    def logs(self) -> dict[str, float]:
+    def logs(self) -> dict[str, Any]:
         logs = {"loss": self.total / self.samples}
         logs.update((metric.name, metric.result()) for metric in self.model.metrics)
         return logs
@@ -324,16 +348,16 @@ class _Means:
 
 def _train_epoch(
     model: Trainable,
-    data: Data,
-    batches: Batches,
+    source: Source[Data],
     calls: CallbackList,
     progress: Progress,
     epoch: int,
     bptt: str | int,
-) -> dict[str, float]:
+) -> dict[str, Any] | None:
+    """Logs of an epoch; None if there was no batch any more."""
     begin, end = calls.hook("on_train_batch_begin"), calls.hook("on_train_batch_end")
     means = _Means(model)
-    for batch, index in enumerate(batches.epoch()):
+    for batch, (data, index, _) in enumerate(source.epoch()):
         if begin is not None:
             begin(batch)
         loss = model.train_step(data, index, bptt)
@@ -351,19 +375,32 @@ def _train_epoch(
             end(batch, means.logs())
         if model.stop_training:
             break
-    return means.logs()
+    return means.logs() if means.samples else None
+
+
+def _ran_out(epoch: int, epochs: int, first: bool) -> None:
+    """Say what it means that an epoch had no batch: nothing else has them again."""
+    if first:
+        raise ValueError("fit expects at least one batch in the first epoch, and got none")
+    warnings.warn(
+        f"the batches ran out: training ends after {epoch} of {epochs} epochs. A generator can be "
+        "gone through once; pass what starts over, such as a fastlstm.data.Dataset, or a generator "
+        "that does not end together with steps_per_epoch",
+        stacklevel=4,  # the caller of model.fit
+    )
 
 
 def _test(
-    model: Trainable, data: Data, batch_size: int, calls: CallbackList, progress: Progress | None
-) -> dict[str, float]:
+    model: Trainable, source: Source[Data], calls: CallbackList, progress: Progress | None
+) -> dict[str, Any] | None:
+    """Loss and metrics; None if there was no batch."""
     begin, end = calls.hook("on_test_batch_begin"), calls.hook("on_test_batch_end")
-    batches = Batches(len(data), batch_size, shuffle=False)
+    source.rewind()
     calls.call("on_test_begin")
     if progress is not None:
-        progress.start("Evaluate", len(batches))
+        progress.start("Evaluate", source.steps)
     means = _Means(model)
-    for batch, index in enumerate(batches.epoch()):
+    for batch, (data, index, _) in enumerate(source.epoch()):
         if begin is not None:
             begin(batch)
         means.add(model.test_step(data, index), len(index))
@@ -371,6 +408,8 @@ def _test(
             progress.update(len(index), means.logs)
         if end is not None:
             end(batch, means.logs())
+    if not means.samples:
+        return None
     logs = means.logs()
     if progress is not None:
         progress.finish(logs)
@@ -378,68 +417,12 @@ def _test(
     return logs
 
 
-def _announce(
-    calls: CallbackList, model: Trainable, total: int, batch_size: int, verbose: int
-) -> None:
+def _announce(calls: CallbackList, model: Trainable, steps: int | None, verbose: int) -> None:
     calls.set_model(model)
     calls.set_params(
         {
-            "steps": -(-total // batch_size),
+            "steps": steps,
             "verbose": verbose,
             "metrics": ["loss", *(metric.name for metric in model.metrics)],
         }
     )
-
-
-# -- arguments --------------------------------------------------------------------------------
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} expects a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
-def _batch_size(value: Any) -> int:
-    return 32 if value is None else _whole("batch_size", value, 1)
-
-
-def _verbosity(verbose: Any) -> int:
-    if verbose == "auto":
-        return 1
-    if verbose not in (0, 1, 2):
-        raise ValueError(f"verbose expects 0, 1, 2 or 'auto', got {verbose!r}")
-    return int(verbose)
-
-
-def _check_validation_freq(value: Any) -> None:
-    if isinstance(value, Collection) and not isinstance(value, str):
-        for epoch in value:
-            _whole("validation_freq", epoch, 1)
-    else:
-        _whole("validation_freq", value, 1)
-
-
-def _validates(epoch: int, validation_freq: int | Collection[int]) -> bool:
-    if isinstance(validation_freq, Collection):
-        return epoch + 1 in validation_freq
-    return (epoch + 1) % validation_freq == 0
-
-
-def _prepare_validation(model: Trainable, validation_data: Sequence[Any]) -> Data:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-        raise ValueError(
-            f"validation_data expects a tuple (x, y) or (x, y, sample_weight), got "
-            f"{type(validation_data).__name__}"
-        )
-    return model.prepare(*validation_data)
-
-
-def _check_stateful(task: str, data: Data, batch_size: int) -> None:
-    total = len(data)
-    if total > batch_size and total % batch_size:
-        raise ValueError(
-            f"{task} with a stateful model expects a number of samples that batch_size divides, "
-            f"since row i of a batch continues row i of the one before; got {total} samples and "
-            f"batch_size={batch_size}. Leave out {total % batch_size} or change batch_size"
-        )

@@ -41,8 +41,8 @@ class Progress:
         self._delay = _DELAY if delay else 0.0
         self._bar: _Bar | None = None
 
-    def start(self, title: str, batches: int) -> None:
-        """Begin a line of so many batches."""
+    def start(self, title: str, batches: int | None) -> None:
+        """Begin a line of so many batches, where that is known."""
         self._title = title
         self._batches = batches
         self._samples = 0

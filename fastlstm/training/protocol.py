@@ -18,7 +18,11 @@ Index = npt.NDArray[np.intp]
 
 
 class Trainable(Protocol):
-    """A model that ``fit``, ``evaluate`` and ``predict`` can run."""
+    """A model that ``fit``, ``evaluate`` and ``predict`` can run.
+
+    One whose users give several arrays, or one with another axis before that of the samples, says
+    so by an attribute ``samples_first = False``.
+    """
 
     stop_training: bool
     history: Any
@@ -35,8 +39,11 @@ class Trainable(Protocol):
     def stateful(self) -> bool:
         """Whether row i of a batch continues row i of the batch before."""
 
-    def prepare(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
-        """Check samples, targets and weights, and convert them."""
+    def prepare(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> Data:
+        """Check samples, targets, weights and which steps count, and convert them.
+
+        ``mask`` is given only where there is one.
+        """
 
     def weigh_classes(self, data: Data, class_weight: Any) -> Data:
         """Multiply the weights by those of the targets' classes."""
@@ -60,8 +67,14 @@ class Trainable(Protocol):
     def finalize_weights(self) -> None:
         """Give the weights their values at the end of a training, where they differ."""
 
-    def predict_step(self, x: Arrays, index: Index) -> list[Array]:
-        """Return fresh arrays with the outputs for the samples of these numbers."""
+    def prepare_mask(self, mask: Any, samples: Arrays) -> Array:
+        """Check which steps of prepared samples count, and convert it."""
+
+    def predict_step(self, x: Arrays, index: Index, mask: Array | None = None) -> list[Array]:
+        """Return fresh arrays with the outputs for the samples of these numbers.
+
+        ``mask`` is given only where there is one.
+        """
 
     def get_weights(self) -> list[Array]:
         """Return all weights."""
