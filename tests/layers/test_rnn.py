@@ -15,6 +15,7 @@ from fastlstm.layers import (
     LSTM,
     RNN,
     Bidirectional,
+    Concatenate,
     Dense,
     Embedding,
     GRUCell,
@@ -24,7 +25,7 @@ from fastlstm.layers import (
     SimpleRNNCell,
     StackedRNNCells,
 )
-from fastlstm.models import Ensemble, Sequential, load_model
+from fastlstm.models import Ensemble, Model, Sequential, load_model
 from fastlstm.models.gradient_flow import gradients
 from tests.peers import import_keras
 from tests.reference import finite
@@ -299,3 +300,68 @@ def test_what_does_not_fit_is_said(make, kind, words):
         make()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_states_in_graphs(rng):
+    """An encoder's states start a decoder, and all weights are trained through them."""
+    x, z = rng.standard_normal((2, B, T, D)).astype(np.float32)
+    stacks = [RNN([LSTMCell(6), GRUCell(5)], return_state=True), RNN([LSTMCell(6), GRUCell(5)])]
+    layers = [
+        LSTM(6, return_sequences=True, return_state=True),
+        GRU(5, return_state=True),
+        LSTM(6, return_sequences=True),
+        GRU(5),
+    ]
+    given, other = Input((None, D)), Input((None, D))
+    _, *states = stacks[0](given)
+    assert [len(part) for part in states] == [2, 1]
+    model = Model([given, other], stacks[1](other, initial_state=states))
+    y, *states = layers[0](given)
+    _, last = layers[1](y)
+    y = layers[2](other, initial_state=states)
+    expected = Model([given, other], layers[3](y, initial_state=[last]))
+    weights = [weight for stack in stacks for weight in stack.get_weights()]
+    for layer in layers:
+        layer.set_weights(weights[:3])
+        del weights[:3]
+    np.testing.assert_array_equal(model([x, z]), expected([x, z]))
+    gradients = []
+    for one, parts in ((model, stacks), (expected, layers)):
+        one.compile("adam", "mse")
+        one.value_and_grad([x, z], np.ones((B, 5)))
+        gradients.append([grad.copy() for part in parts for grad in part.grads()])
+    assert len(gradients[0]) == 12
+    for got, wanted in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+        assert np.any(got != 0)
+
+
+def test_a_stack_called_twice_has_one_set_of_weights(rng):
+    layer = RNN([LSTMCell(4), GRUCell(3)])
+    a, b = Input((T, D)), Input((T, D))
+    model = Model([a, b], Concatenate()([layer(a), layer(b)]))
+    model.compile("adam", "mse")
+    x, z = rng.standard_normal((2, B, T, D)).astype(np.float32)
+    y = np.ones((B, 6), np.float32)
+    _, both = model.value_and_grad([x, z], y)
+    alone = Model(a, layer(a))
+    alone.compile("adam", "mse")
+    parts = [alone.value_and_grad(part, y[:, :3])[1] for part in (x, z)]
+    for one, two, sums in zip(*parts, both, strict=True):
+        np.testing.assert_allclose((one + two) / 2, sums, rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_stacks(tmp_path, rng):
+    layer = RNN([LSTMCell(4), GRUCell(3)], input_shape=(T, D))
+    model = Sequential([layer, Dense(1)])
+    layer.layers[0].trainable = False
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    model.fit(_input(rng), np.ones((B, 1)), verbose=0)
+    same = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert same == [True] * 3 + [False] * 5
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.layers[0].trained == layer.trained == [False] * 3 + [True] * 3
+    layer.trainable = False
+    assert not any(layer.trained)

@@ -21,7 +21,7 @@ from fastlstm.layers import (
     Masking,
     SimpleRNN,
 )
-from fastlstm.models import Ensemble, Sequential
+from fastlstm.models import Ensemble, Model, Sequential
 from fastlstm.models.gradient_flow import gradients
 from tests.marks import needs_jit
 from tests.reference import finite
@@ -217,3 +217,30 @@ def test_what_does_not_fit_is_said(rng):
     model = _compiled([Input((T, D)), LSTM(1)], rng)
     with pytest.raises(TypeError, match="Ensemble"):
         GradientFlow(x, y).set_model(Ensemble(model, 2))
+
+
+@needs_jit
+def test_graphs_in_which_a_layer_is_called_twice(rng):
+    """The first call hands its final states to the second."""
+    encoder = LSTM(4, return_state=True, name="encoder")
+    shared = GRU(3, return_sequences=True, name="shared")
+    given, other = Input((T, D)), Input((T, D))
+    _, h, c = encoder(shared(given))
+    y = LSTM(4, name="decoder")(shared(other), initial_state=[h, c])
+    model = Model([given, other], Dense(1)(y))
+    model.compile("adam", "mse")
+    x, z = rng.standard_normal((2, B, T, D))
+    target = np.ones((B, 1))
+    found = gradients(model, [x, z], target)
+    assert list(found) == ["shared", "encoder", "shared, call 2", "decoder"]
+    # By way of the decoder's first state alone: nothing else comes out of the encoder.
+    start = Input((4,)), Input((4,))
+    rest = Input((T, 3))
+    last = LSTM(4)(rest, initial_state=list(start))
+    tail = Model([rest, *start], Dense(1)(last))
+    tail.set_weights(model.get_weights()[-5:])
+    _, h, c = encoder(shared(x))
+    _, pull = fastlstm.vjp(tail, [shared(z), h, c])
+    output = model([x, z])
+    d_inputs, *_ = pull(2 * (output - target) / output.size)
+    np.testing.assert_allclose(found["encoder"][:, -1], d_inputs[1], rtol=1e-5, atol=1e-7)

@@ -27,8 +27,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fastlstm
 from fastlstm import utils
 from fastlstm.kernels.parallel import set_num_threads
-from fastlstm.layers import GRU, Dense
-from fastlstm.models import Sequential
+from fastlstm.layers import GRU, Dense, Input
+from fastlstm.models import Model, Sequential
 from fastlstm.sklearn import SequenceClassifier, SequenceRegressor
 from tests.marks import needs_jit
 
@@ -221,6 +221,12 @@ def test_a_model_of_ones_own(rng):
     assert isinstance(classifier.model_.layers[0], GRU)
     assert classifier.model_.loss.name == "sparse_categorical_crossentropy"
 
+    def graph(sample, outputs):
+        given = Input(sample)
+        return Model(given, Dense(outputs, activation="softmax")(GRU(3)(given)))
+
+    assert len(SequenceClassifier(model=graph, epochs=1).fit(x, labels).predict(x)) == 90
+
     def compiled(sample, outputs):
         model = make(sample, outputs)
         model.compile(fastlstm.optimizers.SGD(0.1), "mae")
@@ -263,7 +269,7 @@ def test_a_model_of_ones_own(rng):
         (
             lambda x, y: SequenceRegressor(model=lambda *_: Dense(1)).fit(x, y),
             TypeError,
-            ["returns a Sequential", "Dense"],
+            ["returns a Sequential or Model", "Dense"],
         ),
     ],
 )
