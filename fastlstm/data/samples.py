@@ -166,8 +166,8 @@ def as_rows(value: Any, name: str) -> Array:
         value = np.asarray(value)  # no copy of arrays, memory-mapped ones too
     except ValueError as error:
         raise ValueError(
-            f"{name} does not form an array of one shape; for sequences of unequal length use "
-            "Dataset.sequences, and for several inputs a tuple or a dict"
+            f"{name} does not form an array of one shape ({error}); sequences of unequal length "
+            "are for Dataset.sequences, several inputs for a tuple or a dict"
         ) from error
     if value.ndim == 0:
         raise ValueError(f"{name} expects samples along its first axis, got a single number")

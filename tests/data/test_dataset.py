@@ -179,7 +179,7 @@ def test_copies_go_on_by_themselves():
         (lambda: Dataset((X, X[:4])), ValueError, r"x\[0\] has 10, x\[1\] has 4"),
         (lambda: Dataset(X[:0]), ValueError, "at least one sample, got none"),
         (lambda: Dataset(3.0), ValueError, "samples along its first axis, got a single number"),
-        (lambda: Dataset([[1, 2], [3]]), ValueError, "use Dataset.sequences"),
+        (lambda: Dataset([[1, 2], [3]]), ValueError, "are for Dataset.sequences"),
         (lambda: Dataset(["a"]), TypeError, "expects real numbers, got dtype <U1"),
         (lambda: Dataset(np.ma.array(Y, mask=Y > 3)), TypeError, "masked array"),
         (lambda: Dataset(X, batch_size=0), ValueError, "batch_size expects a whole number"),

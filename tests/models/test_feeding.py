@@ -107,3 +107,27 @@ def test_an_ensemble_on_mapped_arrays(tmp_path):
         ensemble = fastlstm.models.Ensemble(_model(), 2)
         losses.append(ensemble.fit(given, y, epochs=2, shuffle=False, verbose=0).history["loss"])
     assert losses[0] == losses[1]
+
+
+def test_a_saved_run_goes_on_in_the_middle_of_an_epoch(tmp_path):
+    """Model, optimizer and data set together: the very weights of a run without a stop."""
+
+    def dataset():
+        return Dataset(X, Y, batch_size=16, shuffle=True, seed=3, prefetch=1)
+
+    def stop(batch, logs):
+        if data.state()["epoch"] == 1 and batch == 2:
+            states.append(data.state())
+            model.stop_training = True
+
+    expected = _model()
+    expected.fit(dataset(), epochs=3, verbose=0)
+    model, data, states = _model(), dataset(), []
+    callback = fastlstm.callbacks.LambdaCallback(on_train_batch_end=stop)
+    model.fit(data, epochs=3, verbose=0, callbacks=[callback])
+    assert states == [{"epoch": 1, "batch": 3, "seed": 3}]
+    model.save(tmp_path / "model")
+    resumed, data = fastlstm.models.load_model(tmp_path / "model"), dataset()
+    data.set_state(states[0])
+    resumed.fit(data, epochs=3, initial_epoch=1, verbose=0)
+    _equal(resumed, expected)
