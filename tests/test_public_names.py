@@ -60,7 +60,9 @@ NAMES = {
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer LecunNormal
         LecunUniform Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros get
     """,
-    "fastlstm.regularizers": "L1 L1L2 L2 Regularizer get l1 l1_l2 l2",
+    "fastlstm.regularizers": """
+        L1 L1L2 L2 OrthogonalRegularizer Regularizer get l1 l1_l2 l2 orthogonal_regularizer
+    """,
     "fastlstm.constraints": """
         Constraint MaxNorm MinMaxNorm NonNeg UnitNorm get max_norm min_max_norm non_neg unit_norm
     """,

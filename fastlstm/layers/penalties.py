@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastlstm.constraints import Constraint
-from fastlstm.kernels import layout, penalties
+from fastlstm.kernels import layout, orthogonality, penalties
 from fastlstm.kernels.clipping import CHUNK
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.regularizers import OrthogonalRegularizer
 
 INSTEAD_OF_ACTIVITY = (
     "outputs are not penalised here; kernel_regularizer='l2' keeps weights small, and dropout "
@@ -25,45 +26,59 @@ class Penalties:
     """The regularizers of layers that are built, for those of their weights that are trained."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = [Penalty(layer) for layer in layers if regularized(layer)]
+        self._all: list[Penalty | Orthogonality] = []
+        for layer in layers:
+            entries = regularized(layer)
+            plain = [e for e in entries if not isinstance(e.rule, OrthogonalRegularizer)]
+            if plain:
+                self._all.append(Penalty(layer, plain))
+            self._all += [Orthogonality(layer, e) for e in entries if e not in plain]
 
     def record_value(self, program: Program, total: np.ndarray) -> None:
         """Record: add the penalties of all weights to a loss, (1,) of float64."""
-        for penalty in self._layers:
+        for penalty in self._all:
             penalty.record_value(program, total)
 
     def record_slopes(self, program: Program) -> None:
         """Record: add their slopes to the gradients of the weights, once those are whole."""
-        for penalty in self._layers:
+        for penalty in self._all:
             penalty.record_slopes(program)
 
 
-def regularized(layer: Layer) -> list[tuple[Any, int, int]]:
-    """Regularizer, first and past-last element of a layer's weights that have one."""
+class Regularized(NamedTuple):
+    """A weight with a regularizer: first and past-last element in its layer, and its shape."""
+
+    rule: Any
+    first: int
+    last: int
+    shape: tuple[int, ...]
+
+
+def regularized(layer: Layer) -> list[Regularized]:
+    """A layer's weights that have one and are trained."""
     found, at = [], 0
     for spec, trained, value in zip(layer.specs, layer.trained, layer.weights, strict=True):
         if trained and spec.regularizer is not None:
-            found.append((spec.regularizer, at, at + value.size))
+            found.append(Regularized(spec.regularizer, at, at + value.size, value.shape))
         at += value.size
     return found
 
 
 class Penalty:
-    """The regularizers of one layer."""
+    """The regularizers of one layer that look at one element at a time."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, entries: list[Regularized]) -> None:
         self._params, self._grads = layer.flat_params, layer.flat_grads
         self._touched = getattr(layer, "touched", None)
-        entries = regularized(layer)
         rows = [
             (start, min(start + CHUNK, last), number)
-            for number, (_, first, last) in enumerate(entries)
+            for number, (_, first, last, _) in enumerate(entries)
             for start in range(first, last, CHUNK)
         ]
         self._chunks = np.array(rows, np.int64)
-        self._factors = np.array([(one.l1, one.l2) for one, _, _ in entries])
+        self._factors = np.array([(rule.l1, rule.l2) for rule, *_ in entries])
         self._partial = np.zeros(len(rows))
-        self._work = _WORK * sum(last - first for _, first, last in entries)
+        self._work = _WORK * sum(last - first for _, first, last, _ in entries)
 
     def record_value(self, program: Program, total: np.ndarray) -> None:
         """Record: add the penalties to a loss."""
@@ -76,6 +91,37 @@ class Penalty:
         args = self._grads, self._params, self._chunks, self._factors
         program.add(penalties.add_slopes, *args, work=self._work)
         if self._touched is not None:  # rows of a table of words: all have a gradient now
+            program.add(layout.fill, self._touched, 1)
+
+
+class Orthogonality:
+    """An ``OrthogonalRegularizer`` of one weight."""
+
+    def __init__(self, layer: Layer, entry: Regularized) -> None:
+        rule, first, last, shape = entry
+        rule.check_rank(shape)
+        self._w, self._grads = (
+            flat[first:last].reshape(shape) for flat in (layer.flat_params, layer.flat_grads)
+        )
+        self._touched = getattr(layer, "touched", None)
+        self._by_columns = rule.mode == "columns"
+        lines = shape[::-1] if self._by_columns else shape
+        self._factor = rule.each(lines[0])
+        self._units, self._pull = np.zeros(lines), np.zeros(lines)
+        self._norms, self._partial = np.zeros(lines[0]), np.zeros(lines[0])
+        self._work = 1.0 * lines[0] * lines[0] * lines[1]
+
+    def record_value(self, program: Program, total: np.ndarray) -> None:
+        """Record: add the penalty to a loss."""
+        args = self._partial, self._units, self._norms, self._w, self._by_columns, self._factor
+        program.add(orthogonality.penalties, *args, work=self._work)
+        program.add(penalties.add_sum, total, self._partial)
+
+    def record_slopes(self, program: Program) -> None:
+        """Record: add its slopes to the gradient."""
+        args = self._grads, self._pull, self._units, self._norms, self._by_columns, self._factor
+        program.add(orthogonality.add_slopes, *args, work=4.0 * self._work)
+        if self._touched is not None:
             program.add(layout.fill, self._touched, 1)
 
 

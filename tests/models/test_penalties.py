@@ -11,7 +11,7 @@ from fastlstm.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from fastlstm.layers import GRU, LSTM, SLSTM, Bidirectional, Dense, Embedding, MinGRU, SimpleRNN
 from fastlstm.models import Ensemble, load_model
 from fastlstm.optimizers import SGD
-from fastlstm.regularizers import L1, L1L2, L2
+from fastlstm.regularizers import L1, L1L2, L2, OrthogonalRegularizer
 from tests.peers import import_keras
 
 N, T, D = 8, 5, 3
@@ -99,6 +99,41 @@ def test_gradients_by_finite_differences(cell, bptt, rng):
                 values.append(model.test_on_batch(x, y))
             slope = (values[0] - values[1]) / 2e-6
             assert grad[place] == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+@pytest.mark.parametrize("shape", [(4, 7), (6, 2), (1, 5), (5, 1)], ids=str)
+def test_orthogonal(shape, mode, rng):
+    """Value and gradient, with a line of zeros among the others."""
+    rule = OrthogonalRegularizer(0.8, mode)
+    model = Sequential(
+        [Dense(shape[1], input_shape=shape[:1], kernel_regularizer=rule, dtype="float64")]
+    )
+    model.compile("sgd", "mse")
+    model.build()
+    w = rng.standard_normal(shape)
+    if min(shape) > 1:
+        w[1] = 0
+    nothing = np.zeros((1, shape[0])), np.zeros((1, shape[1]))
+    model.set_weights([w, np.zeros(shape[1])])
+    loss, (grad, _) = model.value_and_grad(*nothing)
+    assert loss == pytest.approx(rule(w), rel=1e-12)
+    for place in np.ndindex(shape):
+        if not w[place]:
+            continue
+        values = []
+        for step in (1e-6, -1e-6):
+            changed = w.copy()
+            changed[place] += step
+            values.append(rule(changed))
+        slope = (values[0] - values[1]) / 2e-6
+        assert grad[place] == pytest.approx(slope, rel=1e-5, abs=1e-8)
+    assert np.isfinite(grad).all()
+    if min(shape) > 1:
+        lines = w if mode == "rows" else w.T
+        units = lines / np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-30)
+        pairs = [abs(units[i] @ units[j]) for i in range(len(units)) for j in range(i)]
+        assert loss == pytest.approx(0.8 * np.mean(pairs), rel=1e-12)
 
 
 def test_words_that_do_not_occur_are_penalised_too(rng):
@@ -196,7 +231,8 @@ def test_windows_are_penalised_each(rng):
 def test_the_models_of_an_ensemble_have_the_bits_of_each_alone(rng):
     fastlstm.set_num_threads(2)
     table = Embedding(30, 4, embeddings_regularizer="l2", embeddings_constraint=MaxNorm(1.0))
-    model = Sequential([table, GRU(4, **PENALTIES, **BOUNDS), Dense(1)])
+    last = Dense(1, kernel_regularizer=OrthogonalRegularizer())
+    model = Sequential([table, GRU(4, **PENALTIES, **BOUNDS), last])
     model.compile("adam", "mse")
     model.build((None, 4))
     ensemble = Ensemble(model, 5)
@@ -215,7 +251,8 @@ def test_bits_do_not_depend_on_the_threads(rng):
     for threads in (1, 2, 3):
         fastlstm.set_num_threads(threads)
         fastlstm.utils.set_random_seed(1)
-        model = Sequential([LSTM(100, input_shape=(20, 16), **PENALTIES, **BOUNDS), Dense(2)])
+        last = Dense(2, kernel_regularizer=OrthogonalRegularizer())
+        model = Sequential([LSTM(100, input_shape=(20, 16), **PENALTIES, **BOUNDS), last])
         model.compile("adam", "mse")
         losses = [model.train_on_batch(x, x[:, 0, :2]) for _ in range(3)]
         results.append([*model.get_weights(), losses])
@@ -271,6 +308,8 @@ def test_what_they_give_for_an_array():
     [
         (lambda: L1(-1.0), "L1 l1 expects a number at least 0"),
         (lambda: L1L2(l2=np.inf), "L1L2 l2 expects"),
+        (lambda: OrthogonalRegularizer(mode="row"), "mode 'rows' or 'columns'"),
+        (lambda: OrthogonalRegularizer()(np.ones(3)), "expects a matrix"),
         (lambda: MinMaxNorm(2.0, 1.0), "min_value to be at most max_value"),
         (lambda: MinMaxNorm(rate=2.0), "rate expects"),
         (lambda: UnitNorm(axis="0"), "expects axis"),
@@ -316,7 +355,8 @@ def _sequences(api):
     )
     gated = api.layers.GRU(
         3,
-        kernel_regularizer="l2",
+        kernel_regularizer=api.regularizers.OrthogonalRegularizer(0.1),
+        recurrent_regularizer=api.regularizers.OrthogonalRegularizer(0.1, mode="columns"),
         bias_regularizer="l1",
         kernel_constraint="non_neg",
         recurrent_constraint=api.constraints.MinMaxNorm(0.2, 0.6, 0.5, axis=1),
