@@ -19,6 +19,8 @@ from fastlstm.layers import (
     Dense,
     Dropout,
     Embedding,
+    PeepholeLSTM,
+    ProjectedLSTM,
     RepeatVector,
     SimpleRNN,
     TimeDistributed,
@@ -76,6 +78,23 @@ def _padded(rng):
     return model, ids, rng.integers(0, C, (B, T)).astype(np.int32)
 
 
+def _options(rng):
+    """Cells with a product more, or weights of their own; and dropout between steps."""
+    options = {"return_sequences": True, "recurrent_dropout": 0.2, "dropout": 0.1}
+    model = Sequential(
+        [
+            PeepholeLSTM(64, input_shape=(T, D), **options),
+            GRU(64, reset_after=False, **options),
+            ProjectedLSTM(64, 64, **options),
+            Bidirectional(SimpleRNN(64, **options)),
+            Dense(C, activation="softmax"),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
+
+
 def _averaged(rng):
     """Every option of an optimizer; one of its updates is for two batches."""
     model = Sequential([LSTM(64, input_shape=(T, D)), Dense(1)])
@@ -104,7 +123,7 @@ def _peak(step):
     return peak - before, after - before
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _options, _averaged])
 def test_a_warm_training_step(make, rng):
     model, x, y = make(rng)
     for _ in range(2):
@@ -114,7 +133,7 @@ def test_a_warm_training_step(make, rng):
     assert kept < 4000
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _options, _averaged])
 def test_a_warm_training_step_that_the_loop_takes(make, rng):
     """Samples are validated once before; then only the chosen rows are gathered."""
     model, x, y = make(rng)
@@ -161,7 +180,7 @@ def allocations():
     _nrt_python.memsys_disable_stats()
 
 
-@pytest.mark.parametrize("make", [_sequences, _words, _padded, _averaged])
+@pytest.mark.parametrize("make", [_sequences, _words, _padded, _options, _averaged])
 def test_kernels_allocate_nothing(make, rng, allocations):
     model, x, y = make(rng)
     model.train_on_batch(x, y)
