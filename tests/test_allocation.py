@@ -30,6 +30,8 @@ from fastlstm.layers import (
     LayerNormalization,
     LSTMCell,
     MaxPooling1D,
+    PeepholeLSTM,
+    ProjectedLSTM,
     RepeatVector,
     Reshape,
     SimpleRNN,
@@ -169,7 +171,24 @@ def _peak(step):
     return peak - before, after - before
 
 
-MODELS = [_sequences, _words, _padded, _plain, _stacked, _averaged, _bounded]
+def _options(rng):
+    """Cells with a product more, or weights of their own; and dropout between steps."""
+    options = {"return_sequences": True, "recurrent_dropout": 0.2, "dropout": 0.1}
+    model = Sequential(
+        [
+            PeepholeLSTM(64, input_shape=(T, D), **options),
+            GRU(64, reset_after=False, **options),
+            ProjectedLSTM(64, 64, **options),
+            Bidirectional(SimpleRNN(64, **options)),
+            Dense(C, activation="softmax"),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
+
+
+MODELS = [_sequences, _words, _padded, _plain, _stacked, _options, _averaged, _bounded]
 
 
 @pytest.mark.parametrize("make", MODELS)

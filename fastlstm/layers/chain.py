@@ -13,7 +13,7 @@ from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
 from fastlstm.layers.graph import Graph, Step
-from fastlstm.layers.lengths import ByLength
+from fastlstm.layers.lengths import ByLength, ByMask
 from fastlstm.layers.op import Op, record_output
 from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
@@ -103,17 +103,21 @@ class Chain:
         if state_gradients:
             self.ops[-1].take_final_gradients(plan)
         self.feeds = {"x": [Feed(x, has) for x, has in zip(self.xs, timed, strict=True)]}
-        self.order = ByLength(self.ops[0], self.index, plan) if self._sorts() else None
+        told = self._told_lengths()
+        suits = told is not None and ByLength.suits(self.ops, batch)
+        self.order = ByLength(told, self.index, plan) if told is not None and suits else None
         self._threads = get_num_threads()  # that scratch was laid out for
 
-    def _sorts(self) -> bool:
-        """Whether rows are computed in an order of their own."""
-        return not self.saving and self._may_sort()
+    def _told_lengths(self) -> Op | ByMask | None:
+        """What says how long the samples are, where rows may be computed in an order of their own.
 
-    def _may_sort(self) -> bool:
-        """Whether the first input says how long the samples are, and none must stay in place."""
+        Not where gradients go back to the caller, who knows nothing of that order.
+        """
+        return None if self.saving else self._lengths_of_input()
+
+    def _lengths_of_input(self) -> Op | None:
         first = self.graph.steps[0].takes == self.graph.inputs[:1]
-        return first and ByLength.suits(self.ops, self.index.size)
+        return self.ops[0] if first and self.ops[0].says_lengths else None
 
     @property
     def chosen(self) -> np.ndarray:
@@ -277,7 +281,7 @@ class Chain:
 
     def _record_feeds(self, program: Program) -> None:
         if self.order is not None:
-            self.order.record(program, self.feeds["x"][0])
+            self.order.record(program, self.feeds)
         for feeds in self.feeds.values():
             for feed in feeds:
                 feed.record(program, self.chosen, self.first_step)

@@ -107,7 +107,7 @@ class Checkpointed(Supervised):
 
     def _record_feeds(self, program: Program) -> None:
         if self.order is not None:
-            self.order.record(program, self.feeds["x"][0])
+            self.order.record(program, self.feeds)
         for name, feeds in self.feeds.items():
             for feed in feeds:
                 if name not in _OF_STEPS:

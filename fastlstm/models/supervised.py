@@ -15,6 +15,7 @@ from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.feed import Feed
 from fastlstm.layers.graph import Graph
+from fastlstm.layers.lengths import ByMask
 from fastlstm.layers.op import Op
 from fastlstm.layers.penalties import Penalties, record_constraints
 from fastlstm.layers.recurrent_op import RecurrentOp
@@ -82,8 +83,8 @@ class Supervised(Chain):
         if weighted:
             self.feeds["weight"] = [feed for head in self.heads for feed in head.weight_feeds]
 
-    def _sorts(self) -> bool:
-        return self._may_sort()
+    def _told_lengths(self) -> Op | ByMask | None:
+        return ByMask() if self.mask.size else self._lengths_of_input()
 
     def _left_out(self) -> list[tuple[Op, np.ndarray]]:
         """The ops whose output nobody reads at steps that do not count, with the masks."""
