@@ -13,6 +13,9 @@ from fastlstm.data.batch import Index
 # company in each epoch, and little to fill up.
 _BLUR = 0.1
 
+# Samples in an order, and where in it each batch starts; None for what needs no array.
+_Drawn = tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]
+
 
 class Order:
     """The samples of each batch of each epoch.
@@ -42,22 +45,22 @@ class Order:
         self.total, self.size, self.seed, self.lengths = total, size, seed, lengths
         self.batches = total // size if drop_remainder else -(-total // size)
         self._drop = drop_remainder
-        self._epoch: int | None = None  # the one whose order is kept
-        self._samples: npt.NDArray[Any] | None = None
-        self._starts: npt.NDArray[Any] | None = None
+        # The last epoch asked for, and its order; replaced as a whole, as threads may ask at once.
+        self._kept: tuple[int, _Drawn] = -1, (None, None)
 
     def batch(self, epoch: int, number: int) -> Index | slice:
         """The samples of a batch; a slice where they are neighbours."""
-        if epoch != self._epoch:
-            self._samples, self._starts = self._draw(epoch)
-            self._epoch = epoch
-        first = int(number * self.size if self._starts is None else self._starts[number])
+        known, (samples, starts) = self._kept
+        if known != epoch:
+            samples, starts = self._draw(epoch)
+            self._kept = epoch, (samples, starts)
+        first = int(number * self.size if starts is None else starts[number])
         last = min(first + self.size, self.total)
-        if self._samples is None:
+        if samples is None:
             return slice(first, last)
-        return self._samples[first:last].astype(np.intp)
+        return samples[first:last].astype(np.intp)
 
-    def _draw(self, epoch: int) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    def _draw(self, epoch: int) -> _Drawn:
         """Samples in the order of an epoch, and where in it each batch starts."""
         if self.seed is None and self.lengths is None:
             return None, None

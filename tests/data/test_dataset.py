@@ -150,6 +150,20 @@ def test_going_over_the_samples_as_they_are_changes_no_state():
     assert len(dataset) == len(_epoch(dataset)) == 2
 
 
+def test_two_loops_at_once_do_not_disturb_each_other():
+    """Each has the order of the epoch in which it began."""
+    first = [list(np.concatenate(list(d))) for d in [Dataset(Y, shuffle=True, seed=1)]]
+    dataset = Dataset(Y, batch_size=2, shuffle=True, seed=1)
+    slow = dataset.batches()
+    got = [next(slow).x.tolist()]
+    dataset.set_state({"epoch": 7, "batch": 0, "seed": 1})
+    later = [x.tolist() for x in dataset]
+    got += [batch.x.tolist() for batch in slow]
+    assert [number for batch in got for number in batch] == first[0]
+    assert sorted(number for batch in later for number in batch) == list(range(10))
+    assert later != got
+
+
 @pytest.mark.parametrize(
     ("state", "text"),
     [
