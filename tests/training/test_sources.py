@@ -246,7 +246,7 @@ def test_batches_of_one_two_or_three_parts(make):
 def test_classes_are_weighed_batch_by_batch():
     class Model(FakeModel):
         def weigh_classes(self, data, class_weight):
-            seen.append((len(data.x), class_weight))
+            seen.append((len(data), class_weight))
             return data
 
     seen: list = []
@@ -294,7 +294,7 @@ class Checking(FakeModel):
     """Wants finite numbers."""
 
     def prepare_inputs(self, x):
-        return as_floats(x, np.dtype(float), "x")
+        return (as_floats(x, np.dtype(float), "x"),)
 
 
 def test_a_number_that_is_not_finite_is_found_in_its_batch():
