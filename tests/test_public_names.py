@@ -17,12 +17,13 @@ NAMES = {
         set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Activation Add Average AveragePooling1D BatchNormalization Bidirectional Concatenate Conv1D
-        CoupledLSTM Cropping1D Dense Dropout Embedding Flatten GRU GRUCell GaussianNoise
-        GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell Layer LayerNormalization
-        Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum Multiply PeepholeLSTM Permute
-        ProjectedLSTM RNN RepeatVector Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax
-        SpatialDropout1D StackedRNNCells Subtract TimeDistributed ZeroPadding1D
+        Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
+        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout Embedding Flatten GRU
+        GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell Layer
+        LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
+        Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector Reshape SLSTM SimpleRNN
+        SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract TimeDistributed
+        ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -1,6 +1,7 @@
 """What users stack."""
 
 from fastlstm.layers.activation import Activation, Softmax
+from fastlstm.layers.attention import AdditiveAttention, Attention
 from fastlstm.layers.base import Layer
 from fastlstm.layers.batch_normalization import BatchNormalization
 from fastlstm.layers.bidirectional import Bidirectional
@@ -26,6 +27,7 @@ from fastlstm.layers.merging import (
     Subtract,
 )
 from fastlstm.layers.minimal import MinGRU, MinLSTM
+from fastlstm.layers.multi_head_attention import MultiHeadAttention
 from fastlstm.layers.pooling import AveragePooling1D, MaxPooling1D
 from fastlstm.layers.projected_lstm import ProjectedLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
@@ -43,6 +45,8 @@ __all__ = [
     "SLSTM",
     "Activation",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -69,6 +73,7 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PeepholeLSTM",
     "Permute",

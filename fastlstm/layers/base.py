@@ -122,7 +122,7 @@ class Layer(Freezable, ABC):
         ``saving`` keeps what backward needs; ``training`` turns dropout on.
         """
 
-    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+    def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         """Shapes of all outputs for inputs of these, the batch included, where they fit."""
         self.check_input(shapes[0])
         return [(shapes[0][0], *shape) for shape in self.output_shapes(shapes[0][1:])]
@@ -376,7 +376,7 @@ class Layer(Freezable, ABC):
             self._runner = Runner(Graph.of([self]), getattr(self._owner, "lock", None))
         return self._runner
 
-    def runner_for(self, x: Any) -> Runner:
+    def runner_for(self, x: Any, **options: Any) -> Runner:
         """What runs this layer on an input, or on a list of several."""
         return self.runner
 

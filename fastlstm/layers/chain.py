@@ -141,7 +141,7 @@ class Chain:
 
     def _bind(self, number: int, plan: Plan, training: bool) -> Sequence[Op]:
         """The op of a step; or of two, where it goes together with the one that comes after."""
-        layer, takes, gives = step = self.graph.steps[number]
+        layer, takes, gives, options = step = self.graph.steps[number]
         values = [self._values[place] for place in takes]
         x, mask = values[0]
         alone = len(takes) == len(gives) == 1
@@ -161,6 +161,7 @@ class Chain:
             plan,
             saving=self.saving,
             training=training,
+            **options,
         )
         if len(step.gives) > 1:
             op.give_states(plan)
@@ -168,7 +169,7 @@ class Chain:
 
     def _give(self, step: Step, op: Op, plan: Plan) -> None:
         """Note what a step gives, and which of its steps count."""
-        layer, takes, gives = step
+        layer, takes, gives, _ = step
         x, mask = self._values[takes[0]]
         if op.made_mask is not None:
             mask = op.made_mask
@@ -234,7 +235,7 @@ class Chain:
         if input_gradient:
             pairs = zip(self.graph.inputs, self.ids, strict=True)
             wanted = {number for number, ids in pairs if not ids}
-        for layer, takes, gives in self.graph.steps:
+        for layer, takes, gives, _ in self.graph.steps:
             if layer.weight_count or wanted.intersection(takes):
                 wanted.update(gives)
         return wanted

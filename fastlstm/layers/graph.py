@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """A layer with the numbers of the arrays that it takes and gives."""
+    """A layer with the numbers of the arrays that it takes and gives, and what the call says."""
 
     layer: Layer
     takes: tuple[int, ...]
     gives: tuple[int, ...]
+    options: dict[str, Any] = {}  # noqa: RUF012 - of a NamedTuple, and never changed
 
 
 class Graph:
@@ -55,7 +56,7 @@ class Graph:
         steps: list[Step] = []
         for call in sorted(calls_between(inputs, outputs), key=lambda call: call.serial):
             takes = tuple(numbers[symbol] for symbol in call.inputs)
-            made, gives = _steps_of(call.layer, takes, len(call.outputs), fresh)
+            made, gives = _steps_of(call, takes, fresh)
             steps += made
             numbers.update(zip(call.outputs, gives, strict=True))
         return cls(
@@ -87,8 +88,8 @@ class Graph:
     def shapes_for(self, inputs: Sequence[Shape]) -> list[Shape]:
         """Shapes of the outputs for inputs of these, the batch included, where they fit."""
         shapes = dict(zip(self.inputs, inputs, strict=True))
-        for layer, takes, gives in self.steps:
-            made = layer.shapes_after([shapes[number] for number in takes])
+        for layer, takes, gives, options in self.steps:
+            made = layer.shapes_after([shapes[number] for number in takes], **options)
             # A step that gives one array gives no states, whatever else the layer returns.
             shapes.update(zip(gives, made, strict=False))
         return [shapes[number] for number in self.outputs]
@@ -157,17 +158,17 @@ def in_keras_order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[
 
 
 def _steps_of(
-    layer: Any, takes: tuple[int, ...], outputs: int, fresh: Iterator[int]
+    call: Call, takes: tuple[int, ...], fresh: Iterator[int]
 ) -> tuple[list[Step], tuple[int, ...]]:
     """The step of a layer, or those of a model, and the numbers of what comes out."""
-    inner: Graph | None = getattr(layer, "graph", None)
+    inner: Graph | None = getattr(call.layer, "graph", None)
     if inner is None:
-        gives = tuple(itertools.islice(fresh, outputs))
-        return [Step(layer, takes, gives)], gives
+        gives = tuple(itertools.islice(fresh, len(call.outputs)))
+        return [Step(call.layer, takes, gives, call.options)], gives
     outside = dict(zip(inner.inputs, takes, strict=True))
     steps = []
     for step in inner.steps:
         outside.update(zip(step.gives, fresh))  # noqa: B905 - fresh has no end
         sides = (tuple(outside[number] for number in side) for side in (step.takes, step.gives))
-        steps.append(Step(step.layer, *sides))
+        steps.append(Step(step.layer, *sides, step.options))
     return steps, tuple(outside[number] for number in inner.outputs)

@@ -27,7 +27,7 @@ class _Elementwise(Several):
     def fold(self) -> Static:
         """What makes one number of two."""
 
-    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+    def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
         kind = type(self).__name__
         if any(len(shape) != len(shapes[0]) or len(shape) not in (2, 3) for shape in shapes):
@@ -231,7 +231,7 @@ class Concatenate(Several):
         """Whether steps are what is put one after the other, in inputs of this rank."""
         return ndim == 3 and self.axis in (1, -2)
 
-    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+    def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
         ndim = len(shapes[0])
         if any(len(shape) != ndim or ndim not in (2, 3) for shape in shapes):

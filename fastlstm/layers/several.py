@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm.layers.base import Layer, WeightSpec, refuse_arrays
-from fastlstm.layers.graph import Graph
+from fastlstm.layers.graph import Graph, Step
 from fastlstm.layers.op import Op
 from fastlstm.layers.runner import Runner
 from fastlstm.layers.symbol import Call, Shape, Symbol, is_symbolic, symbols
@@ -44,11 +44,18 @@ class Several(Layer):
             self.shapes_after(shapes)
             self.make_weights(self.specs_for(shapes))
 
-    def symbolic_call(self, inputs: list[Symbol]) -> Any:
+    def symbolic_call(self, inputs: list[Symbol], **options: Any) -> Any:
         shapes = [symbol.shape for symbol in inputs]
-        made = self.shapes_after(shapes)
+        made = self.shapes_after(shapes, **options)
         self.build_for(shapes)
-        return Call(self, inputs, made).result
+        return Call(self, inputs, made, options).result
+
+    def call_with(self, inputs: Any, *, training: bool, **options: Any) -> Any:
+        """The outputs for arrays or symbols, of a call that says more than its inputs."""
+        if is_symbolic(inputs):
+            refuse_arrays(training=training or None)
+            return self.symbolic_call(symbols(inputs, type(self).__name__), **options)
+        return self.runner_for(inputs, **options).call(inputs, training=training)
 
     def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> Any:
         """Output for a list of arrays, batch first, or of symbols.
@@ -67,15 +74,17 @@ class Several(Layer):
             return self.symbolic_call(symbols(x, type(self).__name__))
         return self.runner_for(x).call(x, mask=mask, training=training)
 
-    def runner_for(self, x: Any) -> Runner:
+    def runner_for(self, x: Any, **options: Any) -> Runner:
         if not isinstance(x, (list, tuple)):
             raise TypeError(
                 f"{type(self).__name__} expects a list of {self.fewest} inputs or more, got "
                 f"{type(x).__name__}"
             )
-        if self._runner is None or len(self._runner.graph.inputs) != len(x):
-            lock = getattr(self._owner, "lock", None)
-            self._runner = Runner(Graph.of([self], len(x)), lock)
+        takes = tuple(range(len(x)))
+        gives = tuple(range(len(x), len(x) + 1 + bool(options.get("return_attention_scores"))))
+        step = Step(self, takes, gives, options)
+        if self._runner is None or self._runner.graph.steps[0] != step:
+            self._runner = Runner(Graph(takes, [step], gives), getattr(self._owner, "lock", None))
         return self._runner
 
     # -- what layers with one input have ------------------------------------------------------

@@ -60,13 +60,21 @@ class Call:
         What was called; it may be called several times.
     inputs, outputs : list of Symbol
         What it takes, and what it makes.
+    options : dict
+        What the call said besides.
     serial : int
         Larger than that of each call whose outputs it takes.
     """
 
-    def __init__(self, layer: Any, inputs: Sequence[Symbol], shapes: Sequence[Shape]) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        inputs: Sequence[Symbol],
+        shapes: Sequence[Shape],
+        options: dict[str, Any] | None = None,
+    ) -> None:
         self.serial = next(_serial)
-        self.layer, self.inputs = layer, list(inputs)
+        self.layer, self.inputs, self.options = layer, list(inputs), options or {}
         self.outputs = [Symbol(shape, layer.name, self) for shape in shapes]
 
     @property

@@ -39,7 +39,8 @@ def graph_config(model: Model) -> dict[str, Any]:
         takes = [numbers[symbol] for symbol in call.inputs]
         for symbol in call.outputs:
             numbers[symbol] = len(numbers)
-        calls.append({"layer": places[call.layer], "takes": takes})
+        entry = {"layer": places[call.layer], "takes": takes}
+        calls.append({**entry, "options": call.options} if call.options else entry)
     return {
         "name": model.name,
         "trainable": model.trainable,
@@ -70,7 +71,7 @@ def plan_of(config: dict[str, Any]) -> Plan:
     for call in config["calls"]:
         number, takes = int(call["layer"]), [int(place) for place in call["takes"]]
         taken = [shapes[place] for place in takes]
-        made, found = _follow(entries[number], taken)
+        made, found = _follow(entries[number], taken, _options(call))
         shapes += made
         expected_of.setdefault(number, found)
     expected: Expected = {}
@@ -90,7 +91,11 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
     inputs = list(symbols)
     for call in config["calls"]:
         taken = [symbols[place] for place in call["takes"]]
-        made = layers[call["layer"]](taken if len(taken) > 1 else taken[0])
+        layer, options = layers[call["layer"]], _options(call)
+        if options:
+            made = layer.symbolic_call(taken, **options)
+        else:
+            made = layer(taken if len(taken) > 1 else taken[0])
         symbols += made if isinstance(made, list) else [made]
     model = Model(inputs, [symbols[place] for place in config["outputs"]], name=config["name"])
     model._trainable = bool(config.get("trainable", True))
@@ -114,11 +119,18 @@ def _layer(entry: Any) -> Layer:
     return find("layer", entry["class_name"], _LAYERS).from_config(arguments)
 
 
-def _follow(entry: Any, taken: list[Shape]) -> tuple[list[Shape], Expected]:
+def _options(call: dict[str, Any]) -> dict[str, Any]:
+    """What a call says besides its inputs."""
+    return {str(key): bool(value) for key, value in call.get("options", {}).items()}
+
+
+def _follow(
+    entry: Any, taken: list[Shape], options: dict[str, Any]
+) -> tuple[list[Shape], Expected]:
     """Shapes of what an entry gives for what it takes, and its weights."""
     if isinstance(entry, Layer):
         specs = entry.specs_for(taken)
-        made = entry.shapes_after(taken)
+        made = entry.shapes_after(taken, **options)
         return made, {spec.name: (spec.shape, entry.dtype) for spec in specs}
     config, (_, expected) = entry
     shapes = dict(enumerate(taken))
@@ -129,7 +141,8 @@ def _follow(entry: Any, taken: list[Shape]) -> tuple[list[Shape], Expected]:
         return [shape], expected
     for call in config["calls"]:
         inside = [shapes[int(place)] for place in call["takes"]]
-        made, _ = _follow(_entry(config["layers"][int(call["layer"])]), inside)
+        layer = _entry(config["layers"][int(call["layer"])])
+        made, _ = _follow(layer, inside, _options(call))
         shapes.update(enumerate(made, start=len(shapes)))
     return [shapes[int(place)] for place in config["outputs"]], expected
 

@@ -1,0 +1,195 @@
+"""Attention: how much each step of one sequence looks at each step of another.
+
+q      (Q, B, H·D) queries
+k      (S, B, H·D) keys
+v      (S, B, H·E) values
+p      (Q, B, H·S) scores, then weights; a row for each query, sample and head
+mask   (S, B) or (0, B): which keys count
+asked  (Q, B) or (0, B): which queries count
+heads  H
+
+A thread takes samples and heads as a whole, so every sum has one order. Keys, or values, of one
+sample and head are turned into rows of (D, S) first, in ``turned`` (threads, D·S): then the inner
+loops run over neighbouring numbers.
+"""
+
+from __future__ import annotations
+
+from fastlstm.kernels import math
+from fastlstm.kernels.jit import inline
+from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import fill, lanes, load_first, store_first, sum_lanes
+from fastlstm.kernels.team import share
+
+# What is taken from the scores of keys that do not count, as in Keras: their weight is zero, and
+# where none counts, all weights are equal.
+_LOW = 1e9
+
+
+@inline
+def _turn(turned, member, x, b, start, depth):
+    """turned[d, s] = x[s, b, start + d]."""
+    steps = x.shape[0]
+    for s in range(steps):
+        for d in range(depth):
+            turned[member, d * steps + s] = x[s, b, start + d]
+
+
+@kernel
+def dot_scores(p, turned, q, k, scale, mask, asked, causal, heads, crew):
+    """p = scale · q·kᵀ, less where it does not count; scale is (1,)."""
+    queries, batch, width = q.shape
+    steps, depth = k.shape[0], width // heads
+    first, last = share(batch * heads, crew)
+    for item in range(first, last):
+        b, h = item // heads, item % heads
+        _turn(turned, crew.member, k, b, h * depth, depth)
+        for t in range(queries):
+            for s in range(steps):
+                p[t, b, h * steps + s] = 0.0
+            for d in range(depth):
+                value = q[t, b, h * depth + d] * scale[0]
+                for s in range(steps):
+                    p[t, b, h * steps + s] += value * turned[crew.member, d * steps + s]
+            _lower(p, mask, asked, causal, t, b, h * steps, steps)
+
+
+@inline
+def _lower(p, mask, asked, causal, t, b, start, steps):
+    """Bring the scores of keys that do not count out of the way."""
+    none = asked.shape[0] > 0 and asked[t, b] == 0
+    for s in range(steps):
+        if none or (mask.shape[0] > 0 and mask[s, b] == 0) or (causal and s > t):
+            p[t, b, start + s] -= _LOW
+
+
+@kernel
+def dot_gradients(d_q, d_k, d_scales, d_p, q, k, scale, heads, crew):
+    """The gradients of ``dot_scores``; d_scales is (B·H,), the parts of that of the scale."""
+    queries, batch, width = q.shape
+    steps, depth = k.shape[0], width // heads
+    first, last = share(batch * heads, crew)
+    for item in range(first, last):
+        b, h = item // heads, item % heads
+        at = h * depth
+        for s in range(steps):
+            for d in range(depth):
+                d_k[s, b, at + d] = 0.0
+        total = 0.0
+        for t in range(queries):
+            for d in range(depth):
+                d_q[t, b, at + d] = 0.0
+            for s in range(steps):
+                value = d_p[t, b, h * steps + s]
+                for d in range(depth):
+                    d_q[t, b, at + d] += value * k[s, b, at + d]
+                value *= scale[0]
+                for d in range(depth):
+                    d_k[s, b, at + d] += value * q[t, b, at + d]
+            for d in range(depth):
+                total += q[t, b, at + d] * d_q[t, b, at + d]
+                d_q[t, b, at + d] *= scale[0]
+        d_scales[item] = total
+
+
+@kernel
+def additive_scores(p, q, k, scale, mask, asked, causal, crew):
+    """p = sum of scale · tanh(q + k), less where it does not count; scale is (D,)."""
+    queries, batch, depth = q.shape
+    steps = k.shape[0]
+    first, last = share(batch, crew)
+    for b in range(first, last):
+        for t in range(queries):
+            for s in range(steps):
+                total = fill(q, 0.0)
+                for d in range(0, depth, lanes(q)):
+                    count = min(lanes(q), depth - d)
+                    x = load_first(q, (t * batch + b) * depth + d, count)
+                    y = load_first(k, (s * batch + b) * depth + d, count)
+                    total = total + load_first(scale, d, count) * math.tanh(x + y)
+                p[t, b, s] = sum_lanes(total)
+            _lower(p, mask, asked, causal, t, b, 0, steps)
+
+
+@kernel
+def additive_gradients(d_q, d_k, d_scales, d_p, q, k, scale, crew):
+    """The gradients of ``additive_scores``; d_scales is (B, D), the parts of that of the scale."""
+    queries, batch, depth = q.shape
+    steps = k.shape[0]
+    first, last = share(batch, crew)
+    nothing = fill(q, 0.0)
+    for b in range(first, last):
+        for d in range(0, depth, lanes(q)):
+            count = min(lanes(q), depth - d)
+            factor, d_factor = load_first(scale, d, count), nothing
+            for s in range(steps):
+                store_first(nothing, d_k, (s * batch + b) * depth + d, count)
+            for t in range(queries):
+                d_x = nothing
+                x = load_first(q, (t * batch + b) * depth + d, count)
+                for s in range(steps):
+                    at = (s * batch + b) * depth + d
+                    value = math.tanh(x + load_first(k, at, count))
+                    d_score = fill(q, d_p[t, b, s])
+                    d_factor = d_factor + d_score * value
+                    slope = d_score * factor * (1.0 - value * value)
+                    d_x = d_x + slope
+                    store_first(load_first(d_k, at, count) + slope, d_k, at, count)
+                store_first(d_x, d_q, (t * batch + b) * depth + d, count)
+            store_first(d_factor, d_scales, b * depth + d, count)
+
+
+@kernel
+def mix(out, p, v, heads, crew):
+    """out = p·v, (Q, B, H·E)."""
+    queries, batch, width = out.shape
+    steps, depth = v.shape[0], width // heads
+    first, last = share(batch * heads, crew)
+    for item in range(first, last):
+        b, h = item // heads, item % heads
+        at = h * depth
+        for t in range(queries):
+            for d in range(depth):
+                out[t, b, at + d] = 0.0
+            for s in range(steps):
+                value = p[t, b, h * steps + s]
+                for d in range(depth):
+                    out[t, b, at + d] += value * v[s, b, at + d]
+
+
+@kernel
+def mix_gradients(d_p, d_v, turned, d_out, p, v, more, heads, crew):
+    """The gradients of ``mix``; d_p is added to what is there where there is ``more``."""
+    queries, batch, width = d_out.shape
+    steps, depth = v.shape[0], width // heads
+    first, last = share(batch * heads, crew)
+    for item in range(first, last):
+        b, h = item // heads, item % heads
+        at, start = h * depth, h * steps
+        _turn(turned, crew.member, v, b, at, depth)
+        for s in range(steps):
+            for d in range(depth):
+                d_v[s, b, at + d] = 0.0
+        for t in range(queries):
+            if not more:
+                for s in range(steps):
+                    d_p[t, b, start + s] = 0.0
+            for d in range(depth):
+                value = d_out[t, b, at + d]
+                for s in range(steps):
+                    d_p[t, b, start + s] += value * turned[crew.member, d * steps + s]
+            for s in range(steps):
+                value = p[t, b, start + s]
+                for d in range(depth):
+                    d_v[s, b, at + d] += value * d_out[t, b, at + d]
+
+
+@kernel
+def sum_parts(d, parts, more, crew):
+    """d = the sum of the rows of parts, (M, N), from the first to the last; or d += it."""
+    first, last = share(d.size, crew)
+    for n in range(first, last):
+        total = d[n] if more else 0.0
+        for m in range(parts.shape[0]):
+            total += parts[m, n]
+        d[n] = total
