@@ -99,8 +99,8 @@ class AttentionOp(Op):
         how, (q, k, v) = self._how, self._arrays
         asked = self._asked[:0] if how.clears else self._asked
         if how.additive:
-            args = self.weights, q, k, how.scale, self._mask, asked, how.causal
-            program.add(attention.additive_scores, *args, work=10.0 * self._work)
+            sums = self.weights, q, k, how.scale, self._mask, asked, how.causal
+            program.add(attention.additive_scores, *sums, work=10.0 * self._work)
         else:
             args = self.weights, self._turned, q, k, how.scale, self._mask, asked
             program.add(attention.dot_scores, *args, how.causal, how.heads, work=self._work)

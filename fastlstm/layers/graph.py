@@ -169,6 +169,6 @@ def _steps_of(
     steps = []
     for step in inner.steps:
         outside.update(zip(step.gives, fresh))  # noqa: B905 - fresh has no end
-        sides = (tuple(outside[number] for number in side) for side in (step.takes, step.gives))
-        steps.append(Step(step.layer, *sides, step.options))
+        inside, after = (tuple(outside[n] for n in side) for side in (step.takes, step.gives))
+        steps.append(Step(step.layer, inside, after, step.options))
     return steps, tuple(outside[number] for number in inner.outputs)

@@ -135,6 +135,7 @@ class ProjectedOp(RecurrentOp):
                 d_out = self.d_y
             d = self.d_projected[t]
             program.add(projection.receive, d, self.d_state, self.d_fed, d_out, counts[t])
+            self._record_keeping(program, t)
             panels = layer.packed_projection.transposed
             self._record_product(program, self.d_made, d.reshape(-1), d.shape[1], panels)
             program.add(layout.to_panels, self.d_h, self.d_made)
@@ -157,6 +158,12 @@ class ProjectedOp(RecurrentOp):
             )  # fmt: skip
             if self.kept is not None:
                 program.add(dropping.keep, self.d_fed, self.d_fed, self._factors)
+
+    def _record_keeping(self, program: Program, step: int) -> None:
+        if self.d_hs is not None:  # what goes through the step, and what passes by it
+            kept = self.d_hs[step]
+            layout.record_copy(program, kept, self.d_projected[step])
+            program.add(layout.add, kept[np.newaxis], self.d_state[np.newaxis])
 
     def _record_weight_gradients(self, program: Program, segment: Segment) -> None:
         super()._record_weight_gradients(program, segment)

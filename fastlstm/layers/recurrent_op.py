@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +35,8 @@ class RecurrentOp(Op):
     The arrays are those that ``fastlstm.kernels.recurrent`` describes.
     """
 
-    # Records something before each step back in time, when ``d_h`` holds what later steps leave.
-    watch: Callable[[Program, int], None] | None = None
+    # Where the gradient of h after each step is kept, (T, B, H), after ``keep_gradients``.
+    d_hs: np.ndarray | None = None
 
     def __init__(
         self,
@@ -334,13 +334,24 @@ class RecurrentOp(Op):
             self._record_start(program)
         layer, steps = self.layer, segment.steps or self.steps
         work = 2.0 * self.batch * layer.units * self.cell.blocks * layer.units
-        stride = self._steps_per_launch(work) if self.watch is None else 1
+        stride = self._steps_per_launch(work) if self.d_hs is None else 1
         for start in range((steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, steps)
-            if self.watch is not None:
-                self.watch(program, start)
+            self._record_keeping(program, start)
             whole = self._returns or segment.start + start > 0
             self._record_back(program, start, stop, whole, work * (stop - start))
+
+    def keep_gradients(self, plan: Plan) -> None:
+        """Keep the gradient of h after each step, by all ways, in ``d_hs``."""
+        self.d_hs = plan.array(self.h[1:].shape, self.layer.dtype)
+
+    def _record_keeping(self, program: Program, step: int) -> None:
+        """Record, before the way back through a step: keep the gradient that it starts from."""
+        if self.d_hs is not None:
+            kept = self.d_hs[step]
+            program.add(layout.from_panels, kept, self.d_h)
+            if len(self.d_out):
+                program.add(layout.add, kept[np.newaxis], self.d_out[step][np.newaxis])
 
     def _record_back(
         self, program: Program, start: int, stop: int, whole: bool, work: float

@@ -12,13 +12,10 @@ difficulty of training recurrent neural networks", ICML 2013.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastlstm.kernels import layout
-from fastlstm.kernels.program import Program
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
@@ -81,7 +78,7 @@ class Watched(Supervised):
         self, graph: Graph, shapes: Sequence[tuple[int, ...]], plan: Plan, **options: Any
     ) -> None:
         super().__init__(graph, shapes, plan, **options)
-        self._watched: dict[str, tuple[RecurrentOp, np.ndarray]] = {}
+        self._watched: dict[str, RecurrentOp] = {}
         for step, op in zip(graph.steps, self.ops, strict=True):
             for inner in op.recurrent_ops:
                 name = step.layer.name
@@ -91,9 +88,8 @@ class Watched(Supervised):
                 while key in self._watched:
                     calls += 1
                     key = f"{name}, call {calls}"
-                flow = plan.array(inner.h[1:].shape, inner.h.dtype)
-                inner.watch = partial(_record, inner, flow)
-                self._watched[key] = inner, flow
+                inner.keep_gradients(plan)
+                self._watched[key] = inner
         if not self._watched:
             raise ValueError(
                 "gradient_flow is about recurrent layers, of which this model has none; add one, "
@@ -103,12 +99,9 @@ class Watched(Supervised):
     def gradients(self) -> dict[str, np.ndarray]:
         """By layer, (B, T, H), after ``backward``."""
         found = {}
-        for name, (op, flow) in self._watched.items():
-            total = flow + op.d_out if len(op.d_out) else flow
-            found[name] = total.swapaxes(0, 1).copy()
+        for name, op in self._watched.items():
+            assert op.d_hs is not None
+            found[name] = op.d_hs.swapaxes(0, 1).copy()
+            if self._origin.size:
+                found[name][self._origin] = found[name].copy()
         return found
-
-
-def _record(op: RecurrentOp, flow: np.ndarray, program: Program, step: int) -> None:
-    """Record: keep what steps after ``step`` leave of the gradient of its h."""
-    program.add(layout.from_panels, flow[step], op.d_h, work=2.0 * op.d_h.size)

@@ -19,6 +19,8 @@ from fastlstm.layers import (
     Embedding,
     Input,
     Masking,
+    PeepholeLSTM,
+    ProjectedLSTM,
     SimpleRNN,
 )
 from fastlstm.models import Ensemble, Model, Sequential
@@ -84,6 +86,9 @@ MODELS = {
     "each step": lambda: [SimpleRNN(9, return_sequences=True), LSTM(3, return_sequences=True)],
     "backwards": lambda: [GRU(3, go_backwards=True, return_sequences=True), LSTM(2)],
     "both ways": lambda: [Bidirectional(LSTM(3, return_sequences=True)), SimpleRNN(2)],
+    "peepholes": lambda: [PeepholeLSTM(4, return_sequences=True), GRU(3, reset_after=False)],
+    "projected": lambda: [ProjectedLSTM(5, 3, return_sequences=True), ProjectedLSTM(4, 2)],
+    "masked, projected": lambda: [Masking(), ProjectedLSTM(4, 3), Dense(1)],
     "masked": lambda: [Masking(), GRU(4, return_sequences=True), LSTM(3), Dense(1)],
 }
 
@@ -94,7 +99,7 @@ def test_gradients_by_finite_differences(name, rng):
     model = _compiled([Input((T, D)), *MODELS[name]()], rng)
     x = rng.standard_normal((B, T, D))
     mask = np.ones((B, T), bool)
-    if name == "masked":
+    if "masked" in name:
         mask[0, 3:], mask[1, 0] = False, False
         x[~mask] = 0
     y = rng.standard_normal(model(x).shape)
@@ -103,9 +108,9 @@ def test_gradients_by_finite_differences(name, rng):
     inner = [layer for layer in inner if hasattr(layer, "cell")]
     assert [key.split("/")[-1] for key in found] == [layer.name for layer in inner]
     for got, layer in zip(found.values(), inner, strict=True):
-        assert got.shape == (B, T, layer.units)
+        assert got.shape == (B, T, layer.state_sizes[0])
         for t in range(T):
-            by = np.zeros((B, layer.units))
+            by = np.zeros((B, layer.state_sizes[0]))
             expected = finite.gradient(lambda: _loss(model, x, y, layer, t, by, mask), by)  # noqa: B023
             np.testing.assert_allclose(got[:, t], expected, rtol=1e-6, atol=1e-9)
 
