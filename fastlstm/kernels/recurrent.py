@@ -483,13 +483,13 @@ def _differentiate_cell(
 
 
 @kernel
-def own_gradients(cell, d, gates, h, carry, steps, more, crew):
+def own_gradients(cell, d, gates, h, carry, mask, steps, more, crew):
     """d = gradient of each unit's own weights, from that of the pre-activations of all steps.
 
     Rows are summed in blocks from the last to the first, as in ``matmul.multiply_transposed``.
 
     d : (N, H)
-    gates, h, carry : as ``backward`` leaves them, with all slots
+    gates, h, carry, mask : as ``backward`` leaves them, with all slots
     steps : the first ones, which count
     more : whether to add to d rather than replace it
     """
@@ -518,7 +518,8 @@ def own_gradients(cell, d, gates, h, carry, steps, more, crew):
                         cell, load_h(h, h_at + batch * units, 0, count),
                         carry, carry_at + panels * batch * width, 0, carry_stride,
                     )  # fmt: skip
-                    sums = cell_own_gradients(cell, sums, d_blocks, before, after)
+                    if mask.shape[0] == 0 or mask[t, r] != 0:
+                        sums = cell_own_gradients(cell, sums, d_blocks, before, after)
                 add_own(sums, d, unit, units, count)
 
 

@@ -156,6 +156,8 @@ class ProjectedOp(RecurrentOp):
                 layer.packed_recurrent.transposed, self.no_bias, 1, NO_ORIGIN, NO_MASK,
                 work=2.0 * self.d_fed.size * 4 * layer.units,
             )  # fmt: skip
+            if len(self.mask):
+                program.add(projection.hold, self.d_fed, self._nothing, self.mask[t])
             if self.kept is not None:
                 program.add(dropping.keep, self.d_fed, self.d_fed, self._factors)
 

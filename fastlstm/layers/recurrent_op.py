@@ -396,7 +396,7 @@ class RecurrentOp(Op):
             d_own = self.layer.grads()[-1]
             program.add(
                 recurrent.own_gradients,
-                self.cell, d_own, self.gates, self.h, self.carry,
+                self.cell, d_own, self.gates, self.h, self.carry, self.mask,
                 segment.steps or self.steps, self.adds or not segment.last,
                 work=4.0 * self.steps * self.batch * d_own.size,
             )  # fmt: skip
