@@ -51,14 +51,17 @@ def leave_out(row_loss, d_pred, m):
 
 @kernel
 def sparse_logits(total, d_pred, row_loss, y_true, y_pred, weights, crew):
-    """log Σ e**y - y[t]; its gradient is softmax(y) - onehot(t)."""
+    """log Σ e**y - y[t]; its gradient is softmax(y) - onehot(t).
+
+    A row that weighs nothing is not read, nor written in ``d_pred``.
+    """
     rows, columns = y_pred.shape
     wants_gradient = d_pred.shape[0] > 0
     block = take(crew, -1)
     while block * ROWS_TAKEN < rows:
         for m in range(block * ROWS_TAKEN, min((block + 1) * ROWS_TAKEN, rows)):
             if row_weight(weights, m) == 0.0:
-                leave_out(row_loss, d_pred, m)
+                row_loss[m] = 0.0
                 continue
             at = m * columns
             label = _valid(y_true[m], columns)
@@ -111,7 +114,10 @@ def _valid(label, classes):
 
 @kernel
 def logits(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
-    """Σ t · (log Σ e**y - y); its gradient is Σ t · softmax(y) - t."""
+    """Σ t · (log Σ e**y - y); its gradient is Σ t · softmax(y) - t.
+
+    A row that weighs nothing is not read, nor written in ``d_pred``.
+    """
     rows, columns = y_pred.shape
     wants_gradient = d_pred.shape[0] > 0
     step = lanes(y_pred)
@@ -120,7 +126,7 @@ def logits(total, d_pred, row_loss, y_true, y_pred, weights, smoothing, crew):
     while block * ROWS_TAKEN < rows:
         for m in range(block * ROWS_TAKEN, min((block + 1) * ROWS_TAKEN, rows)):
             if row_weight(weights, m) == 0.0:
-                leave_out(row_loss, d_pred, m)
+                row_loss[m] = 0.0
                 continue
             at = m * columns
             high = row_max(y_pred, at, columns)

@@ -44,6 +44,22 @@ def clear_masked(rows, mask, crew):
                 rows[m, d] = 0.0
 
 
+def record_clear_masked(program, rows, mask):
+    """Record: zero the rows, (M, D), that do not count in a mask of M elements, or of none."""
+    if mask.size > 0:
+        program.add(clear_masked, rows, mask.reshape(-1), work=1.0 * rows.size)
+
+
+@kernel
+def clear_weightless(rows, weights, mask, crew):
+    """Zero the rows, (M, D), that count in ``mask``, (M,) or (0,), and weigh nothing."""
+    first, last = share(rows.shape[0], crew)
+    for m in range(first, last):
+        if weights[m] == 0.0 and (mask.size == 0 or mask[m] != 0):
+            for d in range(rows.shape[1]):
+                rows[m, d] = 0.0
+
+
 @kernel
 def weigh(out, mask, weights, scaled, crew):
     """out = the rows' weights, those of one without any, and 0 where a row does not count.

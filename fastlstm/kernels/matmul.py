@@ -118,7 +118,7 @@ def multiply(
     bias : (N,) or (0,)
     steps : into how many steps A's rows fall whose batches stand side by side in ``out``; or 1
     origin : of each row of the batch, its place in ``out``; or (0,) for its own
-    mask : (M,), or (0,): rows of A that do not count are not read, and become zeros in ``out``
+    mask : (M,), or (0,): rows that do not count are not read, nor written in ``out``
     """
     panels, _, columns = packed.shape
     rows, n = out.shape
@@ -215,19 +215,15 @@ def _finish(
 ):  # fmt: skip
     """Some rows of a few panels: writing a row of one panel alone would wait for the memory."""
     step = lanes(out)
-    nothing = fill(out, 0.0)
     n = out.shape[1]
     batch = out.shape[0] // steps
     for r in range(first, last):
+        if not counts(mask, r):
+            continue
         row = r
         if steps > 1 or origin.size > 0:
             row = origin[r % batch] if origin.size > 0 else r % batch
             row = row * steps + r // batch
-        if not counts(mask, r):
-            n_first, n_last = p_first * columns, min(p_last * columns, n)
-            for column in range(n_first, n_last, step):
-                store_first(nothing, out, row * n + column, min(step, n_last - column))
-            continue
         for p in range(p_first, p_last):
             sums = at + ((p - p_first) * ROW_GROUP + r - first) * columns
             column = p * columns

@@ -10,6 +10,7 @@ from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import dense, matmul
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import PLAIN
+from fastlstm.kernels.masks import record_clear_masked
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.activations import ACTIVATIONS, activation_name
@@ -143,7 +144,7 @@ class DenseOp(Op):
         self.y = self._place((*x.shape[:-1], layer.units), plan)
         self.threads = get_num_threads()
         self.logits = False
-        self._mask = np.empty((0, *x.shape[1:-1]), np.uint8)
+        self._mask, self._unread = np.empty((0, *x.shape[1:-1]), np.uint8), False
         size = matmul.scratch_size(layer.dtype.itemsize)
         (self.scratch,) = plan.scratch(((self.threads, size), layer.dtype))
 
@@ -154,6 +155,8 @@ class DenseOp(Op):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         y, x = _rows(self.y, segment), _rows(self.x, segment)
         self._record_rows(program, y, x, 1, _NO_ORIGIN, self._flat_mask(segment))
+        if not self._unread:
+            record_clear_masked(program, y, self._flat_mask(segment))
 
     def _record_rows(
         self,
@@ -180,8 +183,8 @@ class DenseOp(Op):
             calls.append((program.add(dense.softmax, y, work=20.0 * len(x) * layer.units), 0))
         return calls
 
-    def leave_out(self, mask: np.ndarray) -> None:
-        self._mask = mask
+    def leave_out(self, mask: np.ndarray, *, unread: bool = False) -> None:
+        self._mask, self._unread = mask, unread
 
     def _flat_mask(self, segment: Segment) -> np.ndarray:
         return segment.of(self._mask).reshape(-1)
@@ -238,6 +241,7 @@ class DenseOp(Op):
                 layer.packed_kernel.transposed, self.no_bias, 1, _NO_ORIGIN,
                 self._flat_mask(segment), work=work,
             )  # fmt: skip
+            record_clear_masked(program, _rows(self.d_x, segment), self._flat_mask(segment))
 
     def _record_activation_gradient(
         self, program: Program, d_rows: np.ndarray, rows: np.ndarray

@@ -161,7 +161,7 @@ class EmbeddingOp(Op):
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = d_y
 
-    def leave_out(self, mask: np.ndarray) -> None:
+    def leave_out(self, mask: np.ndarray, *, unread: bool = False) -> None:
         self._mask = mask
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:

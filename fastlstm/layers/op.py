@@ -122,10 +122,11 @@ class Op(ABC):
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         """Take the array that will hold the gradient of ``y``; lay out what backward needs."""
 
-    def leave_out(self, mask: np.ndarray) -> None:  # noqa: B027
+    def leave_out(self, mask: np.ndarray, *, unread: bool = False) -> None:  # noqa: B027
         """Record nothing for the steps that do not count, of (T, B), where that saves time.
 
-        For training: nobody reads their output, and its gradient is zero. (0, B) leaves out none.
+        For training: their output does not matter, but is to be finite, unless it is ``unread``;
+        and its gradient is zero, or not there at all. (0, B) leaves out none.
         """
 
     def record_lengths(

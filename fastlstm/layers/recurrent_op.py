@@ -12,6 +12,7 @@ from fastlstm.kernels import layout, lone, matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import Feed, is_apart, panel_units, tile_layout
 from fastlstm.kernels.host import HOST
+from fastlstm.kernels.masks import record_clear_masked
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program
 from fastlstm.layers import split
@@ -433,6 +434,7 @@ class RecurrentOp(Op):
             layer.packed_kernel.transposed, self.no_bias, 1, NO_ORIGIN,
             mask.reshape(-1), work=work,
         )  # fmt: skip
+        record_clear_masked(program, out, mask)
 
     def initial_gradients(self) -> list[np.ndarray]:
         """Copies of the gradients of the states before the first step."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.config import floatx
+from fastlstm.kernels.masks import clear_weightless
 from fastlstm.kernels.program import Kernel
 from fastlstm.kernels.rowlosses import rescale
 from fastlstm.registry import snake_case
@@ -50,6 +51,7 @@ class LossArrays(NamedTuple):
 ERROR_WORK = 8.0
 ENTROPY_WORK = 40.0
 
+_EVERY_ROW = np.empty(0, np.uint8)
 MEAN = "sum_over_batch_size"
 # Means over all rows.
 MEANS = (MEAN, "mean")
@@ -74,6 +76,8 @@ class Loss(ABC):
     fuses : str or None
         Final activation whose pre-activations ``call`` takes instead of its output:
         "softmax", "sigmoid" or None.
+    leaves_out : bool
+        Whether ``call``, of logits, neither reads nor writes the rows that weigh nothing.
     sparse : bool
         Whether targets are class ids, (M,) int32, rather than (M, C) numbers.
     unit_targets : bool
@@ -83,6 +87,7 @@ class Loss(ABC):
     """
 
     fuses: ClassVar[str | None] = None
+    leaves_out: ClassVar[bool] = False
     sparse: ClassVar[bool] = False
     unit_targets: ClassVar[bool] = False
     from_logits: bool = False
@@ -118,14 +123,20 @@ class Loss(ABC):
             Whether ``y_pred`` has not been through the activation in ``fuses``.
         """
 
-    def calls(self, arrays: LossArrays, from_logits: bool) -> list[Call]:
-        """All that computes the loss, as its ``reduction`` wants it; arguments as for ``call``."""
+    def calls(self, arrays: LossArrays, from_logits: bool, read: Array = _EVERY_ROW) -> list[Call]:
+        """All that computes the loss, as its ``reduction`` wants it; arguments as for ``call``.
+
+        ``read`` is a mask, (M,) of uint8, of the rows whose gradient anybody reads; or (0,).
+        """
         calls = [self.call(arrays, from_logits)]
+        if self.leaves_out and from_logits and len(arrays.weights) and len(arrays.d_pred):
+            rows = arrays.d_pred
+            calls.append((clear_weightless, (rows, arrays.weights, read), float(rows.size)))
         by_weight = self.reduction == _BY_WEIGHT
         if self.reduction == "sum" or (by_weight and len(arrays.weights)):
-            rows = len(arrays.row_loss)
-            args = (arrays.total, arrays.d_pred, arrays.weights, rows, by_weight)
-            calls.append((rescale, args, float(arrays.d_pred.size + rows)))
+            count = len(arrays.row_loss)
+            args = (arrays.total, arrays.d_pred, arrays.weights, count, by_weight)
+            calls.append((rescale, args, float(arrays.d_pred.size + count)))
         return calls
 
     def check_reduces(self) -> None:

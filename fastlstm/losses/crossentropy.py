@@ -98,6 +98,7 @@ class CategoricalCrossentropy(Smoothed):
     """
 
     fuses = "softmax"
+    leaves_out = True
 
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
@@ -126,6 +127,7 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     fuses = "softmax"
+    leaves_out = True
     sparse = True
 
     def __init__(

@@ -26,6 +26,7 @@ class BinaryAccuracy(MeanMetric):
     """
 
     accepts_logits = ("sigmoid",)
+    leaves_out = True
     needs_probabilities = True
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
@@ -50,6 +51,7 @@ class CategoricalAccuracy(MeanMetric):
     """Fraction of rows whose largest prediction is where the largest target is."""
 
     accepts_logits = ("softmax", "sigmoid")
+    leaves_out = True
 
     def calls(self, arrays: MetricArrays, from_logits: bool) -> list[Call]:
         """Kernels, arguments and work; see ``Metric.calls``."""
@@ -61,6 +63,7 @@ class SparseCategoricalAccuracy(MeanMetric):
     """Fraction of rows whose largest prediction is that of the target's class id."""
 
     accepts_logits = ("softmax", "sigmoid")
+    leaves_out = True
 
     def calls(self, arrays: MetricArrays, from_logits: bool) -> list[Call]:
         """Kernels, arguments and work; see ``Metric.calls``."""
@@ -76,6 +79,7 @@ class _TopK(MeanMetric):
     """Whether the right class is among the k likeliest."""
 
     accepts_logits = ("softmax", "sigmoid")
+    leaves_out = True
 
     def __init__(self, k: int = 5, name: str | None = None) -> None:
         super().__init__(name)
@@ -138,6 +142,7 @@ class Accuracy(MeanMetric):
     """
 
     accepts_logits = ("softmax", "sigmoid")
+    leaves_out = True
 
     def __init__(self, name: str = "accuracy") -> None:
         super().__init__(name)

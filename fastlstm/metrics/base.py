@@ -128,6 +128,8 @@ class Metric(Named, ABC):
         Whether targets may be class ids, standing for one-hot rows.
     runs_python : bool
         Whether it is a function of Python, which ``calls`` nothing: it sees copies of the arrays.
+    leaves_out : bool
+        Whether rows that weigh nothing are not read.
     direction : str
         "max" where higher is better, "min" where lower is.
     """
@@ -136,6 +138,7 @@ class Metric(Named, ABC):
     needs_probabilities: ClassVar[bool] = False
     takes_ids: ClassVar[bool] = False
     runs_python: ClassVar[bool] = False
+    leaves_out: ClassVar[bool] = False
     direction: str = "max"
 
     def __init__(self, name: str | None = None) -> None:

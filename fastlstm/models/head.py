@@ -59,6 +59,7 @@ class Head:
         self.rows_weights = self.weights.reshape(-1)
         self._no_weights = np.empty(0, dtype)
         self._rows_mask = mask.reshape(-1)
+        self._rows_read = self._rows_mask[:0]  # of the gradient of the output
         # The weights of the loss and of the metrics, with and without those of the samples, where
         # some rows do not count.
         size = self._rows_mask.size
@@ -81,6 +82,14 @@ class Head:
         if fits and isinstance(op, DenseOp):
             self._fused, op.logits = op, True
 
+    def leave_out(self) -> DenseOp | None:
+        """Do nothing for rows that do not count; the op of which they are not even read."""
+        if self._fused is None:
+            return None
+        self._rows_read = self._rows_mask
+        kinds: list[Any] = [self.goal.loss, *self.goal.metrics]
+        return self._fused if all(kind.leaves_out for kind in kinds) else None
+
     def record_loss(self, program: Program) -> None:
         """Record what makes the loss, and its gradient where it is kept."""
         goal, weights = self.goal, self.rows_weights
@@ -99,7 +108,7 @@ class Head:
             weights,
         )
         logits = self._fused is not None or goal.loss.from_logits
-        for kernel, args, work in goal.loss.calls(arrays, logits):
+        for kernel, args, work in goal.loss.calls(arrays, logits, self._rows_read):
             program.add(kernel, *args, work=work)
         if goal.weight != 1.0 and len(self.rows_d_y):
             flat = self.rows_d_y.reshape(-1)

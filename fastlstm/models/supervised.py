@@ -59,10 +59,6 @@ class Supervised(Chain):
         super().__init__(graph, shapes, plan, saving=saving, training=saving, masked=masked)
         for op in self.ops:
             op.omit_initial_gradients()
-        metrics = [metric for goal in model.goals for metric in goal.metrics]
-        if not any(metric.runs_python for metric in metrics):  # which sees every output
-            for op, mask in self._left_out():
-                op.leave_out(mask)
         self.model, self.trains = model, task == "train"
         d_ys = self.d_ys if saving else [None for _ in self.ys]
         self.heads = [
@@ -74,6 +70,7 @@ class Supervised(Chain):
             if graph.uses[number] == 1:
                 layer, op = graph.steps[makers[number]].layer, self.ops[makers[number]]
                 head.fuse(op, getattr(layer, "activation", None))
+        self._leave_out()
         self._penalties = Penalties(graph.layers)
         alone = len(self.heads) == 1 and model.goals[0].weight == 1.0
         self._total = self.heads[0].total if alone else np.zeros(1)
@@ -85,6 +82,14 @@ class Supervised(Chain):
 
     def _told_lengths(self) -> Op | ByMask | None:
         return ByMask() if self.mask.size else self._lengths_of_input()
+
+    def _leave_out(self) -> None:
+        """Let nothing be done for steps that do not count, unless Python sees every output."""
+        if any(metric.runs_python for head in self.heads for metric in head.goal.metrics):
+            return
+        unread = [head.leave_out() for head in self.heads]
+        for op, mask in self._left_out():
+            op.leave_out(mask, unread=any(op is last for last in unread))
 
     def _left_out(self) -> list[tuple[Op, np.ndarray]]:
         """The ops whose output nobody reads at steps that do not count, with the masks."""

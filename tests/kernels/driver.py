@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm.kernels import matmul, recurrent
+from fastlstm.kernels import masks, matmul, recurrent
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import Feed, is_apart, panel_units, tile_layout
 
@@ -155,4 +155,6 @@ class Driver:
             self.w_turned, np.zeros(0, self.dtype), 1, np.zeros(0, int), self.mask.reshape(-1),
             work=LAUNCH,
         )  # fmt: skip
+        if self.mask.size:
+            masks.clear_masked(d_x, self.mask.reshape(-1), work=LAUNCH)
         return d_x.reshape(self.steps, self.batch, self.depth).swapaxes(0, 1)

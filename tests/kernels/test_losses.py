@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from fastlstm.kernels import crossentropy, equations, losses, rowlosses
+from fastlstm.kernels import crossentropy, equations, losses, masks, rowlosses
 from fastlstm.kernels.parallel import set_num_threads
 from tests.reference import losses as reference
 from tests.reference.finite import gradient
@@ -282,7 +282,34 @@ def test_an_impossible_class_id_touches_nothing_else(name, label):
 
 def test_a_zero_weight_silences_its_row(case, rng):
     t, y = case.data(rng, 2, 9)
-    value, d, rows = case.run(t, y, np.array([0.0, 1.0]))
+    weights = np.array([0.0, 1.0])
+    value, d, rows = case.run(t, y, weights)
     assert value == rows[1] / 2
+    if case.kernel in (crossentropy.logits, crossentropy.sparse_logits):  # which left it as it was
+        masks.clear_weightless(d, weights, np.zeros(0, np.uint8))
     np.testing.assert_array_equal(d[0], np.zeros(9))
     assert d[1].any() or case.kernel is losses.elementwise
+
+
+@pytest.mark.parametrize("name", ["logits", "sparse logits"])
+def test_a_row_without_weight_is_neither_read_nor_written(name, rng):
+    case = CASES[name]
+    t, y = case.data(rng, 3, 9)
+    weights = np.array([1.0, 0.0, 2.0])
+    expected = case.run(t, y, weights)
+    y[1] = np.nan
+    value, d, rows = case.run(t, y, weights)
+    assert value == expected[0]
+    assert rows[1] == 0
+    np.testing.assert_array_equal(d[[0, 2]], expected[1][[0, 2]])
+    assert np.isnan(d[1]).all()  # as it was
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_gradients_of_what_weighs_nothing_are_cleared_where_they_are_read(threads):
+    set_num_threads(threads)
+    d = np.full((5, 3), np.nan)
+    weights, read = np.array([0.0, 1, 0, 0, 2]), np.array([1, 1, 0, 1, 0], np.uint8)
+    masks.clear_weightless(d, weights, read, work=1e9)
+    np.testing.assert_array_equal(np.isnan(d).all(axis=1), [False, True, True, False, True])
+    assert (d[[0, 3]] == 0).all()
