@@ -303,7 +303,7 @@ def _count(mask, first, last):
     """How many rows count."""
     total = 0
     for r in range(first, last):
-        total += mask[r]
+        total += 1 if mask[r] != 0 else 0
     return total
 
 
@@ -374,8 +374,13 @@ def _pack_rows(packed, at, a, mask, row, rows, ones):
         start = at + first * SUM_BLOCK - first
         r = row
         for m in range(rows):
-            for k in range(first, last, step):
+            k = first
+            while k + step <= last:
                 store(load(a, r * depth + k), packed, start + m * A_GROUP + k)
+                k += step
+            if k < last:  # where a group is not of whole vectors
+                value = load_first(a, r * depth + k, last - k)
+                store_first(value, packed, start + m * A_GROUP + k, last - k)
             r = _next(mask, r)
     while whole < depth:
         # Where a group is not of whole vectors, one may end within what is left.

@@ -219,7 +219,10 @@ def test_rows_that_do_not_count_add_nothing(layout, kind, rng):
     for threads in (1, 2, 3):
         set_num_threads(threads)
         got = _multiply_transposed(layout, a, b, 1, mask=mask)
-        np.testing.assert_array_equal(got, expected)
+        if numba.config.DISABLE_JIT:  # NumPy's sums have bits of their own
+            _close(got, expected, rows)
+        else:
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_rows_put_in_another_order(rng):
