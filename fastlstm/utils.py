@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm import figures
 from fastlstm.config import floatx
 
 _SEEDS = 2**32
@@ -201,3 +202,34 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
             f"to_categorical expects ids from 0 to {count - 1}, got {ids.min()} to {ids.max()}"
         )
     return np.eye(count, dtype=floatx())[ids]
+
+
+def plot_model(
+    model: Any, to_file: Any = "model.png", show_shapes: bool = False, dpi: int = 150
+) -> Any:
+    """Draw the layers of a model and what they take from one another, with matplotlib.
+
+    Parameters
+    ----------
+    model : Model
+        The model, built.
+    to_file : str or path, or None
+        Where to write the picture; None to write none.
+    show_shapes : bool
+        Whether the shapes of the outputs are shown.
+    dpi : int
+        Dots an inch.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = figures.graph(model.diagram(bool(show_shapes)), title=model.name)
+    if to_file is not None:
+        ax.figure.savefig(to_file, dpi=dpi)
+    return ax

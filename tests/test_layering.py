@@ -37,6 +37,7 @@ BESIDE = {
     ("layers", "initializers"),
     ("layers", "regularizers"),
     ("metrics", "losses"),
+    ("utils", "figures"),
     ("validation", "utils"),
 }
 WITH_NUMBA = {"kernels", "cells"}

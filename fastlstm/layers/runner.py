@@ -144,9 +144,8 @@ class Runner:
         several = len(self.graph.inputs) > 1
         names = [f"x[{number}]" for number in range(len(x))] if several else ["x"]
         samples = self.prepare_inputs(x if several else [x], names)
-        shapes = [array.shape[1:] for array in samples]
         if not layer.built:
-            layer.build_for([(None, *shape) for shape in shapes])
+            layer.build_for([array.shape for array in samples])
         elif several:
             layer.shapes_after([array.shape for array in samples])
         return samples

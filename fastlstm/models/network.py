@@ -17,7 +17,7 @@ from fastlstm.models import saving
 from fastlstm.models.freezing import FreezableModel
 from fastlstm.models.named import by_name
 from fastlstm.models.stream import Stream
-from fastlstm.models.summary import summary_lines
+from fastlstm.models.summary import diagram, summary_lines
 
 
 class Network(FreezableModel):
@@ -361,6 +361,11 @@ class Network(FreezableModel):
         """Print a table of the layers, their output shapes and numbers of weights."""
         for line in summary_lines(self):
             print_fn(line)
+
+    def diagram(self, shapes: bool = False) -> list[tuple[str, str, list[int]]]:
+        """What ``utils.plot_model`` draws: kind, name or shapes, and sources of each call."""
+        self._need_weights()
+        return diagram(self, shapes)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r}, {len(self.layers)} layers>"

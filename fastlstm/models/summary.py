@@ -65,3 +65,26 @@ def _connected(model: Network) -> list[Row]:
         name = f"{call.layer.name} ({type(call.layer).__name__})"
         rows.append((name, shapes, f"{count:,}", sources))
     return rows
+
+
+def diagram(model: Network, shapes: bool) -> list[tuple[str, str, list[int]]]:
+    """For each input and call: what it is, its name or its shapes, and what it takes."""
+    if not hasattr(model, "inputs"):
+        shape = model.input_shape
+        rows: list[tuple[str, str, list[int]]] = [
+            ("Input", str(shape) if shapes else model.input_names[0], [])
+        ]
+        for layer in model.layers:
+            (shape, *_) = layer.shapes_after([shape])
+            text = str(shape) if shapes else layer.name
+            rows.append((type(layer).__name__, text, [len(rows) - 1]))
+        return rows
+    places = {symbol: number for number, symbol in enumerate(model.inputs)}
+    rows = [("Input", str(s.shape) if shapes else s.name, []) for s in model.inputs]
+    calls = calls_between(model.inputs, model.outputs)  # type: ignore[attr-defined]
+    for call in sorted(calls, key=lambda call: call.serial):
+        places.update(dict.fromkeys(call.outputs, len(rows)))
+        made = ", ".join(str(symbol.shape) for symbol in call.outputs)
+        sources = sorted({places[symbol] for symbol in call.inputs})
+        rows.append((type(call.layer).__name__, made if shapes else call.layer.name, sources))
+    return rows
