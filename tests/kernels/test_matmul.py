@@ -79,7 +79,7 @@ def _multiply_transposed(layout, a, b, ones, parts=(slice(None),), mask=ALL):
 
 
 def _close(got, exact, depth):
-    limit = 8 * np.sqrt(depth) * np.finfo(got.dtype).eps
+    limit = 16 * np.sqrt(depth) * np.finfo(got.dtype).eps
     np.testing.assert_allclose(got, exact, rtol=limit, atol=limit)
 
 

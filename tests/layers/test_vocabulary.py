@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastlstm
+from fastlstm.kernels.cell import panel_units
 from fastlstm.layers import GRU, LSTM, SLSTM, Dense, Embedding, MinGRU, SimpleRNN, vocabulary
 from fastlstm.layers.vocabulary import WordsOp
 from fastlstm.models import Ensemble, Sequential
@@ -212,8 +213,9 @@ def test_its_bytes_are_reported():
     model = _model()
     model.build((None, None))
     with_table = model.memory_report(6, time=STEPS).prediction.packed
-    table = WORDS * 3 * 32 * 4  # 21 units are three panels of 8 units and four gates
     layer, dense = model.layers[1:]
+    units = panel_units(4, 4)  # of a panel, by the processor
+    table = WORDS * -(-21 // units) * units * 4 * 4
     packed = [
         layer.packed_kernel,
         layer.packed_recurrent,
