@@ -144,6 +144,10 @@ class Bidirectional(Wrapper):
         for layer in self.layers:
             layer.reset_states()
 
+    def reset_state(self) -> None:
+        """The same, as Keras 3 names it."""
+        self.reset_states()
+
     def __call__(
         self, x: Any, *, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:

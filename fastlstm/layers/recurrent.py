@@ -278,6 +278,10 @@ class Recurrent(Layer):
         """Forget the states carried from batch to batch."""
         self._states = None
 
+    def reset_state(self) -> None:
+        """The same, as Keras 3 names it."""
+        self.reset_states()
+
     def carried_states(
         self, batch: int, resume: bool = False
     ) -> tuple[np.ndarray, np.ndarray] | None:
