@@ -15,7 +15,7 @@ import pytest
 
 import fastlstm
 from fastlstm import Sequential
-from fastlstm.layers import LSTM, Dense, Embedding, SimpleRNN
+from fastlstm.layers import LSTM, Bidirectional, Dense, Embedding, SimpleRNN
 from fastlstm.models import load_model
 
 T, D = 5, 3
@@ -99,7 +99,7 @@ BAD_X = {
     "masked": (np.ma.masked_less(_x(), 0.5), TypeError, ["masked", "filled"]),
     "ragged": ([[[1, 2, 3]], [[1, 2, 3], [4, 5]]], ValueError, ["one shape"]),
     "None": (None, TypeError, ["object"]),
-    "a dict": ({"x": 1}, TypeError, ["object"]),
+    "a dict": ({"y": 1}, (ValueError, TypeError), ["dict", "missing"]),
 }
 
 
@@ -359,9 +359,10 @@ def test_what_add_refuses():
             assert word in str(caught.value), str(caught.value)
         assert len(model.layers) == 1
     assert len(model.get_weights()) == count
-    model(_x())
-    with pytest.raises(ValueError, match="another model"):
-        Sequential([model.layers[0]])
+    both = Bidirectional(LSTM(4, input_shape=(T, D)))
+    both.build((T, D))
+    with pytest.raises(ValueError, match="part of 'bidirectional"):
+        Sequential([both.forward_layer]).build()
 
 
 @pytest.mark.parametrize("units", [0, -1, 1.5, "8", None, True])

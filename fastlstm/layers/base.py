@@ -257,11 +257,7 @@ class Layer(Freezable, ABC):
 
         A model that had them before takes them back when it is trained.
         """
-        if isinstance(self._owner, Layer) and self._owner is not owner:
-            raise ValueError(
-                f"layer {self.name!r} is part of {self._owner.name!r} already; make a new layer "
-                "and copy the weights with set_weights(other.get_weights())"
-            )
+        self.check_free(owner)
         if self._owner is not None and self._owner is not owner:
             self._owner.let_go()
         self._owner = owner
@@ -270,6 +266,14 @@ class Layer(Freezable, ABC):
         self.changed()
         self._runner = None  # its layouts hold views of the old buffers
         self._place()
+
+    def check_free(self, owner: object) -> None:
+        """An error if another layer is made of this one."""
+        if isinstance(self._owner, Layer) and self._owner is not owner:
+            raise ValueError(
+                f"layer {self.name!r} is part of {self._owner.name!r} already; make a new layer "
+                "and copy the weights with set_weights(other.get_weights())"
+            )
 
     def _values(self, flat: np.ndarray) -> list[np.ndarray]:
         sizes = [math.prod(spec.shape) for spec in self._specs]

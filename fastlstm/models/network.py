@@ -95,6 +95,8 @@ class Network(FreezableModel):
 
     def _share_lock(self) -> None:
         """Layers that other models have as well are computed with by one of them at a time."""
+        for layer in self.all_layers:
+            layer.check_free(self)
         owners = {id(layer._owner): layer._owner for layer in self.all_layers if layer._owner}
         owners.pop(id(self), None)
         for owner in owners.values():

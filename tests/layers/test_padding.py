@@ -73,7 +73,7 @@ def _with_mask(layer, x, mask, d_y):
 @every_layer
 def test_every_cell_and_padding_of_any_kind(name, kind, rng):
     layer, x = _make(rng, name, (B, T, 4, 11), return_sequences=True)
-    mask, d_y = _mask(kind), rng.standard_normal((B, T, 11))
+    mask, d_y = _mask(kind), rng.standard_normal((B, T, layer.output_size))
     got, expected = (how(layer, x, mask, d_y) for how in (_with_mask, _row_by_row))
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)

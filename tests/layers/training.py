@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlstm.layers.chain import Chain
+from fastlstm.layers.graph import Graph
 from fastlstm.layers.runner import as_mask, run
 from fastlstm.memory import Arena
 from fastlstm.utils import set_random_seed
@@ -20,8 +21,8 @@ class Trained:
         self.mask = None if mask is None else as_mask(mask, x.shape[:2])
         self.chain = Arena().lay_out(
             lambda plan: Chain(
-                [layer],
-                x.swapaxes(0, 1).shape,
+                Graph.of([layer]),
+                [x.swapaxes(0, 1).shape],
                 plan,
                 saving=True,
                 training=True,
@@ -34,7 +35,7 @@ class Trained:
     def outputs(self, states: list[np.ndarray], seed: int = 1) -> list[np.ndarray]:
         """Outputs and last states; the same ``seed`` drops the same."""
         set_random_seed(seed)
-        return run(self.chain, self.x, self.mask, states, commit=False)
+        return run(self.chain, (self.x,), self.mask, states, commit=False)
 
     def gradients(self, d_outputs: list[np.ndarray]) -> list[np.ndarray]:
         """Of x, the states before and the weights, by those of the last outputs."""

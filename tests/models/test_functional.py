@@ -438,7 +438,7 @@ def test_summary_shows_what_is_connected():
         line for line in lines if "target, lstm" in line
     ]
     assert "(None, None, 7), (None, 7), (None, 7)" in decoder
-    assert lines[-1].startswith("Total params: ")
+    assert lines[-3].startswith("Total params: ")
 
 
 # -- what does not fit is said ------------------------------------------------------------------

@@ -172,7 +172,7 @@ def run(model, x, y):
             model.train_on_batch(x, y)
         else:
             result = None
-            result = model.predict_step(x, np.arange(len(x)))
+            result = model.predict_step((x,), np.arange(len(x)))
     return result
 
 run(model(), *data(64, 2))
