@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -81,6 +82,7 @@ class Layer(Freezable, ABC):
         self._params = np.empty(0, self.dtype)
         self._grads = np.empty(0, self.dtype)
         self._owner: Any = None
+        self.users: weakref.WeakSet[Any] = weakref.WeakSet()  # models that have this layer
         self._runner: Runner | None = None
 
     def changed(self) -> None:
@@ -255,11 +257,12 @@ class Layer(Freezable, ABC):
     def adopt(self, owner: object, params: np.ndarray, grads: np.ndarray) -> None:
         """Move the weights into a model's flat buffers, of which these are this layer's part.
 
-        A model that had them before takes them back when it is trained.
+        Other models that have the layer lay out anew; one that is trained takes them back.
         """
         self.check_free(owner)
-        if self._owner is not None and self._owner is not owner:
-            self._owner.let_go()
+        for user in list(self.users):
+            if user is not owner:
+                user.let_go()
         self._owner = owner
         params[:] = self._params
         self._params, self._grads = params, grads
@@ -287,6 +290,10 @@ class Layer(Freezable, ABC):
         """Writable views of the weights, in the order of ``get_weights``."""
         return self._values(self._params)
 
+    def forget(self) -> None:
+        """Lay out anew at the next call of the layer alone."""
+        self._runner = None
+
     def param(self, name: str) -> np.ndarray:
         """Writable view of one weight."""
         return self._values(self._params)[self.weight_names.index(name)]
@@ -311,10 +318,12 @@ class Layer(Freezable, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is of the layer alone; a model that is copied takes its layers in again."""
-        return {**self.__dict__, "_owner": None, "_runner": None, "_grads": self._params[:0]}
+        alone = {"_owner": None, "_runner": None, "users": None}
+        return {**self.__dict__, **alone, "_grads": self._params[:0]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self.users = weakref.WeakSet()
         # Views of an array are copied as arrays of their own: take them anew.
         if self.built:
             self.packed_version = -1

@@ -75,7 +75,7 @@ class Model(Network):
         self.input_names = _apart([symbol.name for symbol in starts])
         self.output_names = _apart([symbol.name for symbol in ends])
         self._check_layers()
-        self._share_lock()
+        self._join()
         if not any(layer._owner for layer in self.all_layers):
             self._gather()
 

@@ -72,6 +72,7 @@ class Network(FreezableModel):
 
     def _gather(self) -> None:
         """Bring all weights into one flat buffer, which optimizers work on."""
+        self._join()
         layers = self.all_layers
         sizes = [layer.weight_count for layer in layers]
         dtype = layers[0].dtype
@@ -89,24 +90,27 @@ class Network(FreezableModel):
         self._runner.forget()
 
     def let_go(self) -> None:
-        """Another model has taken layers of this one into its buffers."""
+        """Another model has taken layers of this one into its buffers: lay out anew."""
         self._owns = False
         self._runner.forget()
 
-    def _share_lock(self) -> None:
-        """Layers that other models have as well are computed with by one of them at a time."""
+    def _join(self) -> None:
+        """Become one of the models that have these layers: one of them computes at a time."""
         for layer in self.all_layers:
             layer.check_free(self)
-        owners = {id(layer._owner): layer._owner for layer in self.all_layers if layer._owner}
-        owners.pop(id(self), None)
-        for owner in owners.values():
-            self._runner.lock = owner.lock
-        for owner in owners.values():
-            owner.use_lock(self.lock)
+            layer.users.add(self)
+        users = {id(user): user for layer in self.all_layers for user in layer.users}
+        others = [user for user in users.values() if user is not self]
+        if others:
+            self._runner.lock = others[0].lock
+        for other in others[1:]:
+            other.use_lock(self.lock)
 
     def use_lock(self, lock: Any) -> None:
         """Compute under this lock from now on."""
         self._runner.lock = lock
+        for layer in self.all_layers:
+            layer.forget()
 
     def __getstate__(self) -> dict[str, Any]:
         nothing = self._params[:0]

@@ -113,7 +113,7 @@ class Sequential(Model):
             shape = layer.compute_output_shape(shape)
         if self._sample_shape is None:
             self._sample_shape = tuple(sample_shape)
-        self._share_lock()
+        self._join()
         if not self._params.size or not any(layer._owner for layer in self.layers):
             self._gather()
             if self.optimizer is not None:

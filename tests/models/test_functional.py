@@ -374,6 +374,29 @@ def test_models_with_layers_in_common(rng):
     assert encoder.lock is whole.lock
 
 
+def test_a_third_model_follows_too(rng):
+    """It has the layers neither first nor last, and holds no weights of its own."""
+    x = Input((None, D))
+    code = LSTM(4)(x)
+    first, third = Model(x, Dense(2)(code)), Model(x, code)
+    second = Model(x, Dense(3)(code))
+    series = _floats(rng, 8, T, D)
+    layer = first.layers[0]
+    for model in (first, second, first):
+        before = third.predict(series, verbose=0)
+        np.testing.assert_array_equal(layer(series), before)
+        model.compile("adam", "mse")
+        model.fit(series, np.ones((8, *model.output_shape[1:])), verbose=0)
+        after = third.predict(series, verbose=0)
+        assert not np.array_equal(after, before)
+        np.testing.assert_array_equal(third.get_weights()[0], model.get_weights()[0])
+        np.testing.assert_array_equal(layer(series), after)
+    other = Input((None, D))
+    apart = Model(other, GRU(4)(other))
+    both = Model([x, other], Add()([code, apart.layers[0](other)]))
+    assert both.lock is apart.lock is first.lock is second.lock is third.lock
+
+
 def test_models_with_layers_in_common_in_threads(rng):
     x = Input((None, D))
     code = LSTM(8)(x)
