@@ -27,4 +27,7 @@ def put_columns(matrix, part, start, more, crew):
     first, last = share(rows, crew)
     for k in range(first, last):
         for n in range(columns):
-            matrix[k, start + n] = part[k, n] + (matrix[k, start + n] if more else 0.0)
+            if more:
+                matrix[k, start + n] += part[k, n]
+            else:
+                matrix[k, start + n] = part[k, n]

@@ -119,24 +119,6 @@ def part_of_chosen(d_part, d_out, counts, out, x, crew):
 
 
 @kernel
-def put_columns(out, x, at, crew):
-    """out[:, at : at + D] = x; both are rows."""
-    first, last = share(x.shape[0], crew)
-    for m in range(first, last):
-        for d in range(x.shape[1]):
-            out[m, at + d] = x[m, d]
-
-
-@kernel
-def take_columns(d_x, d_out, at, crew):
-    """d_x = d_out[:, at : at + D]; both are rows."""
-    first, last = share(d_x.shape[0], crew)
-    for m in range(first, last):
-        for d in range(d_x.shape[1]):
-            d_x[m, d] = d_out[m, at + d]
-
-
-@kernel
 def either(mask, other, crew):
     """mask = 1 where it or the other is; both flat."""
     first, last = share(mask.size, crew)

@@ -6,16 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm.layers.base import refuse_arrays
 from fastlstm.layers.bidirectional_op import MERGES, BidirectionalOp
-from fastlstm.layers.recurrent import Recurrent, call_with_states
-from fastlstm.layers.symbol import is_symbolic
+from fastlstm.layers.recurrent import Recurrent
+from fastlstm.layers.with_states import WithStates
 from fastlstm.layers.wrapper import Wrapper
 from fastlstm.memory import Plan
 from fastlstm.registry import find, serialize
 
 
-class Bidirectional(Wrapper):
+class Bidirectional(WithStates, Wrapper):
     """Run a recurrent layer over sequences in both directions and merge what they give.
 
     Source: Schuster and Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions on
@@ -126,27 +125,10 @@ class Bidirectional(Wrapper):
         )
         return BidirectionalOp(first, second, self.merge_mode, mask, plan)
 
-    def bind_inputs(
-        self,
-        xs: list[np.ndarray],
-        masks: list[np.ndarray],
-        plan: Plan,
-        *,
-        saving: bool,
-        training: bool,
-    ) -> BidirectionalOp:
-        op = self.bind(xs[0], masks[0], plan, saving=saving, training=training)
-        op.start_from(xs[1:])
-        return op
-
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
         for layer in self.layers:
             layer.reset_states()
-
-    def reset_state(self) -> None:
-        """The same, as Keras 3 names it."""
-        self.reset_states()
 
     def __call__(
         self, x: Any, *, initial_state: Any = None, mask: Any = None, training: bool = False
@@ -170,10 +152,7 @@ class Bidirectional(Wrapper):
             The merged output, or with ``merge_mode=None`` both; with ``return_state`` the final
             states follow, the forward layer's first.
         """
-        if is_symbolic(x):
-            refuse_arrays(mask=mask, training=training or None)
-            return call_with_states(self, x, initial_state)
-        return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
+        return self.called(x, initial_state, mask, training)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm.kernels import combine, layout
+from fastlstm.kernels import columns, combine, layout
 from fastlstm.kernels.merge import Product, Sum
 from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
@@ -293,7 +293,12 @@ class ConcatenateOp(Op):
             else:
                 rows, at = place
                 program.add(
-                    combine.put_columns, rows, x.reshape(-1, x.shape[-1]), at, work=1.0 * x.size
+                    columns.put_columns,
+                    rows,
+                    x.reshape(-1, x.shape[-1]),
+                    at,
+                    False,
+                    work=1.0 * x.size,
                 )
         if self.made_mask is not None and len(self.made_mask):
             self._record_mask(program, self.made_mask)
@@ -339,7 +344,7 @@ class ConcatenateOp(Op):
             else:
                 rows, at = place
                 d_rows = d_x.reshape(-1, d_x.shape[-1])
-                program.add(combine.take_columns, d_rows, rows, at, work=1.0 * d_x.size)
+                program.add(columns.take_columns, d_rows, rows, at, work=1.0 * d_x.size)
 
 
 def record_either(program: Program, made: np.ndarray, masks: list[np.ndarray]) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.backwards import BackwardsOp
-from fastlstm.layers.base import Layer, WeightSpec, refuse_arrays
+from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.dropout import DropoutOp, check_rate
 from fastlstm.layers.packed import PackedGates
 from fastlstm.layers.penalties import INSTEAD_OF_ACTIVITY, with_rules
 from fastlstm.layers.recurrent_op import RecurrentOp
-from fastlstm.layers.symbol import Call, is_symbolic, symbols
+from fastlstm.layers.with_states import WithStates
 from fastlstm.memory import Plan
 from fastlstm.registry import suggestion
 from fastlstm.validation import as_floats, whole_number
@@ -31,7 +31,7 @@ _INSTEAD = {
 _WITHOUT_EFFECT = {"implementation", "unroll", "use_cudnn"}
 
 
-class Recurrent(Layer):
+class Recurrent(WithStates):
     """Base class of the recurrent layers; ``cell`` is what sets them apart.
 
     Parameters
@@ -237,19 +237,6 @@ class Recurrent(Layer):
         kind = self.ops[self.go_backwards]
         return kind(self, x, mask, plan, saving=saving, dropout=dropout, kept=kept)
 
-    def bind_inputs(
-        self,
-        xs: list[np.ndarray],
-        masks: list[np.ndarray],
-        plan: Plan,
-        *,
-        saving: bool,
-        training: bool,
-    ) -> RecurrentOp:
-        op = self.bind(xs[0], masks[0], plan, saving=saving, training=training)
-        op.start_from(xs[1:])
-        return op
-
     @property
     def causal(self) -> bool:
         """Whether no step's output depends on a later step's input."""
@@ -277,10 +264,6 @@ class Recurrent(Layer):
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
         self._states = None
-
-    def reset_state(self) -> None:
-        """The same, as Keras 3 names it."""
-        self.reset_states()
 
     def carried_states(
         self, batch: int, resume: bool = False
@@ -352,30 +335,7 @@ class Recurrent(Layer):
             (batch, time, units) where ``return_sequences``, else (batch, units); with
             ``return_state`` a list of that and the final states.
         """
-        if is_symbolic(x):
-            refuse_arrays(mask=mask, training=training or None)
-            return call_with_states(self, x, initial_state)
-        return self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
-
-
-def call_with_states(layer: Any, x: Any, initial_state: Any) -> Any:
-    """The outputs for symbols: a sequence, and the states before its first step.
-
-    As in Keras, the states may follow the sequence in one list.
-    """
-    given, *states = symbols(x, type(layer).__name__)
-    if initial_state is not None:
-        states += symbols(initial_state, f"initial_state of {type(layer).__name__}")
-    layer.check_input(given.shape)
-    wanted = [(None, units) for units in layer.state_sizes]
-    shapes = [state.shape for state in states]
-    if states and shapes != wanted:
-        raise ValueError(
-            f"initial_state of {type(layer).__name__} {layer.name!r} expects symbols of the shapes "
-            f"{wanted}, got {shapes}"
-        )
-    layer.build(given.shape[1:])
-    return Call(layer, [given, *states], layer.shapes_after([given.shape])).result
+        return self.called(x, initial_state, mask, training)
 
 
 def _check_rest(kind: str, arguments: Mapping[str, Any]) -> None:

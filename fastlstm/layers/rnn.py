@@ -7,17 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm.layers.base import refuse_arrays
-from fastlstm.layers.recurrent import Recurrent, call_with_states
+from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.rnn_cells import StackedRNNCells, as_cell
 from fastlstm.layers.stacked_op import StackedOp, flat_states
-from fastlstm.layers.symbol import is_symbolic
+from fastlstm.layers.with_states import WithStates
 from fastlstm.layers.wrapper import Wrapper
 from fastlstm.memory import Plan
 from fastlstm.registry import serialize
 
 
-class RNN(Wrapper):
+class RNN(WithStates, Wrapper):
     """The recurrent layer of a cell; of several cells, a stack of such layers as one.
 
     ``RNN(LSTMCell(32), return_sequences=True)`` is ``LSTM(32, return_sequences=True)``: with one
@@ -173,27 +172,10 @@ class RNN(Wrapper):
             x, mask = op.y, op.mask  # in the order in which the first one takes the steps
         return StackedOp(ops)
 
-    def bind_inputs(
-        self,
-        xs: list[np.ndarray],
-        masks: list[np.ndarray],
-        plan: Plan,
-        *,
-        saving: bool,
-        training: bool,
-    ) -> StackedOp:
-        op = self.bind(xs[0], masks[0], plan, saving=saving, training=training)
-        op.start_from(xs[1:])
-        return op
-
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
         for layer in self.layers:
             layer.reset_states()
-
-    def reset_state(self) -> None:
-        """The same, as Keras 3 names it."""
-        self.reset_states()
 
     def __call__(
         self, x: Any, *, initial_state: Any = None, mask: Any = None, training: bool = False
@@ -218,12 +200,7 @@ class RNN(Wrapper):
             (batch, time, units) where ``return_sequences``, else (batch, units); with
             ``return_state`` a list of that and, for each cell, a list of its final states.
         """
-        if is_symbolic(x):
-            refuse_arrays(mask=mask, training=training or None)
-            states = None if initial_state is None else flat_states(initial_state)
-            outputs = call_with_states(self, x, states)
-        else:
-            outputs = self.runner.call(x, mask=mask, training=training, initial_state=initial_state)
+        outputs = self.called(x, initial_state, mask, training)
         if not self.return_state:
             return outputs
         output, *states = outputs
@@ -232,6 +209,10 @@ class RNN(Wrapper):
             parts.append(states[: layer.cell.states])
             del states[: layer.cell.states]
         return [output, *parts]
+
+    def _called_on_symbols(self, x: Any, initial_state: Any) -> Any:
+        states = None if initial_state is None else flat_states(initial_state)
+        return super()._called_on_symbols(x, states)
 
     def get_config(self) -> dict[str, Any]:
         cells = [serialize(cell) for cell in self._cells]
