@@ -52,6 +52,9 @@ class LSTM(Recurrent):
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
     recurrent_dropout : float
         Fraction of h to drop on its way to the recurrent product, likewise; see ``Recurrent``.
+    zero_output_for_mask : bool
+        With ``return_sequences``: whether steps that a mask leaves out give zeros rather than h
+        again.
     name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """

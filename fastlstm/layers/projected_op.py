@@ -125,6 +125,8 @@ class ProjectedOp(RecurrentOp):
     def record_through_time(self, program: Program, segment: Segment = WHOLE) -> None:
         if segment.last:
             self._record_start(program)
+        if self.zeroes:
+            self._record_zeros(program, self.d_y, segment)
         layer, steps = self.layer, segment.steps or self.steps
         counts = self.mask if len(self.mask) else [self.mask.reshape(-1)] * steps
         for t in reversed(range(steps)):

@@ -61,6 +61,9 @@ class Recurrent(WithStates):
         each step of a sequence and for all gates. What else a cell does with h sees all of it.
         Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
         neural networks", NeurIPS 2016, with tied weights; Keras' LSTM and GRU draw for each gate.
+    zero_output_for_mask : bool
+        With ``return_sequences``: whether steps that a mask leaves out give zeros, as behind the
+        ends of PyTorch's packed sequences, rather than h again.
     name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     **rest
@@ -91,6 +94,7 @@ class Recurrent(WithStates):
         "stateful",
         "dropout",
         "recurrent_dropout",
+        "zero_output_for_mask",
     )
 
     def __init__(
@@ -113,6 +117,7 @@ class Recurrent(WithStates):
         stateful: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        zero_output_for_mask: bool = False,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
@@ -136,6 +141,7 @@ class Recurrent(WithStates):
         self.return_state = bool(return_state)
         self.go_backwards = bool(go_backwards)
         self.stateful = bool(stateful)
+        self.zero_output_for_mask = bool(zero_output_for_mask)
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
         what = f"{type(self).__name__} recurrent_dropout"
         self.recurrent_dropout = check_rate(recurrent_dropout, what)

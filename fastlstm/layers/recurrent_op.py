@@ -78,6 +78,10 @@ class RecurrentOp(Op):
         self.last_h = self.h[self.steps % self.h.shape[0]]
         self.last_carry = self.carry[:, self.steps % self.carry.shape[1]]
         self.y = self.h[1:] if layer.return_sequences else self.last_h
+        # Whether steps that do not count give zeros, which the states must not become.
+        self.zeroes = layer.zero_output_for_mask and layer.return_sequences and mask.size > 0
+        if self.zeroes:
+            self.y = plan.array(self.y.shape, dtype)
         # Not in the arena, where the zeros would not last.
         self.first_h = np.zeros(self.h.shape[1:], dtype)
         self.first_carry = np.zeros((others, *self.carry.shape[2:]), dtype)
@@ -124,6 +128,14 @@ class RecurrentOp(Op):
         stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
             self.record_steps(program, start, min(start + stride, steps))
+        if self.zeroes:
+            layout.record_copy(program, segment.of(self.y), segment.of(self.h[1:]))
+            self._record_zeros(program, self.y, segment)
+
+    def _record_zeros(self, program: Program, array: np.ndarray, segment: Segment) -> None:
+        """Record: steps of an output, or of its gradient, that do not count are zero."""
+        rows = segment.of(array).reshape(-1, array.shape[2])
+        record_clear_masked(program, rows, segment.of(self.mask))
 
     def record_input(self, program: Program, segment: Segment) -> None:
         """Record what brings ``x`` into place."""
@@ -333,6 +345,8 @@ class RecurrentOp(Op):
         """Record what makes the gradient of the pre-activations, step by step."""
         if segment.last:
             self._record_start(program)
+        if self.zeroes:
+            self._record_zeros(program, self.d_y, segment)
         layer, steps = self.layer, segment.steps or self.steps
         work = 2.0 * self.batch * layer.units * self.cell.blocks * layer.units
         stride = self._steps_per_launch(work) if self.d_hs is None else 1

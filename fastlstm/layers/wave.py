@@ -30,7 +30,8 @@ def _goes_on(op: Op, below: Op) -> bool:
     """Whether a recurrent op takes the steps of another, and no states of its own."""
     if not (isinstance(op, RecurrentOp) and isinstance(below, RecurrentOp)):
         return False
-    return op.causal and below.causal and op.x is below.y and not op.given
+    plain = op.causal and below.causal and not (op.zeroes or below.zeroes)
+    return plain and op.x is below.y and not op.given
 
 
 def record_stack(program: Program, stack: Sequence[Op]) -> None:

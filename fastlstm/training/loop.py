@@ -13,6 +13,7 @@ from fastlstm.training.arguments import (
     check_shuffle,
     check_validation_freq,
     check_validation_split,
+    mask_of,
     number_or_none,
     validates,
     verbosity,
@@ -45,6 +46,7 @@ def fit(
     shuffle: bool = True,
     sample_weight: Any = None,
     mask: Any = None,
+    lengths: Any = None,
     class_weight: Any = None,
     initial_epoch: int = 0,
     validation_batch_size: int | None = None,
@@ -89,6 +91,8 @@ def fit(
     mask : array_like, optional
         (N, T) of booleans: the steps of the samples that count. Recurrent layers keep their states
         over the others, which have no part in the loss and the metrics.
+    lengths : array_like, optional
+        (N,) steps of each sample that count, the first ones; in the place of ``mask``.
     class_weight : dict of int to float, optional
         Weights by class, {0: 1.0, 1: 20.0}, of what is trained on: they multiply the sample
         weights. Classes left out weigh 1.
@@ -137,7 +141,7 @@ def fit(
         x,
         y,
         sample_weight,
-        mask,
+        mask_of(mask, lengths, x),
         batch_size=batch_size,
         shuffle=bool(shuffle),
         steps=number_or_none(steps_per_epoch, "steps_per_epoch"),
@@ -203,6 +207,7 @@ def evaluate(
     verbose: int | str = "auto",
     sample_weight: Any = None,
     mask: Any = None,
+    lengths: Any = None,
     steps: int | None = None,
     callbacks: Callbacks = None,
     return_dict: bool = False,
@@ -226,6 +231,8 @@ def evaluate(
         (N,) or (N, T) weights.
     mask : array_like, optional
         (N, T) of booleans: the steps of the samples that count.
+    lengths : array_like, optional
+        (N,) steps of each sample that count, the first ones; in the place of ``mask``.
     steps : int, optional
         Batches after which to stop.
     callbacks : Callback or sequence of Callback, optional
@@ -245,6 +252,7 @@ def evaluate(
     """
     progress = Progress(verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
+    mask = mask_of(mask, lengths, x)
     source = test_source(
         model, "evaluate", x, y, sample_weight, mask, batch_size, number_or_none(steps, "steps")
     )
@@ -269,6 +277,7 @@ def predict(
     batch_size: int | None = None,
     verbose: int | str = "auto",
     mask: Any = None,
+    lengths: Any = None,
     steps: int | None = None,
     callbacks: Callbacks = None,
 ) -> Any:
@@ -286,6 +295,8 @@ def predict(
         0 silent, 1 a progress bar, 2 one line, "auto" a bar if it takes long.
     mask : array_like, optional
         (N, T) of booleans: the steps of the samples that count.
+    lengths : array_like, optional
+        (N,) steps of each sample that count, the first ones; in the place of ``mask``.
     steps : int, optional
         Batches after which to stop.
     callbacks : Callback or sequence of Callback, optional
@@ -304,6 +315,7 @@ def predict(
     """
     progress = Progress(verbosity(verbose), delay=verbose == "auto")
     calls = CallbackList(callbacks)
+    mask = mask_of(mask, lengths, x)
     source, outputs = predict_source(model, x, mask, batch_size, number_or_none(steps, "steps"))
     _announce(calls, model, source.steps, progress.verbose)
     calls.call("on_predict_begin")

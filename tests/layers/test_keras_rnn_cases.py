@@ -5,9 +5,9 @@ The tests of Keras 3 in ``keras/src/layers/rnn`` and what stands for them here:
 ===========================  =====================================================================
 ``lstm_test``, ``gru_test``  basics: ``test_shapes_and_weights``, penalties in
                              ``models/test_penalties``; correctness, statefulness, initial states,
-                             return_state, masking: the tables below. Without counterpart:
-                             ``zero_output_for_mask``, which is not here; cuDNN dispatch, symbolic
-                             batches and in-place states of backends, of which there is one here.
+                             return_state, masking: the tables below. Without counterpart: cuDNN
+                             dispatch, symbolic batches and in-place states of backends, of which
+                             there is one here.
 ``simple_rnn_test``          the same table
 ``bidirectional_test``       the tables below, and ``test_bidirectional`` for shapes of all modes
 ``rnn_test``                 cells there are classes with a ``call`` in Python; here a cell is
@@ -109,6 +109,8 @@ def test_masking():
     steps = [[0.03606692, 0.09497581, 0.09497581, 0.19393763],
              [0.16051409, 0.16051409, 0.16051409, 0.30818558]]  # fmt: skip
     np.testing.assert_allclose(got[..., 0], steps, atol=1e-5)
+    got = GRU(2, return_sequences=True, zero_output_for_mask=True, **INITIAL)(x, mask=MASK)
+    np.testing.assert_allclose(got[..., 1], np.where(MASK, steps, 0.0), atol=1e-5)
     got = GRU(2, go_backwards=True, **INITIAL)(x, mask=MASK)
     np.testing.assert_allclose(got, _rows(0.11669192, 0.28380975, units=2), atol=1e-5)
     tail = np.array([[True, True, True, False], [True, True, False, False]])
