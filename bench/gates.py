@@ -80,7 +80,7 @@ def _activate_rows(h, carry, gates, p, r, pair):
         before = load_h(h, h_at + v, pair * h.shape[1], step)
         states = join_states(CELL, before, carry, carry_at + v, second, stride)
         blocks = load_blocks(CELL, gates, gates, at + v, pair * columns, width)
-        _, states = cell_forward(CELL, cell_gates(CELL, blocks), states)
+        _, states = cell_forward(CELL, cell_gates(CELL, blocks), states, ())
         # The gates stay as they are, so that every step meets the same values.
         store_h(states[0], h, h_at + v, pair * h.shape[1], step)
         store_carry(states, carry, carry_at + v, second, stride)

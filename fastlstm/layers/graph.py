@@ -96,7 +96,15 @@ class Graph:
 
     def taker(self, number: int) -> Layer:
         """A layer that takes an array."""
-        return next(step.layer for step in self.steps if number in step.takes)
+        return self._taking(number).layer
+
+    def _taking(self, number: int) -> Step:
+        return next(step for step in self.steps if number in step.takes)
+
+    @property
+    def starts_alone(self) -> bool:
+        """Whether there is one input, which a layer takes and nothing besides."""
+        return len(self.inputs) == 1 and self._taking(self.inputs[0]).takes == self.inputs
 
     @property
     def takes_ids(self) -> tuple[bool, ...]:

@@ -83,7 +83,7 @@ class Runner:
     def _prepared(self, number: int, x: Any, what: str) -> np.ndarray:
         array = numeric_array(what, x)
         taker = self.graph.taker(number)
-        if len(self.graph.inputs) == 1:
+        if self.graph.starts_alone:
             taker.check_input(array.shape)
         if 0 in array.shape:
             raise ValueError(

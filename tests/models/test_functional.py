@@ -454,6 +454,15 @@ def test_dropout_and_states_of_a_graph(rng):
     np.testing.assert_array_equal(model(series), model(series))
 
 
+def test_a_lone_input_that_a_layer_takes_twice(rng):
+    x = Input((T, D))
+    model = Model(x, Multiply()([x, Add()([x, x])]))
+    series = _floats(rng, 4, T, D)
+    np.testing.assert_allclose(model.predict(series, verbose=0), 2 * series**2, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"x expects shape \(batch, 6, 3\)"):
+        model(series[:, :2])
+
+
 def test_summary_shows_what_is_connected():
     lines: list[str] = []
     _encoder_decoder(fastlstm).summary(print_fn=lines.append)
