@@ -61,6 +61,14 @@ def store_vector(builder, vector, value, pointer):
     builder.store(value, typed, align=vector.dtype.bitwidth // 8)
 
 
+def prefetch_to_write(builder, pointer):
+    """LLVM hint that the cache line of ``pointer`` is soon read and written."""
+    i32, byte = ir.IntType(32), ir.IntType(8)
+    to_write, to_all_levels, data = (ir.Constant(i32, n) for n in (1, 3, 1))
+    place = builder.bitcast(pointer, byte.as_pointer())
+    call(builder, "llvm.prefetch.p0i8", ir.VoidType(), place, to_write, to_all_levels, data)
+
+
 def load_part(builder, vector, pointer, count):
     """LLVM load of the first ``count`` lanes, zero in the others, reading no further."""
     full = builder.icmp_signed(">=", count, ir.Constant(count.type, vector.lanes))

@@ -20,6 +20,7 @@ from fastlstm.kernels.emit import (
     data_pointer,
     fused_multiply_add,
     load_vector,
+    prefetch_to_write,
     splat,
     store_vector,
 )
@@ -27,6 +28,8 @@ from fastlstm.kernels.host import HOST
 from fastlstm.kernels.simd import Vector
 
 _I64 = ir.IntType(64)
+# Of a cache line.
+_LINE_BYTES = 64
 
 
 class _Product(NamedTuple):
@@ -298,6 +301,8 @@ class _Tile:
             for v, slot in enumerate(line):
                 value = zero if self.adding else self._load(self.start, self.start_row, row, r, v)
                 builder.store(value, slot)
+        if self.adding:
+            self._fetch_ahead(row, sums)
         with _Loop(builder, _int(len(products))) as n:
             self._multiply(_nth(builder, products, n), row, sums)
         for r, line in enumerate(sums):
@@ -307,6 +312,12 @@ class _Tile:
                     total = builder.fadd(self._load(self.c, self.c_row, row, r, v), total)
                 target = self._place(self.c, self.c_row, row, r, v)
                 store_vector(builder, self.vector, total, target)
+
+    def _fetch_ahead(self, row, sums):
+        """Have C in the first-level cache when the sums are added to it."""
+        for r, line in enumerate(sums):
+            for v in range(0, len(line), max(1, _LINE_BYTES // HOST.vector_bytes)):
+                prefetch_to_write(self.builder, self._place(self.c, self.c_row, row, r, v))
 
     def _place(self, pointer, stride, row, r, v):
         builder = self.builder

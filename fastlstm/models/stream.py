@@ -71,7 +71,9 @@ class Stream:
         self._y = self._chain.y[0] if self._chain.y.ndim == 3 else self._chain.y
         self._takes_ids = ids
         self._limit = getattr(model.graph.taker(model.graph.inputs[0]), "input_dim", 0)
-        self._shape, self._dtype = self._x.shape, self._x.dtype
+        self._dtype = self._x.dtype
+        # Of a lone row also without its axis.
+        self._shapes = (self._x.shape, self._x.shape[1:] if self.batch == 1 else None)
         self._step = self._chain.bound("check", "forward")
         self._seen = -1  # of ``Layer.changes``
         self.reset()
@@ -97,7 +99,7 @@ class Stream:
             If x does not fit or is not finite; the states are those before.
         """
         # Anything but the very array that fits takes the long way.
-        if type(x) is not np.ndarray or x.shape != self._shape or x.dtype != self._dtype:
+        if type(x) is not np.ndarray or x.shape not in self._shapes or x.dtype != self._dtype:
             x = self._checked(x)
         with self._lock:
             self._x[...] = x
