@@ -1,6 +1,7 @@
 """Recurrent networks on multicore CPUs: trained and run by Numba kernels, in Keras' words."""
 
 from fastlstm import (
+    activations,
     callbacks,
     config,
     constraints,
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "Sequential",
     "__version__",
+    "activations",
     "callbacks",
     "config",
     "constraints",

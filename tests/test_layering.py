@@ -20,8 +20,8 @@ STOREYS = [
     {"kernels"},
     {"cells"},
     {
-        "constraints", "crf", "ctc", "generation", "initializers", "layers", "losses", "metrics",
-        "optimizers", "regularizers",
+        "activations", "constraints", "crf", "ctc", "generation", "initializers", "layers",
+        "losses", "metrics", "optimizers", "regularizers",
     },
     {"training"},
     {"callbacks", "models"},
@@ -33,6 +33,7 @@ FLOORS = {part: floor for floor, parts in enumerate(STOREYS) for part in parts}
 # Parts on one floor that build on another one there.
 BESIDE = {
     ("ctc", "losses"),
+    ("layers", "activations"),
     ("layers", "constraints"),
     ("layers", "initializers"),
     ("layers", "regularizers"),

@@ -12,18 +12,22 @@ import fastlstm
 
 NAMES = {
     "fastlstm": """
-        Input Model Sequential __version__ callbacks config constraints crf ctc data generation
-        get_num_threads initializers layers losses metrics models optimizers regularizers
-        set_num_threads utils vjp
+        Input Model Sequential __version__ activations callbacks config constraints crf ctc data
+        generation get_num_threads initializers layers losses metrics models optimizers
+        regularizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
         Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
-        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout Embedding Flatten GRU
-        GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell Layer
-        LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
-        Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector Reshape SLSTM SimpleRNN
-        SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract TimeDistributed
-        ZeroPadding1D
+        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout ELU Embedding
+        Flatten GRU GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM
+        LSTMCell Layer LayerNormalization LeakyReLU Masking MaxPooling1D Maximum MinGRU MinLSTM
+        Minimum MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU
+        RepeatVector Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
+        StackedRNNCells Subtract TimeDistributed ZeroPadding1D
+    """,
+    "fastlstm.activations": """
+        elu exponential get hard_sigmoid hard_tanh leaky_relu linear log_sigmoid relu relu6 selu
+        sigmoid softmax softplus softsign tanh
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -75,11 +75,16 @@ class _Fields(AttributeTemplate):
 
     def generic_resolve(self, static, name):
         field = getattr(static.value, name, None)
+        if isinstance(field, float):
+            return types.float64
         return field._numba_type_ if isinstance(field, Static) else None
 
 
 @lower_getattr_generic(StaticType)
 def _lower_field(context, builder, static, value, name):
+    field = getattr(static.value, name)
+    if isinstance(field, float):
+        return context.get_constant(types.float64, field)
     return ir.Constant(ir.IntType(8), 0)
 
 

@@ -30,6 +30,7 @@ from fastlstm.layers.minimal import MinGRU, MinLSTM
 from fastlstm.layers.multi_head_attention import MultiHeadAttention
 from fastlstm.layers.pooling import AveragePooling1D, MaxPooling1D
 from fastlstm.layers.projected_lstm import ProjectedLSTM
+from fastlstm.layers.rectifiers import ELU, LeakyReLU, ReLU
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.reshape import Flatten, Permute, Reshape
 from fastlstm.layers.rnn import RNN
@@ -39,6 +40,7 @@ from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
 
 __all__ = [
+    "ELU",
     "GRU",
     "LSTM",
     "RNN",
@@ -67,6 +69,7 @@ __all__ = [
     "LSTMCell",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Masking",
     "MaxPooling1D",
     "Maximum",
@@ -78,6 +81,7 @@ __all__ = [
     "PeepholeLSTM",
     "Permute",
     "ProjectedLSTM",
+    "ReLU",
     "RepeatVector",
     "Reshape",
     "SimpleRNN",

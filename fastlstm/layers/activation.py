@@ -6,9 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.kernels import dense
+from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.program import Program
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
+from fastlstm.kernels.static import Static
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.shapes import check_axis_is_last, check_last_axis
@@ -21,8 +23,8 @@ class Activation(Weightless):
 
     Parameters
     ----------
-    activation : str
-        "linear", "relu", "tanh", "sigmoid", "hard_sigmoid" or "softmax".
+    activation : str or callable
+        A name or function of ``fastlstm.activations``: "relu", "tanh", "elu", "softmax" ...
     name, input_shape, dtype
         As for every layer.
     """
@@ -31,7 +33,7 @@ class Activation(Weightless):
 
     def __init__(
         self,
-        activation: str | None,
+        activation: ActivationLike,
         *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
@@ -43,7 +45,7 @@ class Activation(Weightless):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> ActivationOp:
-        return ActivationOp(self.activation, x, plan)
+        return ActivationOp(ACTIVATIONS.get(self.activation), x, plan)
 
 
 class Softmax(Weightless):
@@ -61,7 +63,6 @@ class Softmax(Weightless):
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("axis",)
-    activation = "softmax"
 
     def __init__(
         self,
@@ -81,29 +82,29 @@ class Softmax(Weightless):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> ActivationOp:
-        return ActivationOp("softmax", x, plan)
+        return ActivationOp(None, x, plan)
 
 
 class ActivationOp(Op):
-    """An activation bound to arrays; where it is linear, output and input are one array."""
+    """An activation bound to arrays, or softmax; where it is linear, output and input are one."""
 
-    def __init__(self, activation: str, x: np.ndarray, plan: Plan) -> None:
-        self.activation, self.x = activation, x
-        self.y = x if activation == "linear" else plan.array(x.shape, x.dtype)
+    def __init__(self, kind: Static | None, x: np.ndarray, plan: Plan) -> None:
+        self.kind, self.x = kind, x
+        self.y = x if kind == Linear() else plan.array(x.shape, x.dtype)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         rows, work = (segment.rows(self.y), segment.rows(self.x)), 20.0 * self.x.size
-        if self.activation == "softmax":
+        if self.kind is None:
             program.add(dense.softmax_of, *rows, work=work)
-        elif self.activation != "linear":
-            program.add(dense.activate_of, ACTIVATIONS[self.activation], *rows, work=work)
+        elif self.y is not self.x:
+            program.add(dense.activate_of, self.kind, *rows, work=work)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = self.d_x = d_y
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         rows, work = (segment.rows(self.d_y), segment.rows(self.y)), 10.0 * self.y.size
-        if self.activation == "softmax":
+        if self.kind is None:
             program.add(dense.softmax_gradient, *rows, work=work)
-        elif self.activation != "linear":
-            program.add(dense.activation_gradient, ACTIVATIONS[self.activation], *rows, work=work)
+        elif self.y is not self.x:
+            program.add(dense.activation_gradient, self.kind, *rows, work=work)

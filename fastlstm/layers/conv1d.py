@@ -7,10 +7,10 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from fastlstm import initializers
+from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.kernels import unfold
 from fastlstm.kernels.program import Program
 from fastlstm.layers.across import AcrossOp
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.packed import Packed
@@ -75,7 +75,7 @@ class Conv1D(Layer):
         data_format: str | None = None,
         dilation_rate: int = 1,
         groups: int = 1,
-        activation: str | None = None,
+        activation: ActivationLike = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",

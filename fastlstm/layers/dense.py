@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import constraints, initializers, regularizers
+from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.kernels import dense, matmul
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import PLAIN
 from fastlstm.kernels.masks import record_clear_masked
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
@@ -34,8 +34,8 @@ class Dense(Layer):
     ----------
     units : int
         Size of the output.
-    activation : str, optional
-        "linear" (also None), "relu", "tanh", "sigmoid" or "softmax".
+    activation : str or callable, optional
+        A name or function of ``fastlstm.activations``: "relu", "softmax" ...; None is linear.
     use_bias : bool
         Whether there is a bias.
     kernel_initializer, bias_initializer : str or Initializer
@@ -66,7 +66,7 @@ class Dense(Layer):
     def __init__(
         self,
         units: int,
-        activation: str | None = None,
+        activation: ActivationLike = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",

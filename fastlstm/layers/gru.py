@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.cells.gru import GRUCell
 from fastlstm.cells.reset_gru import ResetGRUCell
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.reset_op import BackwardsResetOp, ResetOp, Stage
 
@@ -22,9 +22,9 @@ class GRU(Recurrent):
     ----------
     units : int
         Size of h.
-    activation : str
-        Activation of the candidate: "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
-    recurrent_activation : str
+    activation : str or callable
+        Activation of the candidate: a name or function of ``fastlstm.activations``.
+    recurrent_activation : str or callable
         Activation of the two gates, one of the same.
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``.
@@ -51,8 +51,8 @@ class GRU(Recurrent):
     def __init__(
         self,
         units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
         *,
         reset_after: bool = True,

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import initializers
+from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.cells.cifg import CoupledLSTMCell
 from fastlstm.cells.lstm import LSTMCell
 from fastlstm.cells.peephole import PeepholeLSTMCell
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.recurrent import Recurrent
 
@@ -25,10 +25,10 @@ class LSTM(Recurrent):
     ----------
     units : int
         Size of h and c.
-    activation : str
-        Activation of the candidate and of the state: "tanh", "relu", "sigmoid", "hard_sigmoid" or
-        "linear".
-    recurrent_activation : str
+    activation : str or callable
+        Activation of the candidate and of the state: a name or function of
+        ``fastlstm.activations`` ("tanh", "relu", "linear" ...).
+    recurrent_activation : str or callable
         Activation of the three gates, one of the same.
     use_bias : bool
         Whether there is a bias.
@@ -71,8 +71,8 @@ class LSTM(Recurrent):
     def __init__(
         self,
         units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
         *,
         unit_forget_bias: bool = True,
@@ -133,8 +133,8 @@ class PeepholeLSTM(LSTM):
     def __init__(
         self,
         units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
         *,
         peephole_initializer: Any = "zeros",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastlstm import initializers
+from fastlstm.activations import ActivationLike
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.lstm import LSTM
 from fastlstm.layers.packed import Packed
@@ -50,8 +51,8 @@ class ProjectedLSTM(LSTM):
         self,
         units: int,
         proj_size: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
         *,
         projection_initializer: Any = "glorot_uniform",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.cells.rnn import RNNCell
-from fastlstm.layers.activations import ACTIVATIONS, activation_name
 from fastlstm.layers.recurrent import Recurrent
 
 
@@ -16,8 +16,8 @@ class SimpleRNN(Recurrent):
     ----------
     units : int
         Size of h.
-    activation : str
-        "tanh", "relu", "sigmoid", "hard_sigmoid" or "linear".
+    activation : str or callable
+        A name or function of ``fastlstm.activations``.
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer
         As for ``LSTM``; kernel (features, units), recurrent_kernel (units, units), bias (units).
     kernel_regularizer, recurrent_regularizer, bias_regularizer
@@ -35,7 +35,7 @@ class SimpleRNN(Recurrent):
     def __init__(
         self,
         units: int,
-        activation: str | None = "tanh",
+        activation: ActivationLike = "tanh",
         use_bias: bool = True,
         **options: Any,
     ) -> None:
