@@ -15,6 +15,7 @@ from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN, RecurrentOp
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.zoneout import Zones
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ class ProjectedOp(RecurrentOp):
         return 1
 
     @property
+    def _step(self) -> Feed:
+        """What the driver does: zoneout of c, as h is made by the projection."""
+        return Feed(zones=self.zones.count, whole=True)
+
+    @property
+    def _zones_h(self) -> Zones:
+        """What h keeps of itself."""
+        return self._more_zones[0]
+
+    @property
     def _weights(self) -> list[Packed]:
         return [*super()._weights, self.layer.packed_projection]
 
@@ -60,12 +71,16 @@ class ProjectedOp(RecurrentOp):
             fed = self.fed if len(self.fed) == len(self.made) else self.fed[t - t % 2 :][:2]
             program.add(
                 recurrent.forward,
-                self.cell, Feed(whole=True), self.made, fed, self.carry, self.gates, self.gates_h,
-                self.x, self.mask, self._factors, w, u, bias[:, 0], bias[:, 0], layer.own_weights,
+                self.cell, self._step, self.made, fed, self.carry, self.gates, self.gates_h,
+                self.x, self.mask, self._factors, self.zones.values, self.zones.made,
+                w, u, bias[:, 0], bias[:, 0], layer.own_weights,
                 self.rows, t, t + 1, self.chunk, work=self.work.flops,
             )  # fmt: skip
             h, made = self._slot(self.h, t + 1), self._slot(self.made, t + 1)
             self._record_product(program, h, made.reshape(-1), layer.units, projection_panels)
+            if self._zones_h.count:
+                before, zones = self._slot(self.h, t), self._zones_h.at(t)
+                program.add(projection.blend, h, before, zones, work=3.0 * h.size)
             if len(self.mask):
                 program.add(projection.hold, h, self._slot(self.h, t), self.mask[t])
             if self.kept is not None:
@@ -137,14 +152,19 @@ class ProjectedOp(RecurrentOp):
                 d_out = self.d_y
             d = self.d_projected[t]
             program.add(projection.receive, d, self.d_state, self.d_fed, d_out, counts[t])
+            if self._zones_h.count:
+                program.add(
+                    projection.part, d, self.d_state, self._zones_h.at(t), work=3.0 * d.size
+                )
             self._record_keeping(program, t)
             panels = layer.packed_projection.transposed
             self._record_product(program, self.d_made, d.reshape(-1), d.shape[1], panels)
             program.add(layout.to_panels, self.d_h, self.d_made)
             program.add(
                 recurrent.backward,
-                self.cell, Feed(whole=True), self.gates, self.gates_h, self.d_h, self.d_h,
+                self.cell, self._step, self.gates, self.gates_h, self.d_h, self.d_h,
                 self.d_carry, self._no_out, self.made, self.carry, self.mask, self._factors,
+                self.zones.values, self.zones.made,
                 layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
                 t, t + 1, False, work=40.0 * self.made[0].size,
             )  # fmt: skip

@@ -19,6 +19,7 @@ from fastlstm.layers import split
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.zoneout import Zones
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class RecurrentOp(Op):
         plan: Plan,
         *,
         saving: bool,
+        training: bool = False,
         dropout: DropoutOp | None = None,
         kept: DropoutOp | None = None,
     ) -> None:
@@ -67,7 +69,14 @@ class RecurrentOp(Op):
         self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, layer.output_size), dtype)
-        self.feed = Feed(drops=kept is not None, whole=layer.own_weights.size > 0)
+        # What the driver's states keep of themselves.
+        self.zones, *self._more_zones = (
+            Zones(rates, (self.steps, self.batch, size), dtype, plan, saving=saving,
+                  training=training)
+            for rates, size in layer.zone_rates
+        )  # fmt: skip
+        own = layer.own_weights.size > 0
+        self.feed = Feed(drops=kept is not None, zones=self.zones.count, whole=own)
         self.fed = self.h if kept is None else plan.array(self.h.shape, dtype)
         others = self.cell.states - 1
         # In place where nothing is saved: a panel's other states concern nobody else.
@@ -124,6 +133,8 @@ class RecurrentOp(Op):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         self.record_input(program, segment)
         self._record_feed(program)
+        for zones in (self.zones, *self._more_zones):
+            zones.record(program, segment)
         steps = segment.steps or self.steps
         stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
@@ -163,8 +174,8 @@ class RecurrentOp(Op):
         program.add(
             recurrent.forward,
             self.cell, self.feed, self.h, self.fed, self.carry, self.gates, self.gates_h, self.x,
-            self.mask, self._factors, w, u, bias, bias_h, self.layer.own_weights,
-            self.rows, start, stop, self.chunk,
+            self.mask, self._factors, self.zones.values, self.zones.made, w, u, bias, bias_h,
+            self.layer.own_weights, self.rows, start, stop, self.chunk,
             work=self.work.flops * (stop - start),
         )  # fmt: skip
 
@@ -176,8 +187,9 @@ class RecurrentOp(Op):
         return [seed for drawn in self._drawn for seed in drawn.seeds]
 
     @property
-    def _drawn(self) -> list[DropoutOp]:
-        return [drawn for drawn in (self.dropout, self.kept) if drawn is not None]
+    def _drawn(self) -> list[DropoutOp | Zones]:
+        drops = [drawn for drawn in (self.dropout, self.kept) if drawn is not None]
+        return [*drops, self.zones, *self._more_zones]
 
     def start(self, resume: bool = False) -> None:
         for drawn in self._drawn:
@@ -376,8 +388,8 @@ class RecurrentOp(Op):
         program.add(
             recurrent.backward,
             self.cell, self.feed, self.gates, self.gates_h, self.d_h, self.d_fed, self.d_carry,
-            self.d_out, self.h, self.carry, self.mask, self._factors,
-            layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
+            self.d_out, self.h, self.carry, self.mask, self._factors, self.zones.values,
+            self.zones.made, layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
             start, stop, whole, work=work,
         )  # fmt: skip
 
@@ -411,8 +423,8 @@ class RecurrentOp(Op):
             d_own = self.layer.grads()[-1]
             program.add(
                 recurrent.own_gradients,
-                self.cell, d_own, self.gates, self.h, self.carry, self.mask,
-                segment.steps or self.steps, self.adds or not segment.last,
+                self.cell, self.feed, d_own, self.gates, self.h, self.carry, self.mask,
+                self.zones.made, segment.steps or self.steps, self.adds or not segment.last,
                 work=4.0 * self.steps * self.batch * d_own.size,
             )  # fmt: skip
         for d, scratch, a, of, ones in self._products:
