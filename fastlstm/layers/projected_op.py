@@ -13,8 +13,9 @@ from fastlstm.kernels.cell import PLAIN, Feed
 from fastlstm.kernels.program import Program
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.packed import Packed
-from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN, RecurrentOp
+from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.stepwise_op import StepwiseOp
 from fastlstm.layers.zoneout import Zones
 from fastlstm.memory import Plan
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from fastlstm.layers.projected_lstm import ProjectedLSTM
 
 
-class ProjectedOp(RecurrentOp):
+class ProjectedOp(StepwiseOp):
     """Sequence forward and back-propagation through time, a product more between two steps.
 
     ``h`` is the layer's output, (T+1, B, P); ``made`` is what the cell makes, (T+1, B, H), of
@@ -32,18 +33,11 @@ class ProjectedOp(RecurrentOp):
     layer: ProjectedLSTM
 
     def _lay_out_gates(self, plan: Plan, saving: bool) -> None:
-        self.unpacked = False
+        self._lay_out_products(plan)
         super()._lay_out_gates(plan, saving)
         dtype = self.layer.dtype
         slots = self.steps + 1 if saving else 2
         self.made = plan.array((slots, self.batch, self.layer.units), dtype)
-        # Of its own: both directions of a layer may be at work at once.
-        size = matmul.scratch_size(dtype.itemsize)
-        self.scratch_step = plan.array((self.threads, size), dtype)
-        self.no_bias = np.empty(0, dtype)
-
-    def _steps_ahead(self) -> int:
-        return 1
 
     @property
     def _step(self) -> Feed:
@@ -85,20 +79,6 @@ class ProjectedOp(RecurrentOp):
                 program.add(projection.hold, h, self._slot(self.h, t), self.mask[t])
             if self.kept is not None:
                 program.add(dropping.keep, self._slot(self.fed, t + 1), h, self._factors)
-
-    @staticmethod
-    def _slot(array: np.ndarray, step: int) -> np.ndarray:
-        return array[step % len(array)]
-
-    def _record_product(
-        self, program: Program, out: np.ndarray, a: np.ndarray, depth: int, panels: np.ndarray
-    ) -> None:
-        program.add(
-            matmul.multiply,
-            Linear(), out, self.scratch_step, a, depth, 0, 1, depth, panels, self.no_bias, 1,
-            NO_ORIGIN, NO_MASK,
-            work=2.0 * out.size * depth,
-        )  # fmt: skip
 
     # -- backward -----------------------------------------------------------------------------
 
@@ -198,10 +178,6 @@ class ProjectedOp(RecurrentOp):
             PLAIN, 1, d, *self._projection_scratch, made, self.d_projected.reshape(-1), 0, 0,
             self.adds or not segment.last, NO_MASK, work=2.0 * len(made) * d.size,
         )  # fmt: skip
-
-    def initial_gradients(self) -> list[np.ndarray]:
-        # What the first step's product gave, and what passed by it.
-        return [self.d_state + self.d_fed, *self._unpacked(self.d_carry[:, 0])]
 
 
 class BackwardsProjectedOp(BackwardsOp, ProjectedOp):

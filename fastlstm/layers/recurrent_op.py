@@ -81,7 +81,7 @@ class RecurrentOp(Op):
         others = self.cell.states - 1
         # In place where nothing is saved: a panel's other states concern nobody else.
         slots = self.steps + 1 if saving else 1
-        self.carry = plan.array((others, slots, self.panels, self.batch, self.width), dtype)
+        self.carry = plan.array((others, slots, *self._carry_panels), dtype)
         self.apart = is_apart(self.cell)
         self._lay_out_gates(plan, saving)
         self.last_h = self.h[self.steps % self.h.shape[0]]
@@ -99,6 +99,11 @@ class RecurrentOp(Op):
         self.initial_state: list[np.ndarray] | None = None
         self.given: list[np.ndarray] = []  # states that another layer makes
         self._finals: list[np.ndarray] | None = None  # all but h, where they are outputs
+
+    @property
+    def _carry_panels(self) -> tuple[int, int, int]:
+        """Shape of each of the other states."""
+        return self.panels, self.batch, self.width
 
     def _lay_out_gates(self, plan: Plan, saving: bool) -> None:
         if saving or self.chunk > 1:
@@ -268,7 +273,7 @@ class RecurrentOp(Op):
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
         self.d_fed = self.d_h if self.kept is None else plan.array(self.d_h.shape, dtype)
         others = self.cell.states - 1
-        self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
+        self.d_carry = plan.array((others, 1, *self._carry_panels), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
         self.d_out = d_y if layer.return_sequences else nothing
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
@@ -396,14 +401,18 @@ class RecurrentOp(Op):
     def record_gradients(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what makes all other gradients from it."""
         if self.given:
-            panels = [self.d_h, *self.d_carry[:, 0]]
-            for d_state, source in zip(self._d_given, panels, strict=True):
-                program.add(layout.from_panels, d_state, source)
+            self._record_given_gradients(program)
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
             self._record_input_gradient(program, segment.of(self.d_x), segment.of(self.mask))
             if self.dropout is not None:
                 self.dropout.record_backward(program, segment)
+
+    def _record_given_gradients(self, program: Program) -> None:
+        """Record what brings the gradients of the states before the first step to their makers."""
+        panels = [self.d_h, *self.d_carry[:, 0]]
+        for d_state, source in zip(self._d_given, panels, strict=True):
+            program.add(layout.from_panels, d_state, source)
 
     def _record_start(self, program: Program) -> None:
         layout.record_clear(program, self.d_carry)
