@@ -91,9 +91,14 @@ def panel_units(blocks: int, itemsize: int) -> int:
 
 @dataclass(frozen=True)
 class Feed(Static):
-    """How h comes to the product h·U: as it is, or with some of its units dropped."""
+    """How states come to the next step: as they are, or not quite.
+
+    To the product h·U with some of the units dropped; or all ways, with some held: zoneout.
+    """
 
     drops: bool = False
+    # How many of the states have zoneout, h first; see ``zoneout``.
+    zones: int = 0
     # Whether rows that do not count at a step are computed all the same, for who reads them.
     whole: bool = False
 

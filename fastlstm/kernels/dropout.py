@@ -28,7 +28,7 @@ def hashed(seed, position):
 
 
 @inline
-def _uniform(seed, position):
+def uniform(seed, position):
     """A number in [0, 1)."""
     return np.float64(hashed(seed, position) >> np.uint64(11)) * _UNIT
 
@@ -48,7 +48,7 @@ def drop(out, x, seed, rate, row, period, crew):
     for r in range(first, last):
         number = (row + r) % period if period > 0 else row + r
         for c in range(columns):
-            kept = _uniform(seed[0], number * columns + c) >= rate
+            kept = uniform(seed[0], number * columns + c) >= rate
             out[r, c] = x[r, c] * scale if kept else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import fma, lanes, load_first, store_first
 from fastlstm.kernels.team import share
 
 
@@ -18,6 +19,37 @@ def hold(h, before, counts, crew):
         if counts[r] == 0:
             for c in range(h.shape[1]):
                 h[r, c] = before[r, c]
+
+
+@kernel
+def blend(h, before, zones, crew):
+    """h = zones * before + (1 - zones) * h, as in ``zoneout``; all are (B, P)."""
+    rows, n = h.shape
+    step = lanes(h)
+    first, last = share(rows, crew)
+    for r in range(first, last):
+        for c in range(0, n, step):
+            at, count = r * n + c, min(step, n - c)
+            z, made = load_first(zones, at, count), load_first(h, at, count)
+            kept = fma(z, load_first(before, at, count), (1.0 - z) * made)
+            store_first(kept, h, at, count)
+
+
+@kernel
+def part(d, d_h, zones, crew):
+    """Part the gradient of h, in ``d``: some of it passes by what is blended, in ``d_h``.
+
+    d, d_h, zones : (B, P)
+    """
+    rows, n = d.shape
+    step = lanes(d)
+    first, last = share(rows, crew)
+    for r in range(first, last):
+        for c in range(0, n, step):
+            at, count = r * n + c, min(step, n - c)
+            z, whole = load_first(zones, at, count), load_first(d, at, count)
+            store_first(fma(z, whole, load_first(d_h, at, count)), d_h, at, count)
+            store_first(fma(-z, whole, whole), d, at, count)
 
 
 @kernel

@@ -23,6 +23,7 @@ w, u   packed panels (P, D, columns) and (P, H, columns), or (P, 0, columns) whe
 bias   (P, columns); bias_h, as large, is h·U's where it is apart. For a lone row of whole pairs of
        panels all weights may be as they are: (1, D, G · H), (1, H, G · H) and (1, G · H)
 own    (N, H), weights of each unit's own that the cell reads beside the products; or (0, H)
+zones, made  what states keep of themselves, and what the cell made of them: ``zoneout``
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ from fastlstm.kernels.simd import fill, fma, lanes, load, load_first, store, sto
 from fastlstm.kernels.spans import narrow
 from fastlstm.kernels.team import meet, share, take
 from fastlstm.kernels.tile import project_panel, project_two_panels
+from fastlstm.kernels.zoneout import blend, join, made_states, part
 
 # Steps of k for which x·W and h·U are taken in one go: longer slices of both together would drive
 # each other out of the first-level cache.
@@ -64,12 +66,12 @@ JOINT_BLOCK = 5 * K_BLOCK // 4
 
 @kernel
 def forward(
-    cell, feed, h, fed, carry, gates, gates_h, x, mask, kept, w, u, bias, bias_h, own,
+    cell, feed, h, fed, carry, gates, gates_h, x, mask, kept, zones, made, w, u, bias, bias_h, own,
     rows, start, stop, chunk, crew,
 ):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, carry and gates from x and the states at ``start``.
 
-    feed : ``Feed``, whether the product reads h or what is kept of it
+    feed : ``Feed``, whether the product reads h or what is kept of it, and which states have zones
     rows : how many a thread takes at a time, where there are several; 0 for all of them and a part
         of the units
     chunk : for how many steps x·W is taken ahead; 1 for not at all, 0 if gates have no panels
@@ -122,8 +124,8 @@ def forward(
                 full = two and (p + 2) * width <= h.shape[2]
                 for q in range(p, p + 1 + (two and not full)):
                     _apply_cell(
-                        cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slots, t, q,
-                        place + q - p, full, low, high, above,
+                        cell, feed, h, fed, carry, gates, gates_h, mask, kept, zones, made, own,
+                        slots, t, q, place + q - p, full, low, high, above,
                     )  # fmt: skip
                 p += 1 + two
             if high - low < last - first:
@@ -252,8 +254,8 @@ def _project(
 
 @inline
 def _apply_cell(
-    cell, feed, h, fed, carry, gates, gates_h, mask, kept, own, slot_of, t, p, place, two,
-    first, last, above,
+    cell, feed, h, fed, carry, gates, gates_h, mask, kept, zones, made, own, slot_of, t, p, place,
+    two, first, last, above,
 ):  # fmt: skip
     """The cell's equations for one step and panel, while its gates are in the cache.
 
@@ -301,9 +303,10 @@ def _apply_cell(
                 blocks = load_blocks(cell, gates, gates_h, at, gates_second, width)
                 if r >= opened:
                     blocks = cell_gates(cell, blocks)
-                saved, states = cell_forward(cell, blocks, states, weights)
+                saved, after = cell_forward(cell, blocks, states, weights)
                 if r >= opened:
                     store_blocks(cell, saved, gates, gates_h, at, gates_second, width)
+                states = blend(feed, states, after, zones, made, t, r, unit, h_second, count)
             store_h(states[0], h, (h_next + r) * units + unit, h_second, count)
             if drops(feed):
                 left = states[0] * load_h(kept, r * units + unit, h_second, count)
@@ -320,8 +323,8 @@ def _go_together(mask, t, r, last):
 
 @kernel
 def backward(
-    cell, feed, gates, gates_h, d_h, d_fed, d_carry, d_out, h, carry, mask, kept, u, own,
-    rows, start, stop, whole, crew,
+    cell, feed, gates, gates_h, d_h, d_fed, d_carry, d_out, h, carry, mask, kept, zones, made,
+    u, own, rows, start, stop, whole, crew,
 ):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
@@ -352,8 +355,8 @@ def backward(
                 two = high - low == 1 and p + 1 < p_last
                 two = two and (p + 2) * unit_count(cell, gates) <= h.shape[2]
                 _differentiate_cell(
-                    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two,
-                    low, high,
+                    cell, feed, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, zones, made,
+                    own, t, p, two, low, high,
                 )  # fmt: skip
                 p += 1 + two
             if high - low < last - first and d_out.shape[0] > 0:
@@ -423,7 +426,8 @@ def _pass_gradient(d_h, d_out, t, u_first, u_last, first, last):
 
 @inline
 def _differentiate_cell(
-    cell, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, own, t, p, two, first, last
+    cell, feed, gates, gates_h, d_h, d_carry, d_out, h, carry, mask, zones, made, own, t, p, two,
+    first, last,
 ):  # fmt: skip
     """Gradient of one step's and panel's pre-activations, and what passes to the step before.
 
@@ -472,9 +476,12 @@ def _differentiate_cell(
                     cell, load_h(h, h_at + batch * units, h_second, count),
                     carry, carry_at + d_stride, carry_second, carry_stride,
                 )  # fmt: skip
+                after = made_states(feed, after, made, t, r, unit, h_second, count)
+                d_made = part(feed, d_states, zones, t, r, unit, h_second, count)
                 saved = load_blocks(cell, gates, gates_h, at, gates_second, width)
-                d_blocks, d_states = cell_backward(cell, saved, before, after, d_states, weights)
+                d_blocks, d_before = cell_backward(cell, saved, before, after, d_made, weights)
                 store_blocks(cell, d_blocks, gates, gates_h, at, gates_second, width)
+                d_states = join(feed, d_before, d_states, zones, t, r, unit, h_second, count)
             else:
                 clear_blocks(cell, gates, gates_h, at, gates_second, width)
             store_h(d_states[0], d_h, d_h_row, d_second, lanes(h))
@@ -483,13 +490,13 @@ def _differentiate_cell(
 
 
 @kernel
-def own_gradients(cell, d, gates, h, carry, mask, steps, more, crew):
+def own_gradients(cell, feed, d, gates, h, carry, mask, made, steps, more, crew):
     """d = gradient of each unit's own weights, from that of the pre-activations of all steps.
 
     Rows are summed in blocks from the last to the first, as in ``matmul.multiply_transposed``.
 
     d : (N, H)
-    gates, h, carry, mask : as ``backward`` leaves them, with all slots
+    gates, h, carry, mask, made : as ``backward`` leaves them, with all slots
     steps : the first ones, which count
     more : whether to add to d rather than replace it
     """
@@ -518,6 +525,7 @@ def own_gradients(cell, d, gates, h, carry, mask, steps, more, crew):
                         cell, load_h(h, h_at + batch * units, 0, count),
                         carry, carry_at + panels * batch * width, 0, carry_stride,
                     )  # fmt: skip
+                    after = made_states(feed, after, made, t, r, unit, 0, count)
                     if mask.shape[0] == 0 or mask[t, r] != 0:
                         sums = cell_own_gradients(cell, sums, d_blocks, before, after)
                 add_own(sums, d, unit, units, count)

@@ -31,12 +31,13 @@ from fastlstm.kernels.recurrent import (
 )
 from fastlstm.kernels.simd import fill, lanes, store, zero_like
 from fastlstm.kernels.team import meet, share, take
+from fastlstm.kernels.zoneout import blend, join, part
 
 
 @kernel
 def forward(
-    cell, late_cell, feed, h, fed, reset, gates, late, x, mask, kept, w, w_late, u, u_late,
-    bias, bias_late, rows, start, stop, crew,
+    cell, late_cell, feed, h, fed, reset, gates, late, x, mask, kept, zones, made, w, w_late, u,
+    u_late, bias, bias_late, rows, start, stop, crew,
 ):  # fmt: skip
     """Run steps ``start`` to ``stop``: h, reset and both gates from x and h at ``start``.
 
@@ -74,8 +75,8 @@ def forward(
                 )  # fmt: skip
                 for s in range(q, q + 1 + two):
                     _take_candidate(
-                        cell, late_cell, feed, h, fed, gates, late, mask, kept, now, after, slot,
-                        t, s, first, last,
+                        cell, late_cell, feed, h, fed, gates, late, mask, kept, zones, made, now,
+                        after, slot, t, s, first, last,
                     )  # fmt: skip
                 q += 1 + two
             if by_units:
@@ -110,7 +111,8 @@ def _open_gates(cell, gates, reset, fed, now, slot, p, first, last):
 
 @inline
 def _take_candidate(
-    cell, late_cell, feed, h, fed, gates, late, mask, kept, now, after, slot, t, q, first, last
+    cell, late_cell, feed, h, fed, gates, late, mask, kept, zones, made, now, after, slot, t, q,
+    first, last,
 ):  # fmt: skip
     """n and the next h of one panel, while it is in the cache."""
     slots, batch, columns = late.shape[1:]
@@ -131,6 +133,7 @@ def _take_candidate(
                 blocks = (load_h(late, at, late_second, lanes(h)),)
                 saved, states = cell_forward(late_cell, blocks, (state, z), ())
                 store_h(saved[0], late, at, late_second, lanes(h))
+                states = blend(feed, (state,), states[:1], zones, made, t, r, unit, h_second, count)
                 state = states[0]
             store_h(state, h, (after * batch + r) * units + unit, h_second, count)
             if drops(feed):
@@ -150,8 +153,8 @@ def _place_of_z(cell, gates, slot, r, unit, paired):
 
 @kernel
 def backward(
-    cell, late_cell, feed, gates, late, d_h, d_fed, d_reset, d_out, h, fed, mask, kept, u, u_late,
-    rows, start, stop, whole, crew,
+    cell, late_cell, feed, gates, late, d_h, d_fed, d_reset, d_out, h, fed, mask, kept, zones, u,
+    u_late, rows, start, stop, whole, crew,
 ):  # fmt: skip
     """Back-propagate through steps ``stop`` - 1 down to ``start``.
 
@@ -171,7 +174,8 @@ def backward(
         for t in range(stop - 1, start - 1, -1):
             for q in range(q_first, q_last):
                 _leave_candidate(
-                    cell, late_cell, gates, late, d_h, d_reset, d_out, h, mask, t, q, first, last
+                    cell, late_cell, feed, gates, late, d_h, d_reset, d_out, h, mask, zones, t, q,
+                    first, last,
                 )  # fmt: skip
             if by_units:
                 meet(crew)
@@ -199,7 +203,7 @@ def backward(
 
 @inline
 def _leave_candidate(
-    cell, late_cell, gates, late, d_h, d_reset, d_out, h, mask, t, q, first, last
+    cell, late_cell, feed, gates, late, d_h, d_reset, d_out, h, mask, zones, t, q, first, last
 ):  # fmt: skip
     """Gradients of the pre-activations of n and z in one panel of n, and of h beside them.
 
@@ -230,12 +234,14 @@ def _leave_candidate(
                     load_h(gates, z_at, z_second, lanes(h)),
                 )
                 blocks = (load_h(late, at, second, lanes(h)),)
-                d_blocks, d_before = cell_backward(
-                    late_cell, blocks, before, before, (d_above,), ()
-                )
+                d_made = part(feed, (d_above,), zones, t, r, unit, h_second, count)
+                d_blocks, d_before = cell_backward(late_cell, blocks, before, before, d_made, ())
                 store_h(d_blocks[0], late, at, second, lanes(h))
                 store_h(d_blocks[1], gates, z_at, z_second, lanes(h))
-                d_above = d_before[0]
+                d_joined = join(
+                    feed, d_before, (d_above,), zones, t, r, unit, h_second, count
+                )  # fmt: skip
+                d_above = d_joined[0]
             else:
                 nothing = zero_like(d_above)
                 store_h(nothing, late, at, second, lanes(h))

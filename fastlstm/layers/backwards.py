@@ -34,12 +34,15 @@ class BackwardsOp(RecurrentOp):
         plan: Plan,
         *,
         saving: bool,
+        training: bool = False,
         dropout: DropoutOp | None = None,
         kept: DropoutOp | None = None,
     ) -> None:
         self._given_x, self._given_mask = x, mask
         turned = plan.array(x.shape, x.dtype), plan.array(mask.shape, mask.dtype)
-        super().__init__(layer, *turned, plan, saving=saving, dropout=dropout, kept=kept)
+        super().__init__(
+            layer, *turned, plan, saving=saving, training=training, dropout=dropout, kept=kept
+        )
 
     def record_input(self, program: Program, segment: Segment) -> None:
         super().record_input(program, segment)

@@ -52,6 +52,8 @@ class LSTM(Recurrent):
         Fraction of the inputs to drop in training, the same ones at each step of a sequence.
     recurrent_dropout : float
         Fraction of h to drop on its way to the recurrent product, likewise; see ``Recurrent``.
+    zoneout, zoneout_cell : float
+        Probability that a unit of h, or of c, stays what it was before a step; see ``Recurrent``.
     zero_output_for_mask : bool
         With ``return_sequences``: whether steps that a mask leaves out give zeros rather than h
         again.
@@ -66,6 +68,7 @@ class LSTM(Recurrent):
         "unit_forget_bias",
     )
     cell_class: ClassVar[type] = LSTMCell
+    has_memory_cell = True
     forget_block: ClassVar[int] = 1
 
     def __init__(

@@ -66,6 +66,11 @@ class ProjectedLSTM(LSTM):
     def output_size(self) -> int:
         return self.proj_size
 
+    @property
+    def zone_rates(self) -> list[tuple[tuple[float, ...], int]]:
+        # h is made by the projection, after the driver's step.
+        return [((0.0, self.zoneout_cell), self.units), ((self.zoneout,), self.proj_size)]
+
     def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
         shape = (self.units, self.proj_size)
         projection = WeightSpec("projection", shape, self.projection_initializer)

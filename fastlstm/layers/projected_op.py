@@ -13,15 +13,17 @@ from fastlstm.kernels.cell import PLAIN, Feed
 from fastlstm.kernels.program import Program
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.packed import Packed
-from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN, RecurrentOp
+from fastlstm.layers.recurrent_op import NO_MASK, NO_ORIGIN
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.stepwise_op import StepwiseOp
+from fastlstm.layers.zoneout import Zones
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
     from fastlstm.layers.projected_lstm import ProjectedLSTM
 
 
-class ProjectedOp(RecurrentOp):
+class ProjectedOp(StepwiseOp):
     """Sequence forward and back-propagation through time, a product more between two steps.
 
     ``h`` is the layer's output, (T+1, B, P); ``made`` is what the cell makes, (T+1, B, H), of
@@ -31,18 +33,21 @@ class ProjectedOp(RecurrentOp):
     layer: ProjectedLSTM
 
     def _lay_out_gates(self, plan: Plan, saving: bool) -> None:
-        self.unpacked = False
+        self._lay_out_products(plan)
         super()._lay_out_gates(plan, saving)
         dtype = self.layer.dtype
         slots = self.steps + 1 if saving else 2
         self.made = plan.array((slots, self.batch, self.layer.units), dtype)
-        # Of its own: both directions of a layer may be at work at once.
-        size = matmul.scratch_size(dtype.itemsize)
-        self.scratch_step = plan.array((self.threads, size), dtype)
-        self.no_bias = np.empty(0, dtype)
 
-    def _steps_ahead(self) -> int:
-        return 1
+    @property
+    def _step(self) -> Feed:
+        """What the driver does: zoneout of c, as h is made by the projection."""
+        return Feed(zones=self.zones.count, whole=True)
+
+    @property
+    def _zones_h(self) -> Zones:
+        """What h keeps of itself."""
+        return self._more_zones[0]
 
     @property
     def _weights(self) -> list[Packed]:
@@ -60,30 +65,20 @@ class ProjectedOp(RecurrentOp):
             fed = self.fed if len(self.fed) == len(self.made) else self.fed[t - t % 2 :][:2]
             program.add(
                 recurrent.forward,
-                self.cell, Feed(whole=True), self.made, fed, self.carry, self.gates, self.gates_h,
-                self.x, self.mask, self._factors, w, u, bias[:, 0], bias[:, 0], layer.own_weights,
+                self.cell, self._step, self.made, fed, self.carry, self.gates, self.gates_h,
+                self.x, self.mask, self._factors, self.zones.values, self.zones.made,
+                w, u, bias[:, 0], bias[:, 0], layer.own_weights,
                 self.rows, t, t + 1, self.chunk, work=self.work.flops,
             )  # fmt: skip
             h, made = self._slot(self.h, t + 1), self._slot(self.made, t + 1)
             self._record_product(program, h, made.reshape(-1), layer.units, projection_panels)
+            if self._zones_h.count:
+                before, zones = self._slot(self.h, t), self._zones_h.at(t)
+                program.add(projection.blend, h, before, zones, work=3.0 * h.size)
             if len(self.mask):
                 program.add(projection.hold, h, self._slot(self.h, t), self.mask[t])
             if self.kept is not None:
                 program.add(dropping.keep, self._slot(self.fed, t + 1), h, self._factors)
-
-    @staticmethod
-    def _slot(array: np.ndarray, step: int) -> np.ndarray:
-        return array[step % len(array)]
-
-    def _record_product(
-        self, program: Program, out: np.ndarray, a: np.ndarray, depth: int, panels: np.ndarray
-    ) -> None:
-        program.add(
-            matmul.multiply,
-            Linear(), out, self.scratch_step, a, depth, 0, 1, depth, panels, self.no_bias, 1,
-            NO_ORIGIN, NO_MASK,
-            work=2.0 * out.size * depth,
-        )  # fmt: skip
 
     # -- backward -----------------------------------------------------------------------------
 
@@ -137,14 +132,19 @@ class ProjectedOp(RecurrentOp):
                 d_out = self.d_y
             d = self.d_projected[t]
             program.add(projection.receive, d, self.d_state, self.d_fed, d_out, counts[t])
+            if self._zones_h.count:
+                program.add(
+                    projection.part, d, self.d_state, self._zones_h.at(t), work=3.0 * d.size
+                )
             self._record_keeping(program, t)
             panels = layer.packed_projection.transposed
             self._record_product(program, self.d_made, d.reshape(-1), d.shape[1], panels)
             program.add(layout.to_panels, self.d_h, self.d_made)
             program.add(
                 recurrent.backward,
-                self.cell, Feed(whole=True), self.gates, self.gates_h, self.d_h, self.d_h,
+                self.cell, self._step, self.gates, self.gates_h, self.d_h, self.d_h,
                 self.d_carry, self._no_out, self.made, self.carry, self.mask, self._factors,
+                self.zones.values, self.zones.made,
                 layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
                 t, t + 1, False, work=40.0 * self.made[0].size,
             )  # fmt: skip
@@ -178,10 +178,6 @@ class ProjectedOp(RecurrentOp):
             PLAIN, 1, d, *self._projection_scratch, made, self.d_projected.reshape(-1), 0, 0,
             self.adds or not segment.last, NO_MASK, work=2.0 * len(made) * d.size,
         )  # fmt: skip
-
-    def initial_gradients(self) -> list[np.ndarray]:
-        # What the first step's product gave, and what passed by it.
-        return [self.d_state + self.d_fed, *self._unpacked(self.d_carry[:, 0])]
 
 
 class BackwardsProjectedOp(BackwardsOp, ProjectedOp):

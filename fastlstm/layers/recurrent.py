@@ -61,6 +61,12 @@ class Recurrent(WithStates):
         each step of a sequence and for all gates. What else a cell does with h sees all of it.
         Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
         neural networks", NeurIPS 2016, with tied weights; Keras' LSTM and GRU draw for each gate.
+    zoneout : float
+        Probability that a unit of h stays what it was before a step, in training, drawn for each
+        step and unit; else h is the mean of the two, so weighted. Source: Krueger et al., "Zoneout:
+        Regularizing RNNs by randomly preserving hidden activations", ICLR 2017.
+    zoneout_cell : float
+        The same for c, of layers that have a memory cell. h is made from what c would be without.
     zero_output_for_mask : bool
         With ``return_sequences``: whether steps that a mask leaves out give zeros, as behind the
         ends of PyTorch's packed sequences, rather than h again.
@@ -74,6 +80,8 @@ class Recurrent(WithStates):
     cell: Any
     # What it becomes when it is bound, forward and backwards.
     ops: tuple[type[RecurrentOp], type[RecurrentOp]] = (RecurrentOp, BackwardsOp)
+    # Whether the state after h is a memory cell, which zoneout may hold by itself.
+    has_memory_cell: ClassVar[bool] = False
     # Whether all of x·W may be looked up before the steps.
     takes_words: bool = True
     config_names: ClassVar[tuple[str, ...]] = (
@@ -94,6 +102,8 @@ class Recurrent(WithStates):
         "stateful",
         "dropout",
         "recurrent_dropout",
+        "zoneout",
+        "zoneout_cell",
         "zero_output_for_mask",
     )
 
@@ -117,6 +127,8 @@ class Recurrent(WithStates):
         stateful: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_cell: float = 0.0,
         zero_output_for_mask: bool = False,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
@@ -151,6 +163,14 @@ class Recurrent(WithStates):
             raise ValueError(
                 f"{what} has nothing to drop: no weights of this layer see h; dropout=... drops "
                 "inputs"
+            )
+        self.zoneout = check_rate(zoneout, f"{type(self).__name__} zoneout")
+        what = f"{type(self).__name__} zoneout_cell"
+        self.zoneout_cell = check_rate(zoneout_cell, what)
+        if self.zoneout_cell > 0 and not self.has_memory_cell:
+            raise ValueError(
+                f"{what} is for layers with a memory cell c, such as LSTM, and this layer has none "
+                "that can be held by itself; zoneout=... holds units of h"
             )
         self._states: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -204,6 +224,11 @@ class Recurrent(WithStates):
         return [self.output_size, *[self.units] * (self.cell.states - 1)]
 
     @property
+    def zone_rates(self) -> list[tuple[tuple[float, ...], int]]:
+        """Probabilities of zoneout, of the states that the driver makes; and sizes of those."""
+        return [((self.zoneout, self.zoneout_cell), self.units)]
+
+    @property
     def fused_count(self) -> int:
         """How many of the weights have a column for each unit of each block; the first ones."""
         fused = "kernel", "recurrent_kernel", "bias"
@@ -241,7 +266,9 @@ class Recurrent(WithStates):
             rate = self.recurrent_dropout
             kept = DropoutOp(rate, ones, plan, active=True, by_sample=True)
         kind = self.ops[self.go_backwards]
-        return kind(self, x, mask, plan, saving=saving, dropout=dropout, kept=kept)
+        return kind(
+            self, x, mask, plan, saving=saving, training=training, dropout=dropout, kept=kept
+        )
 
     @property
     def causal(self) -> bool:

@@ -19,6 +19,7 @@ from fastlstm.layers import split
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.zoneout import Zones
 from fastlstm.memory import Plan
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class RecurrentOp(Op):
         plan: Plan,
         *,
         saving: bool,
+        training: bool = False,
         dropout: DropoutOp | None = None,
         kept: DropoutOp | None = None,
     ) -> None:
@@ -67,12 +69,19 @@ class RecurrentOp(Op):
         self.chunk = self._steps_ahead()
         slots = self.steps + 1 if saving or layer.return_sequences else 2
         self.h = plan.array((slots, self.batch, layer.output_size), dtype)
-        self.feed = Feed(drops=kept is not None, whole=layer.own_weights.size > 0)
+        # What the driver's states keep of themselves.
+        self.zones, *self._more_zones = (
+            Zones(rates, (self.steps, self.batch, size), dtype, plan, saving=saving,
+                  training=training)
+            for rates, size in layer.zone_rates
+        )  # fmt: skip
+        own = layer.own_weights.size > 0
+        self.feed = Feed(drops=kept is not None, zones=self.zones.count, whole=own)
         self.fed = self.h if kept is None else plan.array(self.h.shape, dtype)
         others = self.cell.states - 1
         # In place where nothing is saved: a panel's other states concern nobody else.
         slots = self.steps + 1 if saving else 1
-        self.carry = plan.array((others, slots, self.panels, self.batch, self.width), dtype)
+        self.carry = plan.array((others, slots, *self._carry_panels), dtype)
         self.apart = is_apart(self.cell)
         self._lay_out_gates(plan, saving)
         self.last_h = self.h[self.steps % self.h.shape[0]]
@@ -90,6 +99,11 @@ class RecurrentOp(Op):
         self.initial_state: list[np.ndarray] | None = None
         self.given: list[np.ndarray] = []  # states that another layer makes
         self._finals: list[np.ndarray] | None = None  # all but h, where they are outputs
+
+    @property
+    def _carry_panels(self) -> tuple[int, int, int]:
+        """Shape of each of the other states."""
+        return self.panels, self.batch, self.width
 
     def _lay_out_gates(self, plan: Plan, saving: bool) -> None:
         if saving or self.chunk > 1:
@@ -124,6 +138,8 @@ class RecurrentOp(Op):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         self.record_input(program, segment)
         self._record_feed(program)
+        for zones in (self.zones, *self._more_zones):
+            zones.record(program, segment)
         steps = segment.steps or self.steps
         stride = self._steps_per_launch(self.work.flops)
         for start in range(0, steps, stride):
@@ -163,8 +179,8 @@ class RecurrentOp(Op):
         program.add(
             recurrent.forward,
             self.cell, self.feed, self.h, self.fed, self.carry, self.gates, self.gates_h, self.x,
-            self.mask, self._factors, w, u, bias, bias_h, self.layer.own_weights,
-            self.rows, start, stop, self.chunk,
+            self.mask, self._factors, self.zones.values, self.zones.made, w, u, bias, bias_h,
+            self.layer.own_weights, self.rows, start, stop, self.chunk,
             work=self.work.flops * (stop - start),
         )  # fmt: skip
 
@@ -176,8 +192,9 @@ class RecurrentOp(Op):
         return [seed for drawn in self._drawn for seed in drawn.seeds]
 
     @property
-    def _drawn(self) -> list[DropoutOp]:
-        return [drawn for drawn in (self.dropout, self.kept) if drawn is not None]
+    def _drawn(self) -> list[DropoutOp | Zones]:
+        drops = [drawn for drawn in (self.dropout, self.kept) if drawn is not None]
+        return [*drops, self.zones, *self._more_zones]
 
     def start(self, resume: bool = False) -> None:
         for drawn in self._drawn:
@@ -256,7 +273,7 @@ class RecurrentOp(Op):
         self.d_h = plan.array((-(-units // plain), self.batch, plain), dtype)
         self.d_fed = self.d_h if self.kept is None else plan.array(self.d_h.shape, dtype)
         others = self.cell.states - 1
-        self.d_carry = plan.array((others, 1, self.panels, self.batch, self.width), dtype)
+        self.d_carry = plan.array((others, 1, *self._carry_panels), dtype)
         nothing = np.empty((0, self.batch, units), dtype)
         self.d_out = d_y if layer.return_sequences else nothing
         self.d_x = plan.array(self.x.shape, dtype) if need_d_x else None
@@ -376,22 +393,26 @@ class RecurrentOp(Op):
         program.add(
             recurrent.backward,
             self.cell, self.feed, self.gates, self.gates_h, self.d_h, self.d_fed, self.d_carry,
-            self.d_out, self.h, self.carry, self.mask, self._factors,
-            layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
+            self.d_out, self.h, self.carry, self.mask, self._factors, self.zones.values,
+            self.zones.made, layer.packed_recurrent.transposed, layer.own_weights, self.rows_back,
             start, stop, whole, work=work,
         )  # fmt: skip
 
     def record_gradients(self, program: Program, segment: Segment = WHOLE) -> None:
         """Record what makes all other gradients from it."""
         if self.given:
-            panels = [self.d_h, *self.d_carry[:, 0]]
-            for d_state, source in zip(self._d_given, panels, strict=True):
-                program.add(layout.from_panels, d_state, source)
+            self._record_given_gradients(program)
         self._record_weight_gradients(program, segment)
         if self.d_x is not None:
             self._record_input_gradient(program, segment.of(self.d_x), segment.of(self.mask))
             if self.dropout is not None:
                 self.dropout.record_backward(program, segment)
+
+    def _record_given_gradients(self, program: Program) -> None:
+        """Record what brings the gradients of the states before the first step to their makers."""
+        panels = [self.d_h, *self.d_carry[:, 0]]
+        for d_state, source in zip(self._d_given, panels, strict=True):
+            program.add(layout.from_panels, d_state, source)
 
     def _record_start(self, program: Program) -> None:
         layout.record_clear(program, self.d_carry)
@@ -411,8 +432,8 @@ class RecurrentOp(Op):
             d_own = self.layer.grads()[-1]
             program.add(
                 recurrent.own_gradients,
-                self.cell, d_own, self.gates, self.h, self.carry, self.mask,
-                segment.steps or self.steps, self.adds or not segment.last,
+                self.cell, self.feed, d_own, self.gates, self.h, self.carry, self.mask,
+                self.zones.made, segment.steps or self.steps, self.adds or not segment.last,
                 work=4.0 * self.steps * self.batch * d_own.size,
             )  # fmt: skip
         for d, scratch, a, of, ones in self._products:

@@ -81,7 +81,8 @@ class ResetOp(RecurrentOp):
         program.add(
             reset.forward,
             *cells, self.feed, self.h, self.fed, self.reset, *self.stage_gates, self.x, self.mask,
-            self._factors, w, w_late, u, u_late, bias[:, 0], bias_late[:, 0],
+            self._factors, self.zones.values, self.zones.made,
+            w, w_late, u, u_late, bias[:, 0], bias_late[:, 0],
             self.rows, start, stop, work=self.work.flops * (stop - start),
         )  # fmt: skip
 
@@ -131,7 +132,7 @@ class ResetOp(RecurrentOp):
         program.add(
             reset.backward,
             *cells, self.feed, *self.stage_gates, self.d_h, self.d_fed, self.d_reset, self.d_out,
-            self.h, self.fed, self.mask, self._factors, u, u_late,
+            self.h, self.fed, self.mask, self._factors, self.zones.values, u, u_late,
             self.rows_back, start, stop, whole, work=work,
         )  # fmt: skip
 

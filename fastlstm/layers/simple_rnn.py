@@ -24,7 +24,7 @@ class SimpleRNN(Recurrent):
         As for ``LSTM``.
     kernel_constraint, recurrent_constraint, bias_constraint
         As for ``LSTM``.
-    return_sequences, return_state, go_backwards, stateful, dropout, recurrent_dropout
+    return_sequences, return_state, go_backwards, stateful, dropout, recurrent_dropout, zoneout
         As for ``LSTM``; the only state is h.
     name, input_shape, dtype, trainable
         As for every layer.

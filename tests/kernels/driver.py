@@ -45,6 +45,7 @@ class Driver:
         self.mask = self._empty(0, self.batch, dtype=np.uint8)
         if mask is not None:
             self.mask = _time_first(mask).astype(np.uint8)
+        self.zones = 2 * [self._empty(0, 1, self.batch, self.units)]
         self.w, self.u = self._pack(kernel), self._pack(recurrent_kernel)
         biases = bias.reshape(-1, kernel.shape[1])
         self.biases = [self._pack(row[None]).reshape(self.panels, self.columns) for row in biases]
@@ -94,8 +95,8 @@ class Driver:
         for start, stop in ((0, split), (split, self.steps)) if split else ((0, self.steps),):
             recurrent.forward(
                 self.cell, Feed(), self.h, self.h, self.carry, self.gates, self.gates_h, self.x,
-                self.mask, self.h[0, :0], self.w, self.u, self.biases[0], self.biases[-1],
-                self.h[0, :0], self.rows, start, stop, self.chunk,
+                self.mask, self.h[0, :0], *self.zones, self.w, self.u, self.biases[0],
+                self.biases[-1], self.h[0, :0], self.rows, start, stop, self.chunk,
                 work=LAUNCH,
             )  # fmt: skip
         last = self.carry[:, self.steps % carry_slots]
@@ -116,7 +117,7 @@ class Driver:
         for start, stop in ((split, self.steps), (0, split)) if split else ((0, self.steps),):
             recurrent.backward(
                 self.cell, Feed(), self.gates, self.gates_h, d_h, d_h, d_carry, d_out, self.h,
-                self.carry, self.mask, self.h[0, :0], self.u_turned, self.h[0, :0],
+                self.carry, self.mask, self.h[0, :0], *self.zones, self.u_turned, self.h[0, :0],
                 self.rows, start, stop, True, work=LAUNCH,
             )  # fmt: skip
         h = self.h[:-1].reshape(-1, self.units)

@@ -111,11 +111,16 @@ def slstm(x, states, kernel, recurrent, bias):
     return [sigmoid(o) * c / n, c, n]
 
 
-def sequence(step, x, states, weights, mask=None, **options):
-    """Outputs (batch, time, units) and last states; a masked step holds the states."""
+def sequence(step, x, states, weights, mask=None, zones=(), **options):
+    """Outputs (batch, time, units) and last states; a masked step holds the states.
+
+    ``zones`` are what the first states keep of themselves, (batch, time, units) each.
+    """
     outputs = []
     for t in range(x.shape[1]):
         after = step(x[:, t], states, *weights, **options)
+        for n, zone in enumerate(zones):
+            after[n] = zone[:, t] * states[n] + (1 - zone[:, t]) * after[n]
         if mask is not None:
             keep = mask[:, t, None].astype(bool)
             after = [np.where(keep, new, old) for new, old in zip(after, states, strict=True)]
