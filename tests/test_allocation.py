@@ -29,6 +29,7 @@ from fastlstm.layers import (
     GRUCell,
     LayerNormalization,
     LSTMCell,
+    Masking,
     MaxPooling1D,
     PeepholeLSTM,
     ProjectedLSTM,
@@ -39,6 +40,7 @@ from fastlstm.layers import (
     TimeDistributed,
     ZeroPadding1D,
 )
+from fastlstm.losses import CTC
 from fastlstm.optimizers import RMSprop
 from fastlstm.optimizers.schedules import CosineDecay
 
@@ -156,6 +158,21 @@ def _bounded(rng):
     return model, x, rng.standard_normal((B, 1)).astype(np.float32)
 
 
+def _labelled(rng):
+    """Labels that nobody has aligned, for sequences of unequal length."""
+    model = Sequential(
+        [
+            Masking(input_shape=(T, D)),
+            Bidirectional(LSTM(64, return_sequences=True)),
+            Dense(C),
+        ]
+    )
+    model.compile(loss=CTC("mean_with_sample_weight"))
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    x[::3, T // 2 :] = 0
+    return model, x, rng.integers(1, C, (B, 5)).astype(np.int32)
+
+
 def _peak(step):
     """Bytes that ``step`` holds at once beyond what is there before."""
     gc.collect()
@@ -188,7 +205,7 @@ def _options(rng):
     return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
 
 
-MODELS = [_sequences, _words, _padded, _plain, _stacked, _options, _averaged, _bounded]
+MODELS = [_sequences, _words, _padded, _plain, _stacked, _options, _averaged, _bounded, _labelled]
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -38,12 +38,12 @@ NAMES = {
         OneCycle PiecewiseConstantDecay PolynomialDecay get
     """,
     "fastlstm.losses": """
-        BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy
+        BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy
         CategoricalFocalCrossentropy CategoricalHinge CosineSimilarity Hinge Huber KLDivergence
         LogCosh Loss MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
         MeanSquaredLogarithmicError Poisson Quantile SparseCategoricalCrossentropy SquaredHinge
         binary_crossentropy binary_focal_crossentropy categorical_crossentropy
-        categorical_focal_crossentropy categorical_hinge cosine_similarity get hinge huber
+        categorical_focal_crossentropy categorical_hinge cosine_similarity ctc get hinge huber
         kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error
         mean_squared_error mean_squared_logarithmic_error poisson quantile
         sparse_categorical_crossentropy squared_hinge

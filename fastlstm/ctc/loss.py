@@ -17,13 +17,12 @@ from fastlstm.ctc.common import (
     scratch_threads,
 )
 from fastlstm.kernels import ctc as kernels
-from fastlstm.losses.base import ENTROPY_WORK, prepare_weights
+from fastlstm.losses.base import prepare_weights
+from fastlstm.losses.ctc import check_labels, count_labels, work_of
 from fastlstm.memory import check_room
 from fastlstm.utils import numeric_array
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None)
-# Floating-point operations of a place at a step, forward, and with the way back.
-_FORWARD_WORK, _BOTH_WORK = 30.0, 90.0
 
 
 def ctc_loss(
@@ -160,12 +159,11 @@ class _Batch(NamedTuple):
         weights = self.weights
         if self.reduction in ("sum", "none", None):
             weights = batch * (np.ones(batch) if len(weights) == 0 else weights)
-        places = _BOTH_WORK if gradient else _FORWARD_WORK
-        work = ENTROPY_WORK * self.y_pred.size + places * batch * steps * (labels + 1)
         run(
-            kernels.ctc, threads, work, total, d_pred, row_loss, np.empty((threads, size), dtype),
-            self.y_true, self.label_lengths, self.y_pred, self.input_lengths, weights, self.blank,
-            bool(zero_infinity), False,
+            kernels.ctc, threads, work_of(self.y_pred, labels, gradient),
+            total, d_pred, row_loss, np.empty((threads, size), dtype),
+            self.y_true, self.label_lengths, self.y_pred, self.input_lengths,
+            np.empty((0, batch), np.int32), weights, self.blank, bool(zero_infinity), False,
         )  # fmt: skip
         if self.reduction in ("none", None):
             if len(self.weights) == 0:
@@ -197,11 +195,11 @@ def _prepare(
             f"{true.shape}; fill shorter rows up with the blank, {blank}, or -1"
         )
     if label_lengths is None:
-        label_lengths = _filled_up(true, blank)
+        label_lengths = count_labels(true, blank, "ctc_loss")
     counts = check_lengths("label_lengths", label_lengths, batch, true.shape[1])
     weights = prepare_weights(sample_weight, (batch,), np.float64)
     return _Batch(
-        _check_labels(true, counts, blank, classes),
+        check_labels(true, counts, blank, classes, "ctc_loss"),
         pred,
         counts,
         check_lengths("input_lengths", input_lengths, batch, steps),
@@ -209,34 +207,3 @@ def _prepare(
         weights,
         reduction,
     )
-
-
-def _filled_up(true: Array, blank: int) -> Array:
-    """Number of labels in each row before those that it is filled up with."""
-    filler = (true == blank) | (true < 0)
-    ends = np.concatenate([filler, np.ones((len(true), 1), bool)], axis=1).argmax(axis=1)
-    late = ~filler & (np.arange(true.shape[1]) > ends[:, np.newaxis])
-    if late.any():
-        row, column = np.argwhere(late)[0]
-        raise ValueError(
-            f"ctc_loss expects labels before what a row is filled up with (the blank, {blank}, or "
-            f"negative ids), got {true[row, column]} after {true[row, ends[row]]} in row {row} of "
-            "y_true; take the blank out of the labels, or give label_lengths"
-        )
-    return ends
-
-
-def _check_labels(true: Array, counts: Array, blank: int, classes: int) -> Array:
-    """Labels as int32; those that do not count become -1."""
-    used = np.arange(true.shape[1]) < counts[:, np.newaxis]
-    with np.errstate(invalid="ignore"):  # NaN is found just below
-        ids = true.astype(np.int32)
-    wrong = used & ((ids != true) | (ids < 0) | (ids >= classes) | (ids == blank))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"ctc_loss expects labels to be class ids from 0 to {classes - 1} (the predictions "
-            f"have {classes} classes) other than the blank, {blank}; got {true[row, column]} at "
-            f"[{row}, {column}]"
-        )
-    return np.where(used, ids, np.int32(-1))

@@ -65,8 +65,8 @@ def scratch_size(steps: int, labels: int, itemsize: int, gradient: bool) -> int:
 
 @kernel
 def ctc(
-    total, d_pred, row_loss, scratch, y_true, label_lengths, y_pred, input_lengths, weights,
-    blank, zero_infinity, time_first, crew,
+    total, d_pred, row_loss, scratch, y_true, label_lengths, y_pred, input_lengths, places,
+    weights, blank, zero_infinity, time_first, crew,
 ):  # fmt: skip
     """-log Σ Π p over all alignments, of each sequence; its gradient with respect to the logits.
 
@@ -82,6 +82,8 @@ def ctc(
     label_lengths : (B,) int32; or (0,): a label ends before its first blank or negative id
     y_pred : (T, B, C), logits; with d_pred (B, T, C) unless ``time_first``
     input_lengths : (B,) int32; or (0,) for T
+    places : (T, B) int32, where the steps of each sequence stand: those that count, in order, and
+        then the others; or (0, B): where they are numbered
     weights : (B,), or (0,) for ones
     """
     batch = len(row_loss)
@@ -94,19 +96,19 @@ def ctc(
         loss = np.nan
         if labels >= 0 and steps >= 0:
             loss = _forward(
-                d_pred, scratch, y_true, y_pred, crew.member, b, labels, steps, factor, blank,
-                time_first,
+                d_pred, scratch, y_true, y_pred, places, crew.member, b, labels, steps, factor,
+                blank, time_first,
             )  # fmt: skip
         if d_pred.shape[0] > 0:
             if factor != 0.0 and abs(loss) < np.inf:
                 _backward(
-                    d_pred, scratch, y_true, crew.member, b, labels, steps, factor, blank,
+                    d_pred, scratch, y_true, places, crew.member, b, labels, steps, factor, blank,
                     time_first,
                 )  # fmt: skip
             else:
                 nothing = factor == 0.0 or (loss == np.inf and zero_infinity)
-                _fill_steps(d_pred, b, 0, steps, 0.0 if nothing else np.nan, time_first)
-            _fill_steps(d_pred, b, max(steps, 0), most, 0.0, time_first)
+                _fill_steps(d_pred, places, b, 0, steps, 0.0 if nothing else np.nan, time_first)
+            _fill_steps(d_pred, places, b, max(steps, 0), most, 0.0, time_first)
         row_loss[b] = 0.0 if loss == np.inf and zero_infinity else loss
         b = take(crew, b)
     meet(crew)
@@ -145,16 +147,18 @@ def _step_count(input_lengths, b, most):
 
 
 @inline
-def _place(t, b, time_first):
+def _place(places, t, b, time_first):
     """Where step t of sequence b is in the first two dimensions."""
+    if len(places) > 0:
+        t = np.intp(places[t, b])
     return (t, b) if time_first else (b, t)
 
 
 @body
-def _fill_steps(d_pred, b, first, last, value, time_first):
+def _fill_steps(d_pred, places, b, first, last, value, time_first):
     columns = d_pred.shape[2]
     for t in range(first, last):
-        i, j = _place(t, b, time_first)
+        i, j = _place(places, t, b, time_first)
         fill_row(d_pred, (i * d_pred.shape[1] + j) * columns, columns, value)
 
 
@@ -163,7 +167,7 @@ def _fill_steps(d_pred, b, first, last, value, time_first):
 
 @body
 def _forward(
-    d_pred, scratch, y_true, y_pred, member, b, labels, steps, factor, blank, time_first
+    d_pred, scratch, y_true, y_pred, places, member, b, labels, steps, factor, blank, time_first
 ):  # fmt: skip
     """A sequence's loss. Leaves factor · softmax in d_pred, and every step's a and p in scratch."""
     columns = y_pred.shape[2]
@@ -174,7 +178,7 @@ def _forward(
     _start(scratch, member, row, y_true, b, labels, segment)
     log_norms, norms, shift = 0.0, 1.0, 0.0
     for t in range(steps):
-        i, j = _place(t, b, time_first)
+        i, j = _place(places, t, b, time_first)
         here = (i * y_pred.shape[1] + j) * columns
         high = row_max(y_pred, here, columns)
         norm = exp_row(d_pred, saves, y_pred, here, columns, high)
@@ -305,7 +309,9 @@ def _loss(scratch, member, last, segment, shift, log_norms):
 
 
 @body
-def _backward(d_pred, scratch, y_true, member, b, labels, steps, factor, blank, time_first):
+def _backward(
+    d_pred, scratch, y_true, places, member, b, labels, steps, factor, blank, time_first
+):  # fmt: skip
     """Take the posteriors from what ``_forward`` has left in d_pred."""
     step = lanes(scratch)
     segment = _segment(scratch, labels)
@@ -322,7 +328,7 @@ def _backward(d_pred, scratch, y_true, member, b, labels, steps, factor, blank, 
         high = _retreat(scratch, at, row, segment)
         of_labels, of_blanks = _posteriors(scratch, member, row, segment, high)
         scale = factor / (of_labels + of_blanks)
-        i, j = _place(t, b, time_first)
+        i, j = _place(places, t, b, time_first)
         d_pred[i, j, blank] -= scale * of_blanks
         for k in range(labels):
             d_pred[i, j, y_true[b, k]] -= scale * scratch[member, posterior + k + 1]

@@ -2,6 +2,7 @@
 
 A loss reads rows: y_pred is (M, C), with batch and time steps together in M. Its value is the
 mean over rows of weight · row loss, and a row's loss is the mean over C, or what its class says.
+``CTC`` is a loss of whole sequences: y_pred is (batch, time, C), and has ``batch`` losses.
 Functions in lower case give the loss of each row.
 """
 
@@ -15,6 +16,7 @@ from fastlstm.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
+from fastlstm.losses.ctc import CTC
 from fastlstm.losses.distribution import CosineSimilarity, KLDivergence, Poisson
 from fastlstm.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
 from fastlstm.losses.functions import (
@@ -25,6 +27,7 @@ from fastlstm.losses.functions import (
     categorical_focal_crossentropy,
     categorical_hinge,
     cosine_similarity,
+    ctc,
     hinge,
     huber,
     kl_divergence,
@@ -51,6 +54,7 @@ from fastlstm.losses.regression import (
 from fastlstm.registry import named, resolve
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
@@ -76,6 +80,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_hinge",
     "cosine_similarity",
+    "ctc",
     "get",
     "hinge",
     "huber",

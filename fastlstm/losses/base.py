@@ -55,8 +55,8 @@ _EVERY_ROW = np.empty(0, np.uint8)
 MEAN = "sum_over_batch_size"
 # Means over all rows.
 MEANS = (MEAN, "mean")
-_BY_WEIGHT = "mean_with_sample_weight"
-_REDUCTIONS = (*MEANS, _BY_WEIGHT, "sum", "none")
+BY_WEIGHT = "mean_with_sample_weight"
+_REDUCTIONS = (*MEANS, BY_WEIGHT, "sum", "none")
 
 
 class Loss(ABC):
@@ -84,12 +84,18 @@ class Loss(ABC):
         Whether targets must be within 0 and 1.
     from_logits : bool
         Whether the user's predictions are logits.
+    of_sequences : bool
+        Whether it is a loss of whole sequences rather than of rows: a ``SequenceLoss``.
+    labelled : bool
+        Whether targets have a length of their own, (batch, labels).
     """
 
     fuses: ClassVar[str | None] = None
     leaves_out: ClassVar[bool] = False
     sparse: ClassVar[bool] = False
     unit_targets: ClassVar[bool] = False
+    of_sequences: ClassVar[bool] = False
+    labelled: ClassVar[bool] = False
     from_logits: bool = False
     reduction: str = MEAN
     _name: str | None = None
@@ -110,6 +116,10 @@ class Loss(ABC):
     def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the targets for predictions of a shape (..., C)."""
         return shape[:-1] if self.sparse else shape
+
+    def weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the weights of what has a loss of its own, for predictions of a shape."""
+        return shape[:-1]
 
     @abstractmethod
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:
@@ -132,7 +142,7 @@ class Loss(ABC):
         if self.leaves_out and from_logits and len(arrays.weights) and len(arrays.d_pred):
             rows = arrays.d_pred
             calls.append((clear_weightless, (rows, arrays.weights, read), float(rows.size)))
-        by_weight = self.reduction == _BY_WEIGHT
+        by_weight = self.reduction == BY_WEIGHT
         if self.reduction == "sum" or (by_weight and len(arrays.weights)):
             count = len(arrays.row_loss)
             args = (arrays.total, arrays.d_pred, arrays.weights, count, by_weight)

@@ -17,6 +17,7 @@ from fastlstm.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
+from fastlstm.losses.ctc import CTC
 from fastlstm.losses.distribution import CosineSimilarity, KLDivergence, Poisson
 from fastlstm.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
 from fastlstm.losses.margin import CategoricalHinge, Hinge, SquaredHinge
@@ -158,6 +159,11 @@ def categorical_focal_crossentropy(
     return loss.rows(y_true, y_pred)
 
 
+def ctc(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+    """-log of the probability of each sequence's labels; arrays as for ``CTC``."""
+    return CTC().rows(y_true, y_pred)
+
+
 # Which loss a function stands for, where Keras' users pass it to ``compile``.
 CLASS_OF: dict[Callable[..., Any], type[Loss]] = {
     mean_squared_error: MeanSquaredError,
@@ -178,4 +184,5 @@ CLASS_OF: dict[Callable[..., Any], type[Loss]] = {
     sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
     binary_focal_crossentropy: BinaryFocalCrossentropy,
     categorical_focal_crossentropy: CategoricalFocalCrossentropy,
+    ctc: CTC,
 }

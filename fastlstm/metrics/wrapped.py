@@ -31,6 +31,11 @@ class LossMetric(MeanMetric):
 
     def __init__(self, loss: losses.Loss, name: str | None = None) -> None:
         super().__init__(name)
+        if loss.of_sequences:
+            raise ValueError(
+                f"{loss.name} is a loss of whole sequences, which metrics do not measure; what "
+                "evaluate returns first is its mean"
+            )
         self.loss = loss
         if loss.fuses is not None and not loss.from_logits:
             self.accepts_logits = (loss.fuses,)

@@ -20,6 +20,7 @@ from fastlstm.models import saving
 from fastlstm.models.goals import as_list
 from fastlstm.models.sequential import Sequential
 from fastlstm.models.supervised import Supervised
+from fastlstm.models.targets import label_counts
 from fastlstm.registry import serialize
 from fastlstm.training import loop
 from fastlstm.training.data import Data
@@ -164,12 +165,14 @@ class Ensemble:
         """The layers bound to a batch of each model, with the samples ``index`` to come."""
         model, weighted = self._model, data.weight is not None
         shapes = model.batch_shapes(tuple(x[:, 0] for x in data.x), index.size)
-        key = (shapes, task, weighted, get_num_threads())
+        labels = {} if task == "predict" else label_counts(model.goals, data.y)
+        key = (shapes, task, weighted, get_num_threads(), *labels.items())
         if key not in self._bounds:
             kind: Any = Chain
             options: dict[str, Any] = {}
             if task != "predict":
                 kind, options = Supervised, {"model": model, "weighted": weighted, "task": task}
+                options |= labels
             arena = Arena()
             chain = arena.lay_out(lambda plan: kind(model.graph, shapes, plan, **options))
             self._bounds[key] = _Bound(self, arena, chain)

@@ -95,6 +95,7 @@ def make_goals(
     for parts in zip(names, chosen, weights, plain, weighted, strict=True):
         name, of_output, weight, free, with_weights = parts
         _tell_apart(free, with_weights)
+        _check_rows(of_output, [*free, *with_weights])
         goals.append(Goal(name, of_output, weight, [*free, *with_weights], with_weights))
     if count > 1:
         for goal in goals:
@@ -148,6 +149,17 @@ def as_list(entries: Any) -> list[Any]:
     if entries is None:
         return []
     return list(entries) if isinstance(entries, (list, tuple)) else [entries]
+
+
+def _check_rows(loss: Loss, metrics: list[Metric]) -> None:
+    """An error where a metric wants a target for each row, and there are labels instead."""
+    wrong = [metric.name for metric in metrics if loss.labelled and not metric.runs_python]
+    if wrong:
+        raise ValueError(
+            f"metric {wrong[0]!r} compares each step with a target, but the targets of "
+            f"{loss.name} are labels without steps; leave it out, or give a function "
+            "fn(y_true, y_pred)"
+        )
 
 
 def _check_once(metrics: list[Metric]) -> None:

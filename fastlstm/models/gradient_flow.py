@@ -20,6 +20,7 @@ from fastlstm.layers.graph import Graph
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.supervised import Supervised
+from fastlstm.models.targets import label_counts
 from fastlstm.utils import drawing_from
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
             model=model,
             weighted=data.weight is not None,
             task="gradient",
+            **label_counts(model.goals, data.y),
         )
         chain.load(data, np.arange(len(data)))
         chain.evaluate()

@@ -43,17 +43,22 @@ class Head:
         plan: Plan,
         *,
         weighted: bool,
+        labels: int | None = None,
     ) -> None:
         self.goal, self.y = goal, y
         loss, dtype = goal.loss, y.dtype
         steps_and_batch, classes = y.shape[:-1], y.shape[-1]
         rows = int(np.prod(steps_and_batch))
+        timed = y.ndim == 3
         target_shape = loss.target_shape(y.shape)
+        if loss.labelled:  # as many as there are steps, where nobody has said how many
+            target_shape = y.shape[1], labels or y.shape[0]
         self.y_true = plan.array(target_shape, np.dtype(np.int32) if loss.sparse else dtype)
-        self.weights = plan.array(steps_and_batch if weighted else (0,), dtype)
+        weighed = steps_and_batch[-1:] if loss.of_sequences else steps_and_batch
+        self.weights = plan.array(weighed if weighted else (0,), dtype)
         self.row_loss = plan.array((rows,), dtype)
         self.rows_y = y.reshape(rows, classes)
-        self.rows_true = self.y_true.reshape((rows,) if loss.sparse else (rows, target_shape[-1]))
+        self.rows_true = self.y_true.reshape((-1,) if loss.sparse else (rows, target_shape[-1]))
         nothing = np.empty((0, classes), dtype)
         self.rows_d_y = nothing if d_y is None else d_y.reshape(rows, classes)
         self.rows_weights = self.weights.reshape(-1)
@@ -71,9 +76,12 @@ class Head:
             plan.scratch(((metric.parts_size(rows, classes),), np.float64))[0]
             for metric in goal.metrics
         ]
-        timed = y.ndim == 3
-        self.target_feed = Feed(self.y_true, timed)
+        self.target_feed = Feed(self.y_true, timed and not loss.labelled)
+        timed = timed and not loss.of_sequences
         self.weight_feeds = [Feed(self.weights, timed)] if weighted else []
+
+    def explain(self, where: np.ndarray) -> None:
+        """An error that says why a loss is not finite; ``where`` numbers the rows in the data."""
 
     def fuse(self, op: Op, activation: Any) -> None:
         """Let the loss include the activation of the layer that makes the output, if it can."""
@@ -161,12 +169,15 @@ class Head:
         flat = self._metric_weights(self.goal.is_weighted(metric))
         shaped = flat.reshape(self.y.shape[:-1]) if flat.size else None
         weights = None if shaped is None else self._batch_first(shaped, origin)
-        y_true, y = (self._batch_first(array, origin) for array in (self.y_true, self.y))
-        metric.update_state(y_true, y, weights)
+        y_true = self._batch_first(self.y_true, origin, self.target_feed.timed)
+        metric.update_state(y_true, self._batch_first(self.y, origin), weights)
 
-    def _batch_first(self, array: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    def _batch_first(
+        self, array: np.ndarray, origin: np.ndarray, timed: bool | None = None
+    ) -> np.ndarray:
         """A copy in the user's order."""
-        copy = (array.swapaxes(0, 1) if self.y.ndim == 3 else array).copy()
+        timed = self.y.ndim == 3 if timed is None else timed
+        copy = (array.swapaxes(0, 1) if timed else array).copy()
         if origin.size:
             copy[origin] = copy.copy()
         return copy

@@ -20,7 +20,7 @@ from fastlstm.models.memory import MemoryReport, memory_report
 from fastlstm.models.named import by_name
 from fastlstm.models.network import Network
 from fastlstm.models.supervised import Supervised
-from fastlstm.models.targets import prepare_targets
+from fastlstm.models.targets import label_counts, prepare_targets
 from fastlstm.models.weights import weigh_classes
 from fastlstm.training import loop
 from fastlstm.training.data import Data
@@ -196,8 +196,9 @@ class Model(Network):
             what = f"y[{goal.name!r}]" if several else "y"
             targets.append(prepare_targets(goal.loss, array, shape, samples[0].shape, dtype, what))
         if sample_weight is not None:
-            for weight, shape in zip(self._weight_of_each(sample_weight), outputs, strict=True):
-                weights.append(prepare_weights(weight, shape[:-1], dtype))
+            each = self._weight_of_each(sample_weight)
+            for goal, weight, shape in zip(goals, each, outputs, strict=True):
+                weights.append(prepare_weights(weight, goal.loss.weight_shape(shape), dtype))
         steps = None if mask is None else self.prepare_mask(mask, samples)
         self._make_familiar(samples, outputs)
         return Data(samples, tuple(targets), tuple(weights) or None, steps)
@@ -215,12 +216,24 @@ class Model(Network):
             raise ValueError(
                 "class_weight is for models with one output; use sample_weight={name: weights}"
             )
+        if goals[0].loss.of_sequences:
+            raise ValueError(
+                f"class_weight weighs rows by their classes, and {goals[0].loss.name} is a loss of "
+                "whole sequences; use sample_weight, one for each sequence"
+            )
         classes, dtype = int(self.output_shape[-1] or 0), self.all_layers[0].dtype
         return weigh_classes(data, class_weight, classes, goals[0].loss.sparse, dtype)
 
     def check_bptt(self, bptt: Any) -> str | int:
         """The argument ``bptt`` of ``fit``, if this model can be trained so; an error otherwise."""
-        return check_bptt(bptt, self)
+        checked = check_bptt(bptt, self)
+        whole = [goal.loss.name for goal in self.goals if goal.loss.of_sequences]
+        if whole and isinstance(checked, int):
+            raise ValueError(
+                f"bptt={bptt!r} updates after each window of {bptt} steps, but {whole[0]} is a "
+                "loss of whole sequences; use bptt='full' or 'checkpoint'"
+            )
+        return checked
 
     def _step(
         self,
@@ -239,6 +252,7 @@ class Model(Network):
             start, steps = window
             shapes = tuple((steps, *shape[1:]) for shape in shapes)
         given = {"weighted": data.weight is not None, "masked": data.mask is not None}
+        given |= label_counts(self.goals, data.y)
         chain = self._runner.chain(shapes, kind, model=self, task=task, **given)
         chain.load(data, index, start)
         return chain

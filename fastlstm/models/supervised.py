@@ -22,6 +22,7 @@ from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.goals import Goal
 from fastlstm.models.head import Head
+from fastlstm.models.sequence_head import SequenceHead
 from fastlstm.training.data import Data
 
 
@@ -39,7 +40,8 @@ class Compiled(Protocol):
 class Supervised(Chain):
     """A chain that also holds targets, weights and losses, in a head for each output.
 
-    The ``task`` is "train", "test", or "gradient": backward, with no update.
+    The ``task`` is "train", "test", or "gradient": backward, with no update. ``labels`` says for
+    each output how many columns its targets have, where they have a length of their own.
     """
 
     hands_out = False
@@ -54,6 +56,7 @@ class Supervised(Chain):
         weighted: bool,
         task: str,
         masked: bool = False,
+        labels: Sequence[int | None] | None = None,
     ) -> None:
         saving = task != "test"
         super().__init__(graph, shapes, plan, saving=saving, training=saving, masked=masked)
@@ -61,9 +64,14 @@ class Supervised(Chain):
             op.omit_initial_gradients()
         self.model, self.trains = model, task == "train"
         d_ys = self.d_ys if saving else [None for _ in self.ys]
+        counts = labels or [None for _ in self.ys]
         self.heads = [
-            Head(goal, y, d_y, mask, plan, weighted=weighted)
-            for goal, y, d_y, mask in zip(model.goals, self.ys, d_ys, self.masks, strict=True)
+            (SequenceHead if goal.loss.of_sequences else Head)(
+                goal, y, d_y, mask, plan, weighted=weighted, labels=count
+            )
+            for goal, y, d_y, mask, count in zip(
+                model.goals, self.ys, d_ys, self.masks, counts, strict=True
+            )
         ]
         makers = {number: place for place, step in enumerate(graph.steps) for number in step.gives}
         for head, number in zip(self.heads, graph.outputs, strict=True):
@@ -168,6 +176,7 @@ class Supervised(Chain):
     def test(self) -> float:
         """Compute the loss, and let the metrics see the outputs."""
         self.forward(last="metrics")
+        self._explain()
         self._update_metrics()
         return float(self._total[0])
 
@@ -179,6 +188,7 @@ class Supervised(Chain):
         optimizer = self.model.optimizer
         optimizer.prepare()
         if not self.forward(last="metrics"):
+            self._explain()
             loss = float(self._total[0])
             return float("nan") if np.isfinite(loss) else loss
         optimizer.steps += 1
@@ -186,6 +196,12 @@ class Supervised(Chain):
             layer.changed()
         self._update_metrics()
         return float(self._total[0])
+
+    def _explain(self) -> None:
+        """An error where a loss is not finite, and the targets are why."""
+        if not np.isfinite(self._total[0]):
+            for head in self.heads:
+                head.explain(self.chosen)
 
     def _update_metrics(self) -> None:
         for head in self.heads:

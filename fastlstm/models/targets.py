@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastlstm.losses import Loss
+from fastlstm.models.goals import Goal
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids
 
@@ -30,6 +32,8 @@ def prepare_targets(
     if array.ndim == 0 or array.shape[0] != output_shape[0]:
         count = array.shape[0] if array.ndim else "no"
         raise ValueError(f"x has {output_shape[0]} samples and y has {count}; they must be as many")
+    if loss.labelled:
+        return loss.prepare_targets(array, output_shape, dtype)
     wanted = loss.target_shape(output_shape)
     fitted = _fitted(array, wanted, sparse=loss.sparse)
     if fitted is None:
@@ -43,6 +47,16 @@ def prepare_targets(
             f"{targets.max():g}"
         )
     return targets
+
+
+def label_counts(goals: Sequence[Goal], y: Sequence[np.ndarray]) -> dict[str, Any]:
+    """What a chain has to know of targets (..., labels) with a length of their own, if any have."""
+    if not any(goal.loss.labelled for goal in goals):
+        return {}
+    pairs = zip(goals, y, strict=True)
+    return {
+        "labels": tuple(array.shape[-1] if goal.loss.labelled else None for goal, array in pairs)
+    }
 
 
 def _fitted(array: np.ndarray, wanted: tuple[int, ...], *, sparse: bool) -> np.ndarray | None:

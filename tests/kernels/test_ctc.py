@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastlstm.kernels import ctc
+from fastlstm.kernels import ctc, sequences
 from fastlstm.kernels.parallel import set_num_threads, workers
 from tests.reference import ctc as reference
 from tests.reference.finite import gradient as differences
@@ -17,7 +17,7 @@ LIMITS = {np.float32: 3e-6, np.float64: 1e-12}
 
 def _run(
     labels, y, label_lengths=None, input_lengths=None, weights=None, blank=0,
-    gradient=True, zero_infinity=False, time_first=True, work=0.0,
+    gradient=True, zero_infinity=False, time_first=True, work=0.0, places=None,
 ):  # fmt: skip
     """Total, gradient and each sequence's loss; all memory is NaN before."""
     batch = len(labels)
@@ -30,8 +30,9 @@ def _run(
                for given in (label_lengths, input_lengths)]  # fmt: skip
     weights = np.zeros(0, y.dtype) if weights is None else weights
     ctc.ctc(
-        total, d, rows, scratch, labels, lengths[0], y, lengths[1], weights, blank, zero_infinity,
-        time_first, work=work,
+        total, d, rows, scratch, labels, lengths[0], y, lengths[1],
+        np.zeros((0, batch), np.int32) if places is None else places,
+        weights, blank, zero_infinity, time_first, work=work,
     )  # fmt: skip
     return total[0], d, rows
 
@@ -284,3 +285,23 @@ def test_even_odds_are_counted():
     np.testing.assert_allclose(value, exact, rtol=2e-6)
     value, _, _ = _run(np.zeros((1, 0), np.int32), y)
     np.testing.assert_allclose(value, 300 * np.log(2), rtol=1e-6)
+
+
+def test_steps_that_do_not_count_are_skipped_wherever_they_stand(rng):
+    steps, batch = 20, 7
+    mask = rng.integers(0, 2, (steps, batch)).astype(np.uint8)
+    mask[:, 0], mask[:, 1] = 1, 0
+    places, lengths = np.empty((steps, batch), np.int32), np.empty(batch, np.int32)
+    sequences.order_steps(places, lengths, mask, work=0.0)
+    labels = _labels(rng, batch, 3, 5, 0)
+    label_lengths = np.minimum(rng.integers(0, 4, batch), lengths // 2)
+    y = rng.standard_normal((steps, batch, 5))
+    _, d, rows = _run(labels, y, label_lengths, lengths, places=places)
+    for b in range(batch):
+        counts = mask[:, b] != 0
+        assert lengths[b] == counts.sum()
+        row = labels[b, : label_lengths[b]].tolist()
+        loss, wanted = reference.recursion(row, y[counts, b], 0)
+        np.testing.assert_allclose(rows[b], loss, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(d[counts, b], wanted / batch, atol=1e-12)
+        assert not d[~counts, b].any()
