@@ -132,11 +132,51 @@ class Call:
         self.serial = next(_serial)
         self.layer, self.inputs, self.options = layer, list(inputs), options or {}
         self.outputs = [Symbol(shape, layer.name, self) for shape in shapes]
+        self.note()
+
+    def note(self) -> None:
+        """Let the layer know that it was called."""
+        if isinstance(self.layer, Called):
+            self.layer.calls.append(self)
 
     @property
     def result(self) -> Any:
         """What the caller gets: a symbol, or a list of several."""
         return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+
+class Called:
+    """What knows the symbols that it was called on, and those that it gave.
+
+    Attributes
+    ----------
+    calls : list of Call
+        In their order.
+    """
+
+    calls: list[Call]
+
+    def _first_call(self, what: str) -> Call:
+        if not self.calls:
+            raise AttributeError(
+                f"{self!r} has no {what}, as it was not called on a symbol yet: make it part of a "
+                "model first, whose input shape is known"
+            )
+        return self.calls[0]
+
+    @property
+    def input(self) -> Any:
+        """The symbol that it was first called on, or the list of several."""
+        given = self._first_call("input").inputs
+        return given if len(given) > 1 else given[0]
+
+    @property
+    def output(self) -> Any:
+        """The symbol, or the list of several, that the first call of it on symbols gave.
+
+        Other models may end here: ``Model(model.input, model.get_layer("code").output)``.
+        """
+        return self._first_call("output").result
 
 
 def is_symbolic(x: Any) -> bool:
