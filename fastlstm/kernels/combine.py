@@ -39,6 +39,14 @@ class Smaller(Static):
         return min(a, b)
 
 
+@dataclass(frozen=True)
+class Ratio(Static):
+    """a / b."""
+
+    def merged(self, a, b):
+        return a / b
+
+
 @kernel
 def fold(how, out, x, crew):
     """out = ``how`` of out and x; (T, B, D), and x (T or 1, B, D or 1)."""
@@ -140,6 +148,14 @@ def scale(flat, factor, crew):
     first, last = share(flat.size, crew)
     for i in range(first, last):
         flat[i] *= factor
+
+
+@kernel
+def rescale(out, x, factor, offset, crew):
+    """out = factor · x + offset, element by element; both flat."""
+    first, last = share(out.size, crew)
+    for i in range(first, last):
+        out[i] = factor * x[i] + offset
 
 
 @kernel

@@ -13,6 +13,7 @@ from fastlstm.layers.embedding import Embedding
 from fastlstm.layers.gaussian_noise import GaussianNoise
 from fastlstm.layers.global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from fastlstm.layers.gru import GRU
+from fastlstm.layers.indexing import GetItem
 from fastlstm.layers.input import Input
 from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
@@ -21,6 +22,7 @@ from fastlstm.layers.merging import (
     Add,
     Average,
     Concatenate,
+    Divide,
     Maximum,
     Minimum,
     Multiply,
@@ -32,9 +34,20 @@ from fastlstm.layers.pooling import AveragePooling1D, MaxPooling1D
 from fastlstm.layers.projected_lstm import ProjectedLSTM
 from fastlstm.layers.rectifiers import ELU, LeakyReLU, ReLU
 from fastlstm.layers.repeat_vector import RepeatVector
+from fastlstm.layers.rescaling import Rescaling
 from fastlstm.layers.reshape import Flatten, Permute, Reshape
 from fastlstm.layers.rnn import RNN
 from fastlstm.layers.rnn_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from fastlstm.layers.short import (
+    Lambda,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
@@ -58,15 +71,18 @@ __all__ = [
     "CoupledLSTM",
     "Cropping1D",
     "Dense",
+    "Divide",
     "Dropout",
     "Embedding",
     "Flatten",
     "GRUCell",
     "GaussianNoise",
+    "GetItem",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "Input",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -83,6 +99,7 @@ __all__ = [
     "ProjectedLSTM",
     "ReLU",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "SimpleRNN",
     "SimpleRNNCell",
@@ -93,4 +110,11 @@ __all__ = [
     "Subtract",
     "TimeDistributed",
     "ZeroPadding1D",
+    "add",
+    "average",
+    "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

@@ -20,7 +20,7 @@ from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.runner import Runner
 from fastlstm.layers.shapes import sample_shape
-from fastlstm.layers.symbol import Call, Shape, Symbol, is_symbolic, symbols
+from fastlstm.layers.symbol import Call, Called, Shape, Symbol, is_symbolic, symbols
 from fastlstm.memory import Plan, check_room
 from fastlstm.registry import serialize, snake_case
 from fastlstm.validation import as_floats
@@ -39,7 +39,7 @@ class WeightSpec(NamedTuple):
     constraint: Any = None
 
 
-class Layer(Freezable, ABC):
+class Layer(Freezable, Called, ABC):
     """Base class of all layers.
 
     Parameters
@@ -84,6 +84,14 @@ class Layer(Freezable, ABC):
         self._owner: Any = None
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()  # models that have this layer
         self._runner: Runner | None = None
+        self.calls: list[Call] = []
+
+    def _first_call(self, what: str) -> Call:
+        if not self.calls:
+            for user in self.users:  # models of layers in line make symbols when first asked
+                if user.built:
+                    user.symbols  # noqa: B018
+        return super()._first_call(what)
 
     def changed(self) -> None:
         """Note that the weights have changed: whoever holds panels of them packs them anew."""
@@ -318,7 +326,7 @@ class Layer(Freezable, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is of the layer alone; a model that is copied takes its layers in again."""
-        alone = {"_owner": None, "_runner": None, "users": None}
+        alone: dict[str, Any] = {"_owner": None, "_runner": None, "users": None, "calls": []}
         return {**self.__dict__, **alone, "_grads": self._params[:0]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

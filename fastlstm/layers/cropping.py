@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastlstm.kernels import columns
 from fastlstm.kernels import steps as kernels
 from fastlstm.kernels.program import Program
 from fastlstm.layers.across import Across, AcrossOp, steps_of
+from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.shapes import check_data_format, two_numbers
 from fastlstm.memory import Plan
@@ -101,26 +103,31 @@ class ZeroPadding1D(Across):
 
 
 class Slice(Across):
-    """Some steps of a sequence, as Python counts them: where Keras' users write x[:, a:b:c].
+    """Some steps of a sequence, or some features, as Python counts them: x[:, a:b:c].
+
+    Symbols may be indexed as well, which calls this layer. A mask ends with it, as it does in
+    Keras with the index.
 
     Parameters
     ----------
     start, stop : int, optional
-        The first step, and the one after the last; negative ones are counted from the end.
+        The first one, and the one after the last; negative ones are counted from the end.
     step : int
-        Take every so many steps.
+        Take every so many.
+    axis : int
+        1 for steps, -1 for features.
     name, input_shape, dtype
-        As for every layer; ``input_shape`` is (time, features), time may be None.
+        As for every layer; ``input_shape`` is (time, features), time may be None, or (features,).
     """
 
-    config_names: ClassVar[tuple[str, ...]] = ("start", "stop", "step")
-    ranks = (3,)
+    config_names: ClassVar[tuple[str, ...]] = ("start", "stop", "step", "axis")
 
     def __init__(
         self,
         start: int | None = None,
         stop: int | None = None,
         step: int = 1,
+        axis: int = 1,
         *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
@@ -130,29 +137,43 @@ class Slice(Across):
         for what, value in (("start", start), ("stop", stop)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ValueError(f"Slice {what} expects a whole number or None, got {value!r}")
-        self.start, self.stop = start, stop
+        if axis not in (1, -1):
+            raise ValueError(f"Slice expects axis=1 for steps or -1 for features, got {axis!r}")
+        self.start, self.stop, self.axis = start, stop, int(axis)
         self.step = whole_number(step, "Slice step")
+        self.ranks = (3,) if axis == 1 else (2, 3)
+        if axis == 1:
+            self.advice = "for features say axis=-1"
+
+    @property
+    def causal(self) -> bool:
+        return self.axis == -1
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         super().check_input(shape)
         self.compute_output_shape(tuple(shape[1:]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        steps, features = input_shape
-        if steps is not None and not self._places(steps):
+        *steps, features = input_shape
+        size = features if self.axis == -1 else steps[0]
+        what = "feature of samples" if self.axis == -1 else "step of sequences"
+        if size is not None and not self._places(size):
             raise ValueError(
                 f"Slice {self.name!r} of start={self.start}, stop={self.stop}, step={self.step} "
-                f"takes no step of sequences of {steps}; choose others, or longer sequences"
+                f"takes no {what} of {size}; choose others, or longer ones"
             )
-        return None if steps is None else len(self._places(steps)), features
+        taken = None if size is None else len(self._places(size))
+        return (*steps, taken) if self.axis == -1 else (taken, features)
 
-    def _places(self, steps: int) -> range:
-        """The steps that are taken."""
-        return range(steps)[self.start : self.stop : self.step]
+    def _places(self, size: int) -> range:
+        """The steps, or features, that are taken."""
+        return range(size)[self.start : self.stop : self.step]
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
-    ) -> TakeOp:
+    ) -> TakeOp | TakeFeaturesOp:
+        if self.axis == -1:
+            return TakeFeaturesOp(self._places(x.shape[-1]), x, mask, plan)
         return TakeOp(self._places(len(x)), x, mask, plan)
 
 
@@ -175,6 +196,28 @@ class TakeOp(AcrossOp):
     def record_input_gradient(self, program: Program, d_x: np.ndarray) -> None:
         arrays = (steps_of(d_x), steps_of(self.d_y))
         program.add(kernels.put, *arrays, self._start, self._stride, work=1.0 * d_x.size)
+
+
+class TakeFeaturesOp(Op):
+    """Some features of every step."""
+
+    def __init__(self, places: range, x: np.ndarray, mask: np.ndarray, plan: Plan) -> None:
+        self._start, self._stride = places.start, places.step
+        self.x, self.made_mask = x, mask[:0]
+        self.y = plan.array((*x.shape[:-1], len(places)), x.dtype)
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        y, x = segment.rows(self.y), segment.rows(self.x)
+        program.add(columns.take_every, y, x, self._start, self._stride, work=1.0 * y.size)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        self.d_y = d_y
+        self.d_x = plan.array(self.x.shape, self.x.dtype) if need_d_x else None
+
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if self.d_x is not None:
+            d_x, d_y = segment.rows(self.d_x), segment.rows(self.d_y)
+            program.add(columns.put_every, d_x, d_y, self._start, self._stride, work=1.0 * d_x.size)
 
 
 class ZeroPaddingOp(AcrossOp):

@@ -71,6 +71,11 @@ class FreezableGroup(Freezable):
         return inside
 
     @property
+    def _parts(self) -> Sequence[Freezable]:
+        """What is frozen with it; of models, the models inside too."""
+        return self._inside
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes the weights; to set it sets it for every layer inside.
 
@@ -81,7 +86,7 @@ class FreezableGroup(Freezable):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        for layer in self._inside:
+        for layer in self._parts:
             layer.trainable = value
         Freezable.freezes += 1
 

@@ -40,12 +40,12 @@ class Graph:
 
     @classmethod
     def of(cls, layers: Sequence[Layer], inputs: int = 1) -> Graph:
-        """Layers one after the other, the first with so many inputs."""
-        steps = []
-        takes = tuple(range(inputs))
-        for number, layer in enumerate(layers, start=inputs):
-            steps.append(Step(layer, takes, (number,)))
-            takes = (number,)
+        """Layers one after the other, the first with so many inputs; models are opened up."""
+        steps: list[Step] = []
+        takes, fresh = tuple(range(inputs)), itertools.count(inputs)
+        for layer in layers:
+            made, takes = _opened(layer, takes, 1, {}, fresh)
+            steps += made
         return cls(range(inputs), steps, takes)
 
     @classmethod
@@ -56,7 +56,7 @@ class Graph:
         steps: list[Step] = []
         for call in sorted(calls_between(inputs, outputs), key=lambda call: call.serial):
             takes = tuple(numbers[symbol] for symbol in call.inputs)
-            made, gives = _steps_of(call, takes, fresh)
+            made, gives = _opened(call.layer, takes, len(call.outputs), call.options, fresh)
             steps += made
             numbers.update(zip(call.outputs, gives, strict=True))
         return cls(
@@ -165,14 +165,14 @@ def in_keras_order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[
     return sorted(of_layer, key=lambda layer: (-of_layer[layer], met[layer]))
 
 
-def _steps_of(
-    call: Call, takes: tuple[int, ...], fresh: Iterator[int]
+def _opened(
+    layer: Any, takes: tuple[int, ...], outputs: int, options: dict[str, Any], fresh: Iterator[int]
 ) -> tuple[list[Step], tuple[int, ...]]:
     """The step of a layer, or those of a model, and the numbers of what comes out."""
-    inner: Graph | None = getattr(call.layer, "graph", None)
+    inner: Graph | None = getattr(layer, "graph", None)
     if inner is None:
-        gives = tuple(itertools.islice(fresh, len(call.outputs)))
-        return [Step(call.layer, takes, gives, call.options)], gives
+        gives = tuple(itertools.islice(fresh, outputs))
+        return [Step(layer, takes, gives, options)], gives
     outside = dict(zip(inner.inputs, takes, strict=True))
     steps = []
     for step in inner.steps:

@@ -21,7 +21,10 @@ from fastlstm.memory import Plan
 
 
 class _Elementwise(Several):
-    """Base class: inputs of one shape, or with one step or one feature for all of another."""
+    """Base class: inputs of one shape, or with one step or one feature for all of another.
+
+    Vectors beside sequences go with every step, as in Keras.
+    """
 
     @abstractmethod
     def fold(self) -> Static:
@@ -30,16 +33,21 @@ class _Elementwise(Several):
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
         kind = type(self).__name__
-        if any(len(shape) != len(shapes[0]) or len(shape) not in (2, 3) for shape in shapes):
+        if any(len(shape) not in (2, 3) for shape in shapes):
             raise ValueError(
-                f"{kind} expects inputs that are all (batch, features) or all (batch, time, "
-                f"features), got {_listed(shapes)}; RepeatVector makes steps of a vector"
+                f"{kind} expects inputs (batch, features) or (batch, time, features), got "
+                f"{_listed(shapes)}"
             )
+        ndim = max(map(len, shapes))
+        full = [shape if len(shape) == ndim else (shape[0], 1, shape[1]) for shape in shapes]
         made: list[int | None] = []
-        for sizes in zip(*shapes, strict=True):
+        for sizes in zip(*full, strict=True):
             known = {size for size in sizes if size not in (1, None)}
             if len(known) > 1:
-                raise ValueError(f"{kind} expects inputs of one shape, got {_listed(shapes)}")
+                raise ValueError(
+                    f"{kind} expects inputs of one shape, or with one step or one feature for all "
+                    f"of another, got {_listed(shapes)}"
+                )
             unknown = None if None in sizes else 1
             made.append(known.pop() if known else unknown)
         return [tuple(made)]
@@ -52,7 +60,10 @@ class _Elementwise(Several):
         *,
         saving: bool,
         training: bool,
+        ends_mask: bool = False,
     ) -> Op:
+        if ends_mask:  # as in Keras, where it was an operator that made the call
+            masks = [mask[:0] for mask in masks]
         return ElementwiseOp(self, xs, masks, plan)
 
 
@@ -107,6 +118,21 @@ class Multiply(_Elementwise):
         return Product()
 
 
+class Divide(_Elementwise):
+    """The first of two inputs over the second, element by element; Keras has no such layer.
+
+    Parameters
+    ----------
+    name, dtype
+        As for every layer.
+    """
+
+    most = 2
+
+    def fold(self) -> Static:
+        return combine.Ratio()
+
+
 class Maximum(_Elementwise):
     """The largest of several inputs, element by element.
 
@@ -142,18 +168,22 @@ class ElementwiseOp(Op):
         self, layer: _Elementwise, xs: list[np.ndarray], masks: list[np.ndarray], plan: Plan
     ) -> None:
         self.layer = layer
-        self._timed = xs[0].ndim == 3
-        self._xs = [with_steps(x, self._timed) for x in xs]
+        self._ranks = [x.ndim for x in xs]
+        self._timed = 3 in self._ranks
+        self._xs = [with_steps(x, x.ndim == 3) for x in xs]
         steps, depth = (max(x.shape[axis] for x in self._xs) for axis in (0, 2))
         whole = (steps, self._xs[0].shape[1], depth)
         self.y = plan.array(whole if self._timed else whole[1:], layer.dtype)
         self._y = with_steps(self.y, self._timed)
         self._mean = 1.0 / len(xs) if isinstance(layer, Average) else 1.0
         self._masks = masks if all(len(mask) for mask in masks) else []
+        self._spread: list[np.ndarray] = []  # masks of one step, for all steps
+        self.made_mask = masks[0][:0]
         if self._masks:
-            self.made_mask = plan.array(masks[0].shape, np.uint8)
-        else:
-            self.made_mask = masks[0][:0]
+            self.made_mask = plan.array(whole[:2], np.uint8)
+            self._spread = [
+                mask if len(mask) == steps else plan.array(whole[:2], np.uint8) for mask in masks
+            ]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         work, how = 3.0 * self.y.size, self.layer.fold()
@@ -163,8 +193,11 @@ class ElementwiseOp(Op):
             program.add(combine.fold, how, self._y, x, work=work)
         if self._mean != 1.0:
             program.add(combine.scale, self.y.reshape(-1), self._mean, work=work)
+        for mask, spread in zip(self._masks, self._spread, strict=True):
+            if mask is not spread:
+                program.add(combine.spread, spread[..., None], mask[..., None])
         if self._masks and self.made_mask is not None:
-            record_either(program, self.made_mask, self._masks)
+            record_either(program, self.made_mask, self._spread)
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         self._d_y = with_steps(d_ys[0], self._timed)
@@ -180,7 +213,8 @@ class ElementwiseOp(Op):
 
     @property
     def d_xs(self) -> list[np.ndarray | None]:
-        return [d_x if d_x is None or self._timed else d_x[0] for d_x in self._d_xs]
+        pairs = zip(self._d_xs, self._ranks, strict=True)
+        return [d_x if d_x is None or rank == 3 else d_x[0] for d_x, rank in pairs]
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         work, how = 3.0 * self.y.size, self.layer.fold()
@@ -203,6 +237,14 @@ class ElementwiseOp(Op):
                 for other, x in enumerate(self._xs):
                     if other != number:
                         program.add(combine.fold, how, d_part, x, work=work)
+            elif isinstance(how, combine.Ratio):
+                # d_a = d / b and d_b = -d · (a / b) / b
+                d_part = self._part
+                layout.record_copy(program, d_part, self._d_y)
+                if number:
+                    program.add(combine.fold, Product(), d_part, self._y, work=work)
+                    factor = -1.0
+                program.add(combine.fold, how, d_part, self._xs[1], work=work)
             elif isinstance(how, combine.Difference) and number:
                 factor = -1.0
             program.add(combine.reduce, d_x, d_part, factor, work=work)

@@ -14,6 +14,10 @@ _serial = itertools.count()
 class Symbol:
     """An array to come: an ``Input``, or an output of a layer that was called on symbols.
 
+    Between symbols, or a symbol and a number, ``+ - * /`` call ``Add``, ``Subtract``, ``Multiply``,
+    ``Divide`` and ``Rescaling``; an index, as in ``x[:, -1]`` or ``x[..., :3]``, calls ``Slice``.
+    As in Keras, a mask ends there.
+
     Attributes
     ----------
     shape : tuple of int or None
@@ -32,6 +36,52 @@ class Symbol:
         """Number of axes."""
         return len(self.shape)
 
+    def __add__(self, other: Any) -> Any:
+        return _operators().combine("+", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _operators().combine("+", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _operators().combine("-", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _operators().combine("-", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _operators().combine("*", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _operators().combine("*", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _operators().combine("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _operators().combine("/", other, self)
+
+    def __neg__(self) -> Any:
+        return _operators().combine("*", -1.0, self)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _operators().take(self, key)
+
+    def __pow__(self, _: Any) -> NoReturn:
+        raise TypeError(f"** has no layer: Multiply()([x, x]) is the square of {self!r}")
+
+    def __matmul__(self, _: Any) -> NoReturn:
+        raise TypeError(f"@ of {self!r} expects Dot(axes)([a, b]) instead, or Dense for weights")
+
+    def __abs__(self) -> NoReturn:
+        raise TypeError(f"abs has no layer: Maximum()([x, -x]) is the size of {self!r}")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        # A number of NumPy's on the left asks for its ufunc.
+        sign = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}.get(ufunc.__name__)
+        if sign is None or method != "__call__" or options:
+            raise TypeError(self._no_numbers("NumPy's functions"))
+        return _operators().combine(sign, *inputs)
+
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError(self._no_numbers("NumPy's functions"))
 
@@ -49,6 +99,12 @@ class Symbol:
 
     def __repr__(self) -> str:
         return f"<Symbol {self.name!r} of shape {self.shape}>"
+
+
+def _operators() -> Any:
+    from fastlstm.layers import operators  # layers, whose calls make symbols
+
+    return operators
 
 
 class Call:
@@ -76,11 +132,51 @@ class Call:
         self.serial = next(_serial)
         self.layer, self.inputs, self.options = layer, list(inputs), options or {}
         self.outputs = [Symbol(shape, layer.name, self) for shape in shapes]
+        self.note()
+
+    def note(self) -> None:
+        """Let the layer know that it was called."""
+        if isinstance(self.layer, Called):
+            self.layer.calls.append(self)
 
     @property
     def result(self) -> Any:
         """What the caller gets: a symbol, or a list of several."""
         return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+
+class Called:
+    """What knows the symbols that it was called on, and those that it gave.
+
+    Attributes
+    ----------
+    calls : list of Call
+        In their order.
+    """
+
+    calls: list[Call]
+
+    def _first_call(self, what: str) -> Call:
+        if not self.calls:
+            raise AttributeError(
+                f"{self!r} has no {what}, as it was not called on a symbol yet: make it part of a "
+                "model first, whose input shape is known"
+            )
+        return self.calls[0]
+
+    @property
+    def input(self) -> Any:
+        """The symbol that it was first called on, or the list of several."""
+        given = self._first_call("input").inputs
+        return given if len(given) > 1 else given[0]
+
+    @property
+    def output(self) -> Any:
+        """The symbol, or the list of several, that the first call of it on symbols gave.
+
+        Other models may end here: ``Model(model.input, model.get_layer("code").output)``.
+        """
+        return self._first_call("output").result
 
 
 def is_symbolic(x: Any) -> bool:

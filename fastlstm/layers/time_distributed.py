@@ -49,6 +49,12 @@ class TimeDistributed(Wrapper):
     ) -> None:
         if isinstance(layer, dict):
             layer = find("layer", layer["class_name"], _KINDS).from_config(layer["config"])
+        if hasattr(layer, "graph"):
+            raise TypeError(
+                f"TimeDistributed expects a layer, got {type(layer).__name__} {layer.name!r}: put "
+                "it around each of its layers, or around none, as Dense and the like take every "
+                "step by themselves"
+            )
         if not isinstance(layer, _LAYERS) or isinstance(layer, SpatialDropout1D):
             raise TypeError(
                 f"TimeDistributed expects a layer for vectors ({', '.join(_KINDS)}), got "

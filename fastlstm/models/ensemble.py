@@ -81,7 +81,7 @@ class Ensemble:
 
     def _drawn(self) -> np.ndarray:
         model = self._model
-        for layer in model.layers:
+        for layer in model.all_layers:
             layer.initialize()
         return model.flat_weights[0].copy()
 
@@ -319,7 +319,7 @@ class Ensemble:
 
     def _weights(self) -> list[np.ndarray]:
         views, at = [], 0
-        for layer in self._model.layers:
+        for layer in self._model.all_layers:
             for weight in layer.weights:
                 part = self._params[:, at : at + weight.size]
                 views.append(part.reshape(self.count, *weight.shape))

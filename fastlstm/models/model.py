@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastlstm import figures, optimizers
 from fastlstm.layers.chain import has_time
-from fastlstm.layers.graph import Graph, in_keras_order
+from fastlstm.layers.graph import Graph, calls_between, in_keras_order
 from fastlstm.layers.runner import Arrays
-from fastlstm.layers.symbol import Shape, symbols
+from fastlstm.layers.symbol import Shape, Symbol, symbols
 from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
 from fastlstm.models import gradient_flow, saving, structure
@@ -37,9 +38,10 @@ class Model(Network):
 
     Parameters
     ----------
-    inputs, outputs : Symbol, or list of Symbol
+    inputs, outputs : Symbol, or list or dict of Symbol
         Where it begins and ends. Arrays for several are given as a list, or as a dict by name:
-        the inputs' names, and those of the layers that make the outputs.
+        the inputs' names, and those of the layers that make the outputs; or the names in the dicts
+        that are given here. What comes out of a model whose outputs are a dict is a dict too.
     name : str, optional
         Name in summaries and files.
 
@@ -64,20 +66,34 @@ class Model(Network):
             )
         super().__init_subclass__(**options)
 
+    # Whether it is a graph of its own rather than layers one after the other.
+    connected = True
+
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
-        starts = symbols(by_order(inputs), "Model inputs")
-        ends = symbols(by_order(outputs), "Model outputs")
+        self._input_keys, inputs = _keys(inputs, "Model inputs")
+        self._output_keys, outputs = _keys(outputs, "Model outputs")
+        starts, ends = symbols(inputs, "Model inputs"), symbols(outputs, "Model outputs")
         graph = Graph.between(starts, ends)
         super().__init__(name or "model", graph)
         self._start_untrained()
-        self.inputs, self.outputs = starts, ends
+        self._symbols = starts, ends
         self.layers = in_keras_order(starts, ends)
-        self.input_names = _apart([symbol.name for symbol in starts])
-        self.output_names = _apart([symbol.name for symbol in ends])
+        self.input_names = self._input_keys or _apart([symbol.name for symbol in starts])
+        self.output_names = self._output_keys or _apart([symbol.name for symbol in ends])
         self._check_layers()
         self._join()
         if not any(layer._owner for layer in self.all_layers):
             self._gather()
+
+    # Names of the inputs and outputs, where they were given as dicts.
+    _input_keys: list[str] | None = None
+    _output_keys: list[str] | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.connected:
+            for call in calls_between(*self.symbols):
+                call.note()
 
     def _start_untrained(self) -> None:
         self.stop_training = False
@@ -99,8 +115,48 @@ class Model(Network):
                 )
 
     @property
+    def symbols(self) -> tuple[list[Symbol], list[Symbol]]:
+        """What it begins and ends with."""
+        return self._symbols
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The symbols that it begins with, from which other models may begin as well."""
+        return self.symbols[0]
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The symbols that it ends with; see ``Layer.output`` for those on the way."""
+        return self.symbols[1]
+
+    @property
+    def input(self) -> Any:
+        """The symbol that it begins with; of several, the list or dict that they were given as."""
+        return _as_given(self.inputs, self._input_keys)
+
+    @property
+    def output(self) -> Any:
+        """The symbol that it ends with; of several, the list or dict that they were given as."""
+        return _as_given(self.outputs, self._output_keys)
+
+    @property
     def input_shapes(self) -> list[Shape]:
         return [symbol.shape for symbol in self.inputs]
+
+    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+        for name, wanted, given in zip(self.input_names, self.input_shapes, shapes, strict=True):
+            pairs = zip(wanted, given, strict=False)
+            if len(wanted) != len(given) or any(a != b and a and b for a, b in pairs):
+                raise ValueError(
+                    f"model {self.name!r} expects shape {wanted} for {name!r}, got {given}"
+                )
+        return self.output_shapes_of(shapes)
+
+    def _hand_out(self, outputs: Any) -> Any:
+        if self._output_keys is None:
+            return outputs
+        several = len(self._output_keys) > 1
+        return dict(zip(self._output_keys, outputs if several else [outputs], strict=True))
 
     def _check_shapes(self, samples: Arrays) -> None:
         for name, wanted, array in zip(self._shown_names, self.input_shapes, samples, strict=True):
@@ -359,7 +415,8 @@ class Model(Network):
         self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", **options: Any
     ) -> Any:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
-        return loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
+        outputs = loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
+        return self._hand_out(outputs)
 
     def train_on_batch(
         self,
@@ -499,9 +556,20 @@ class Model(Network):
         return memory_report(self, batch, time, bptt)
 
 
-def by_order(entries: Any) -> Any:
-    """The entries of a dict in their order; anything else as it is."""
-    return list(entries.values()) if isinstance(entries, dict) else entries
+def _keys(entries: Any, what: str) -> tuple[list[str] | None, Any]:
+    """The names in a dict, sorted as Keras has them, and what they stand for in this order."""
+    if not isinstance(entries, dict):
+        return None, entries
+    if not entries or not all(isinstance(name, str) for name in entries):
+        raise TypeError(f"{what} expects a dict of symbols by their names, got {entries!r}")
+    names = sorted(entries)
+    return names, [entries[name] for name in names]
+
+
+def _as_given(ends: list[Symbol], names: list[str] | None) -> Any:
+    if names is not None:
+        return dict(zip(names, ends, strict=True))
+    return ends if len(ends) > 1 else ends[0]
 
 
 def _apart(names: list[str]) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastlstm.layers.base import Layer, refuse_arrays
 from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.runner import Arrays, Runner, as_mask
-from fastlstm.layers.symbol import Call, Shape, is_symbolic, symbols
+from fastlstm.layers.symbol import Call, Shape, Symbol, is_symbolic, symbols
 from fastlstm.memory import aligned, check_room
 from fastlstm.models import saving
 from fastlstm.models.freezing import FreezableModel
@@ -33,12 +34,14 @@ class Network(FreezableModel):
         Names of the arrays that go in and come out.
     """
 
+    connected: ClassVar[bool]  # rather than layers one after the other
     layers: list[Any]
     input_names: list[str]
     output_names: list[str]
 
     def __init__(self, name: str, graph: Graph) -> None:
         self.name = name
+        self.is_part = False  # of another model, whose graph holds this one's
         self._runner = Runner(graph)
         self._params = np.empty(0, np.float32)
         self._grads = self._params
@@ -64,6 +67,28 @@ class Network(FreezableModel):
     @property
     def _inside(self) -> list[Layer]:
         return self.all_layers
+
+    @property
+    def _parts(self) -> Sequence[Freezable]:
+        return self.layers
+
+    @property
+    def trained(self) -> list[bool]:
+        """Which of the weights training changes: those of a frozen model inside wait for it."""
+        found = self._trained_of()
+        return [trained for layer in self.all_layers for trained in found[layer]]
+
+    def _trained_of(self) -> dict[Layer, list[bool]]:
+        """For each layer, which of its weights training changes."""
+        found: dict[Layer, list[bool]] = {}
+        for entry in self.layers:
+            parts = entry._trained_of() if is_model(entry) else {entry: entry.trained}
+            for layer, flags in parts.items():
+                # What is reached in several ways is trained where one of them lets it be.
+                others = found.get(layer, [False] * len(flags))
+                pairs = zip(others, flags, strict=True)
+                found[layer] = [other or (flag and self.trainable) for other, flag in pairs]
+        return found
 
     @property
     def built(self) -> bool:
@@ -190,6 +215,11 @@ class Network(FreezableModel):
     def count_params(self) -> int:
         """Numbers in all weights together."""
         self._need_weights()
+        return self.weight_count
+
+    @property
+    def weight_count(self) -> int:
+        """The same, as layers name it."""
         return sum(layer.weight_count for layer in self.all_layers)
 
     def _need_weights(self) -> None:
@@ -213,6 +243,11 @@ class Network(FreezableModel):
     # -- shapes -------------------------------------------------------------------------------
 
     @property
+    def symbols(self) -> tuple[list[Symbol], list[Symbol]]:
+        """What it begins and ends with."""
+        raise NotImplementedError
+
+    @property
     def input_shapes(self) -> list[Shape]:
         """Shapes of all inputs, None for the batch."""
         raise NotImplementedError
@@ -220,6 +255,10 @@ class Network(FreezableModel):
     def output_shapes_of(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         """Shapes of the outputs for inputs of these, where they fit."""
         return self.graph.shapes_for(input_shapes)
+
+    def shapes_after(self, shapes: Sequence[Shape]) -> list[Shape]:
+        """The same, for the model as a part of another one; an error where they do not fit."""
+        return self.output_shapes_of(shapes)
 
     @property
     def input_shape(self) -> Any:
@@ -290,12 +329,20 @@ class Network(FreezableModel):
         if is_symbolic(x):
             refuse_arrays(mask=mask, training=training or None)
             return self._call_symbols(x)
-        return self._runner.call(x, mask=mask, training=training, prepare=self.prepare_inputs)
+        call = self._runner.call
+        return self._hand_out(call(x, mask=mask, training=training, prepare=self.prepare_inputs))
 
     def _call_symbols(self, x: Any) -> Any:
         inputs = symbols(by_name(x, self.input_names, f"model {self.name!r}"), self.name)
         self.build(inputs[0].shape)
-        return Call(self, inputs, self.output_shapes_of([s.shape for s in inputs])).result
+        self.is_part = True
+        return self._hand_out(
+            Call(self, inputs, self.shapes_after([s.shape for s in inputs])).result
+        )
+
+    def _hand_out(self, outputs: Any) -> Any:
+        """What the caller gets for the one output, or the list of all."""
+        return outputs
 
     def batch_shapes(self, x: Arrays, batch: int) -> tuple[tuple[int, ...], ...]:
         """Shapes of so many samples of x, time first."""

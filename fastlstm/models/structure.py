@@ -41,20 +41,33 @@ def graph_config(model: Model) -> dict[str, Any]:
             numbers[symbol] = len(numbers)
         entry = {"layer": places[call.layer], "takes": takes}
         calls.append({**entry, "options": call.options} if call.options else entry)
-    return {
+    config = {
         "name": model.name,
         "trainable": model.trainable,
         "inputs": [{"name": s.name, "shape": list(s.shape[1:])} for s in model.inputs],
-        "layers": [serialize(layer) for layer in model.layers],
+        "layers": [serialized(layer) for layer in model.layers],
         "calls": calls,
         "outputs": [numbers[symbol] for symbol in model.outputs],
     }
+    for side, ends in (("input", model.input), ("output", model.output)):
+        if isinstance(ends, dict):
+            config[f"{side}_keys"] = list(ends)
+    return config
+
+
+def serialized(entry: Any) -> dict[str, Any]:
+    """A layer, or a model inside another one, as ``_entry`` reads it."""
+    if isinstance(entry, Layer):
+        return serialize(entry)
+    config = entry.get_config()
+    # Classes of the user's own are models like all others in a file.
+    return {"class_name": "Model" if "calls" in config else "Sequential", "config": config}
 
 
 def from_config(config: dict[str, Any]) -> Any:
     """A new model of what ``get_config`` described."""
     if config.get("input_shape", ...) is None:
-        return _sequential(config, [_layer(entry) for entry in config["layers"]])
+        return _sequential(config, [_alone(entry) for entry in config["layers"]])
     return plan_of(config)[0]()
 
 
@@ -96,17 +109,32 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
             made = layer.symbolic_call(taken, **options)
         else:
             made = layer(taken if len(taken) > 1 else taken[0])
+        made = list(made.values()) if isinstance(made, dict) else made
         symbols += made if isinstance(made, list) else [made]
-    model = Model(inputs, [symbols[place] for place in config["outputs"]], name=config["name"])
+    starts = _by_key(config.get("input_keys"), inputs)
+    ends = _by_key(config.get("output_keys"), [symbols[place] for place in config["outputs"]])
+    model = Model(starts, ends, name=config["name"])
     model._trainable = bool(config.get("trainable", True))
     return model
 
 
+def _by_key(names: Any, ends: list[Symbol]) -> Any:
+    return ends if names is None else dict(zip(map(str, names), ends, strict=True))
+
+
+_MODELS = ("Model", "Sequential")
+
+
 def _entry(entry: Any) -> Any:
     """A layer that is not built yet; or of a model inside its configuration and plan."""
-    if entry["class_name"] in ("Model", "Sequential"):
+    if entry["class_name"] in _MODELS:
         return entry["config"], plan_of(entry["config"])
     return _layer(entry)
+
+
+def _alone(entry: Any) -> Any:
+    """A layer, or a model that may not be built."""
+    return from_config(entry["config"]) if entry["class_name"] in _MODELS else _layer(entry)
 
 
 def _name(entry: Any) -> str:
@@ -137,7 +165,7 @@ def _follow(
     if "calls" not in config:
         shape = taken[0]
         for inner in config["layers"]:
-            (shape, *_) = _layer(inner).shapes_after([shape])
+            (shape, *_), _ = _follow(_entry(inner), [shape], {})
         return [shape], expected
     for call in config["calls"]:
         inside = [shapes[int(place)] for place in call["takes"]]
@@ -156,25 +184,29 @@ def _checked(shape: Any) -> tuple[int | None, ...]:
 
 
 def _sequential_plan(config: dict[str, Any]) -> Plan:
-    made = [_layer(entry) for entry in config["layers"]]
-    model = _sequential(config, made)
-    shape: tuple[int | None, ...] = _checked(config["input_shape"])
-    model._sample_shape = shape
+    entries = [_entry(entry) for entry in config["layers"]]
+    sample: tuple[int | None, ...] = _checked(config["input_shape"])
+    shape: Shape = (None, *sample)
     expected: Expected = {}
-    for layer in made:
-        layer.check_input((None, *shape))
-        for spec in layer.weight_specs(shape):
-            expected[f"{layer.name}/{spec.name}"] = (spec.shape, layer.dtype)
-        shape = layer.compute_output_shape(shape)
+    for entry in entries:
+        if isinstance(entry, Layer):
+            entry.check_input(shape)
+        (shape, *_), found = _follow(entry, [shape], {})
+        expected.update({f"{_name(entry)}/{name}": spec for name, spec in found.items()})
 
     def make() -> Any:
+        parts = [entry if isinstance(entry, Layer) else entry[1][0]() for entry in entries]
+        model = _sequential(config, parts)
+        model._sample_shape = sample
         model.build()
         return model
 
+    if all(isinstance(entry, Layer) for entry in entries):
+        _sequential(config, entries)  # which says what does not fit together
     return make, expected
 
 
-def _sequential(config: dict[str, Any], layers: list[Layer]) -> Any:
+def _sequential(config: dict[str, Any], layers: list[Any]) -> Any:
     from fastlstm.models.sequential import Sequential
 
     model = Sequential(name=str(config["name"]))

@@ -14,7 +14,7 @@ Row = tuple[str, ...]
 
 def summary_lines(model: Network) -> list[str]:
     """Lines of the table: name and kind, output shape, number of weights, what a layer takes."""
-    if hasattr(model, "inputs"):
+    if model.connected:
         rows = [("Layer (type)", "Output shape", "Param #", "Connected to"), *_connected(model)]
     else:
         rows = [("Layer (type)", "Output shape", "Param #"), *_in_line(model)]
@@ -54,7 +54,7 @@ def _in_line(model: Network) -> list[Row]:
 
 def _connected(model: Network) -> list[Row]:
     """The layers of a graph, with what their inputs come from; each call, weights once."""
-    inputs, outputs = model.inputs, model.outputs  # type: ignore[attr-defined]
+    inputs, outputs = model.symbols
     rows: list[Row] = [(f"{symbol.name} (Input)", str(symbol.shape), "0", "") for symbol in inputs]
     counted = set()
     for call in sorted(calls_between(inputs, outputs), key=lambda call: call.serial):
@@ -69,7 +69,7 @@ def _connected(model: Network) -> list[Row]:
 
 def diagram(model: Network, shapes: bool) -> list[tuple[str, str, list[int]]]:
     """For each input and call: what it is, its name or its shapes, and what it takes."""
-    if not hasattr(model, "inputs"):
+    if not model.connected:
         shape = model.input_shape
         rows: list[tuple[str, str, list[int]]] = [
             ("Input", str(shape) if shapes else model.input_names[0], [])
@@ -79,9 +79,10 @@ def diagram(model: Network, shapes: bool) -> list[tuple[str, str, list[int]]]:
             text = str(shape) if shapes else layer.name
             rows.append((type(layer).__name__, text, [len(rows) - 1]))
         return rows
-    places = {symbol: number for number, symbol in enumerate(model.inputs)}
-    rows = [("Input", str(s.shape) if shapes else s.name, []) for s in model.inputs]
-    calls = calls_between(model.inputs, model.outputs)  # type: ignore[attr-defined]
+    inputs, outputs = model.symbols
+    places = {symbol: number for number, symbol in enumerate(inputs)}
+    rows = [("Input", str(s.shape) if shapes else s.name, []) for s in inputs]
+    calls = calls_between(inputs, outputs)
     for call in sorted(calls, key=lambda call: call.serial):
         places.update(dict.fromkeys(call.outputs, len(rows)))
         made = ", ".join(str(symbol.shape) for symbol in call.outputs)

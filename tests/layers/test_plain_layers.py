@@ -20,12 +20,14 @@ from fastlstm.layers import (
     Embedding,
     Flatten,
     GaussianNoise,
+    GetItem,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     Input,
     LayerNormalization,
     MaxPooling1D,
     Permute,
+    Rescaling,
     Reshape,
     Slice,
     Softmax,
@@ -108,12 +110,25 @@ TABLE = {
     "cropping": (Cropping1D, {"cropping": (2, 1)}, lambda x: x[:, 2:-1]),
     "padding": (ZeroPadding1D, {"padding": (2, 1)}, _pad),
     "slice": (Slice, {"start": -5, "stop": -1}, lambda x: x[:, -5:-1]),
+    "slice-features": (Slice, {"start": -3, "stop": -1, "axis": -1}, lambda x: x[..., -3:-1]),
+    "slice-features-step": (Slice, {"start": 1, "step": 2, "axis": -1}, lambda x: x[..., 1::2]),
+    "item-step": (GetItem, {"steps": -1}, lambda x: x[:, -1]),
+    "item-feature": (GetItem, {"features": 2}, lambda x: x[..., 2]),
+    "item-both": (
+        GetItem, {"steps": [1, 6, 2], "features": [2, None, 1]}, lambda x: x[:, 1:6:2, 2:]
+    ),
+    "item-some": (GetItem, {"steps": 3, "features": [1, 3, 1]}, lambda x: x[:, 3, 1:3]),
+    "rescaling": (Rescaling, {"scale": -2.5, "offset": 0.5}, lambda x: 0.5 - 2.5 * x),
     "slice-step": (Slice, {"start": 1, "step": 3}, lambda x: x[:, 1::3]),
 }  # fmt: skip
 # Those that work on each step by itself, so that they stream and go by segments.
 BY_STEPS = [
-    name for name in TABLE if name.startswith(("norm", "relu", "tanh", "softmax", "noise"))
+    name
+    for name in TABLE
+    if name.startswith(("norm", "relu", "tanh", "softmax", "noise", "rescaling", "slice-features"))
 ] + ["linear", "conv-one"]
+# Those by step at which a mask ends all the same, as in Keras.
+ENDS = ["conv-one", "slice-features", "slice-features-step"]
 ACROSS = [name for name in TABLE if name not in BY_STEPS]
 
 every_layer = pytest.mark.parametrize("name", TABLE)
@@ -346,7 +361,7 @@ def test_the_gradient_of_a_mean_is_that_of_the_steps_that_count(rng):
     np.testing.assert_allclose(d_x, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in BY_STEPS if name != "conv-one"])
+@pytest.mark.parametrize("name", [name for name in BY_STEPS if name not in ENDS])
 def test_a_mask_passes_through_what_works_step_by_step(name, rng):
     """What comes after sees the sentence alone, and the loss what counts."""
     kind, options, _ = TABLE[name]
@@ -361,6 +376,7 @@ def test_a_mask_passes_through_what_works_step_by_step(name, rng):
     [
         "max-dims", "average-dims", "reshape", "reshape-same", "permute", "permute-not", "conv-one",
         "conv-same", "max-pooling", "average-pooling", "cropping", "padding", "slice",
+        "slice-features", "item-both",
     ],
 )  # fmt: skip
 def test_a_mask_ends_with_what_looks_across_steps(name, rng):
@@ -416,6 +432,13 @@ def test_a_mask_ends_with_what_looks_across_steps(name, rng):
         (lambda: ZeroPadding1D(-1), ["ZeroPadding1D padding", "-1"]),
         (lambda: Slice(3, 1)(np.zeros((2, 4, 5))), ["no step", "sequences of 4"]),
         (lambda: Slice(0.5), ["Slice start", "0.5"]),
+        (lambda: Slice(1, axis=0), ["axis=1", "-1 for features", "0"]),
+        (lambda: Slice(1)(np.zeros((2, 4))), ["Slice", "axis=-1"]),
+        (lambda: Slice(7, axis=-1)(np.zeros((2, 4, 5))), ["no feature", "of 5"]),
+        (lambda: GetItem(1, 2), ["GetItem", "one number for each"]),
+        (lambda: GetItem([1, 2]), ["(start, stop, step)", "[1, 2]"]),
+        (lambda: Rescaling("2"), ["Rescaling scale", "'2'"]),
+        (lambda: Rescaling(1, np.inf), ["Rescaling offset", "inf"]),
     ],
 )
 def test_what_does_not_fit_is_said(make, words):

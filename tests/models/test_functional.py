@@ -519,7 +519,7 @@ X = [np.zeros((4, T, D)), np.zeros((4, 2))]
         (lambda: list(Input((2,))), TypeError, ["no numbers yet"]),
         (lambda: Dense(1)([Input((2,)), Input((2,))]), ValueError, ["Concatenate"]),
         (lambda: Add()([Input((2,)), Input((3,))]), ValueError, ["one shape", "(None, 3)"]),
-        (lambda: Add()([Input((2,)), Input((2, 2))]), ValueError, ["RepeatVector"]),
+        (lambda: Add()([Input((2,)), Input((2, 3))]), ValueError, ["one shape", "(None, 2, 3)"]),
         (lambda: Add()(Input((2,))), ValueError, ["at least 2 inputs", "got 1"]),
         (lambda: Subtract()([Input((2,))] * 3), ValueError, ["2 inputs, got 3"]),
         (lambda: Add()(np.zeros((2, 2))), TypeError, ["list of 2 inputs"]),
