@@ -119,6 +119,10 @@ class Layer(Freezable, Called, ABC):
         """Whether no step's output depends on a later step's input."""
         return True
 
+    def waits(self, shapes: Sequence[Shape]) -> bool:
+        """Whether it needs all steps of inputs of these shapes before it gives the first one."""
+        return not self.causal
+
     def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
         """Shapes of all that a call returns, for one sample."""
         return [self.compute_output_shape(input_shape)]

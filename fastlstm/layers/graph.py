@@ -87,12 +87,17 @@ class Graph:
 
     def shapes_for(self, inputs: Sequence[Shape]) -> list[Shape]:
         """Shapes of the outputs for inputs of these, the batch included, where they fit."""
+        shapes = self.all_shapes(inputs)
+        return [shapes[number] for number in self.outputs]
+
+    def all_shapes(self, inputs: Sequence[Shape]) -> dict[int, Shape]:
+        """The same of all arrays, by their numbers."""
         shapes = dict(zip(self.inputs, inputs, strict=True))
         for layer, takes, gives, options in self.steps:
             made = layer.shapes_after([shapes[number] for number in takes], **options)
             # A step that gives one array gives no states, whatever else the layer returns.
             shapes.update(zip(gives, made, strict=False))
-        return [shapes[number] for number in self.outputs]
+        return shapes
 
     def taker(self, number: int) -> Layer:
         """A layer that takes an array."""

@@ -52,6 +52,10 @@ class _Elementwise(Several):
             made.append(known.pop() if known else unknown)
         return [tuple(made)]
 
+    def waits(self, shapes: Sequence[Shape]) -> bool:
+        """One step for all of another input is not a step of it."""
+        return len(shapes[0]) == 3 and len({shape[1] for shape in shapes}) > 1
+
     def bind_inputs(
         self,
         xs: list[np.ndarray],
@@ -272,6 +276,9 @@ class Concatenate(Several):
     def over_time(self, ndim: int) -> bool:
         """Whether steps are what is put one after the other, in inputs of this rank."""
         return ndim == 3 and self.axis in (1, -2)
+
+    def waits(self, shapes: Sequence[Shape]) -> bool:
+        return self.over_time(len(shapes[0]))
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)

@@ -93,6 +93,11 @@ class MultiHeadAttention(Several):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
 
+    @property
+    def causal(self) -> bool:
+        """Even with ``use_causal_mask`` a step needs those before, which no state keeps."""
+        return False
+
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
         query, value, key = (*shapes, shapes[1])[:3]

@@ -17,7 +17,7 @@ from fastlstm.memory import aligned, check_room
 from fastlstm.models import saving
 from fastlstm.models.freezing import FreezableModel
 from fastlstm.models.named import by_name
-from fastlstm.models.stream import Stream
+from fastlstm.models.stream import Stream, stream_of
 from fastlstm.models.summary import diagram, summary_lines
 
 
@@ -392,11 +392,12 @@ class Network(FreezableModel):
         Returns
         -------
         Stream
-            Its ``step(x)`` takes the next input of each row; see ``fastlstm.models.stream``.
+            Its ``step(x)`` takes the next input of each row, or a list of several inputs; see
+            ``fastlstm.models.stream``. Where the model has several outputs, it gives a list.
         """
         self._need_weights()
         self.build()
-        return Stream(self, batch)
+        return stream_of(self, batch)
 
     # -- files and text -----------------------------------------------------------------------
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain
+from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.graph import Graph
+from fastlstm.layers.symbol import Shape
+from fastlstm.layers.with_states import WithStates
 from fastlstm.memory import Arena
+from fastlstm.models.named import by_name
 from fastlstm.utils import numeric_array
 from fastlstm.validation import as_floats, as_ids, whole_number
 
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """States of running sequences; made by ``Sequential.stream``.
+    """States of running sequences; made by ``model.stream()``.
 
     ``step`` gives what ``predict`` gives for the whole sequence so far, to the last bit, for the
     price of one step. Streams of one model are independent of one another and of ``predict``.
@@ -47,30 +52,29 @@ class Stream:
 
     def __init__(self, model: Network, batch: int) -> None:
         self.batch = whole_number(batch, "stream batch")
-        shape = model.input_shape
-        if len(model.graph.inputs) > 1 or len(model.graph.outputs) > 1:
-            raise ValueError("stream needs a model with one input and one output")
-        ids = model.graph.takes_ids[0]
-        if len(shape) != (2 if ids else 3):
+        graph, shapes = model.graph, model.input_shapes
+        pairs = zip(shapes, graph.takes_ids, strict=True)
+        timed = [has_time(len(shape), ids) for shape, ids in pairs]
+        if not any(timed):
             raise ValueError(
                 f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
-                f"this one takes {shape}"
+                f"this one takes {model.input_shape}"
             )
+        _check_steps(graph, shapes)
         self._lock, self._layers = model.lock, model.all_layers
         self._weights = [layer.flat_params for layer in self._layers]
-        waits = [layer.name for layer in self._layers if not layer.causal]
-        if waits:
-            raise ValueError(
-                f"stream answers after every step, but layer {waits[0]!r} needs the end of the "
-                "sequence first; use predict, or a model whose layers all go forward"
-            )
-        steps = (1, self.batch, *(int(size or 0) for size in shape[2:]))
+        steps = [
+            _of_one_step(shape, self.batch, has_steps)
+            for shape, has_steps in zip(shapes, timed, strict=True)
+        ]
         self._arena = Arena()
-        self._chain = self._arena.lay_out(lambda plan: _Steps(model.graph, [steps], plan))
-        self._x = self._chain.x[0]
-        self._y = self._chain.y[0] if self._chain.y.ndim == 3 else self._chain.y
-        self._takes_ids = ids
-        self._limit = getattr(model.graph.taker(model.graph.inputs[0]), "input_dim", 0)
+        self._chain = self._arena.lay_out(lambda plan: _Steps(graph, steps, plan))
+        arrays = [x[0] if t else x for x, t in zip(self._chain.xs, timed, strict=True)]
+        limits = [getattr(graph.taker(number), "input_dim", 0) for number in graph.inputs]
+        self._inputs = list(map(_Input, arrays, graph.takes_ids, limits))
+        ys = [y[0] if y.ndim == 3 else y for y in self._chain.ys]
+        self._y: Any = ys if len(ys) > 1 else ys[0]
+        self._x = self._inputs[0].array
         self._dtype = self._x.dtype
         # Of a lone row also without its axis.
         self._shapes = (self._x.shape, self._x.shape[1:] if self.batch == 1 else None)
@@ -78,7 +82,7 @@ class Stream:
         self._seen = -1  # of ``Layer.changes``
         self.reset()
 
-    def step(self, x: Any) -> np.ndarray:
+    def step(self, x: Any) -> Any:
         """Go on by one step.
 
         Parameters
@@ -89,9 +93,9 @@ class Stream:
 
         Returns
         -------
-        ndarray
-            Output after this step, (batch, outputs). It is the same array each time: copy it to
-            keep it.
+        ndarray or list of ndarray
+            Output after this step, (batch, outputs), or a list of several. It is the same array
+            each time: copy it to keep it.
 
         Raises
         ------
@@ -121,19 +125,21 @@ class Stream:
                 "moved; make one anew"
             )
 
-    def _checked(self, x: Any) -> np.ndarray:
-        """The input in the right form, or an error that says what is wrong with it."""
-        array, shape = numeric_array("x", x), self._x.shape
+    def _checked(self, x: Any, number: int = 0, what: str = "x") -> np.ndarray:
+        """An input in the right form, or an error that says what is wrong with it."""
+        taken = self._inputs[number]
+        array, shape = numeric_array(what, x), taken.array.shape
         if self.batch == 1 and array.shape == shape[1:]:
             array = array[np.newaxis]
         if array.shape != shape:
-            features = "" if self._takes_ids else ", features"
+            features = "" if taken.ids else ", features"
             raise ValueError(
-                f"stream.step expects x of shape (batch{features}) = {shape}, got {array.shape}"
+                f"stream.step expects {what} of shape (batch{features}) = {shape}, got "
+                f"{array.shape}"
             )
-        if self._takes_ids:
-            return as_ids(array, self._limit, "stream.step")
-        return as_floats(array, self._x.dtype, "x")
+        if taken.ids:
+            return as_ids(array, taken.limit, "stream.step")
+        return as_floats(array, taken.array.dtype, what)
 
     def reset(self, rows: Any = None) -> None:
         """Let rows start a new sequence.
@@ -188,6 +194,94 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"<Stream of {self.batch} sequences>"
+
+
+class StreamOfSeveral(Stream):
+    """A stream of a model with several inputs, of which each step takes all.
+
+    An input without steps of its own, such as facts about a sequence, is given at each step too.
+    """
+
+    def __init__(self, model: Network, batch: int) -> None:
+        super().__init__(model, batch)
+        self._names = model.input_names
+
+    def step(self, x: Any) -> Any:
+        """Go on by one step.
+
+        Parameters
+        ----------
+        x : list or dict of array_like
+            The next of each input: (batch, features), or of ids (batch,); in a dict by the
+            inputs' names.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            As for a lone input.
+
+        Raises
+        ------
+        ValueError
+            If an array does not fit or is not finite; the states are those before.
+        """
+        checked = self._all_checked(x)
+        with self._lock:
+            for taken, array in zip(self._inputs, checked, strict=True):
+                taken.array[...] = array
+            if Layer.changes == self._seen:
+                finished = self._step()
+            else:
+                self._check_place()
+                self._seen = Layer.changes
+                finished = self._chain.forward()
+        if not finished:  # it was changed meanwhile
+            self._all_checked(x)
+        return self._y
+
+    def _all_checked(self, x: Any) -> list[np.ndarray]:
+        given = by_name(x, self._names, "stream.step")
+        whats = [f"x[{name!r}]" for name in self._names]
+        return [
+            self._checked(array, number, what)
+            for number, (array, what) in enumerate(zip(given, whats, strict=True))
+        ]
+
+
+class _Input(NamedTuple):
+    """Where an input of one step goes, and what may be in it: numbers, or ids below a limit."""
+
+    array: np.ndarray
+    ids: bool
+    limit: int
+
+
+def stream_of(model: Network, batch: int) -> Stream:
+    """A stream for a model's number of inputs: a lone one comes by the shortest way."""
+    return (StreamOfSeveral if len(model.graph.inputs) > 1 else Stream)(model, batch)
+
+
+def _of_one_step(shape: Shape, batch: int, timed: bool) -> tuple[int, ...]:
+    """The shape of an input for one step, time first."""
+    sizes = [int(size or 0) for size in shape[2 if timed else 1 :]]
+    return (1, batch, *sizes) if timed else (batch, *sizes)
+
+
+def _check_steps(graph: Graph, inputs: Sequence[Shape]) -> None:
+    """An error where a layer cannot answer step by step."""
+    shapes = graph.all_shapes(inputs)
+    for layer, takes, _, _ in graph.steps:
+        if layer.waits([shapes[number] for number in takes]):
+            raise ValueError(
+                f"stream answers after every step, but layer {layer.name!r} needs the end of the "
+                "sequence first; use predict, or a model whose layers all go forward"
+            )
+        if len(takes) > 1 and isinstance(layer, WithStates):
+            raise ValueError(
+                f"stream keeps states from step to step, but layer {layer.name!r} starts from "
+                "those that the model computes for its initial_state; use predict, or call the "
+                "layer without initial_state"
+            )
 
 
 class _Steps(Chain):
