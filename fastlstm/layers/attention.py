@@ -12,6 +12,7 @@ from fastlstm import initializers
 from fastlstm.kernels.program import Program
 from fastlstm.layers.attention_op import AttentionOp, How
 from fastlstm.layers.base import WeightSpec
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import check_rate
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
@@ -23,7 +24,7 @@ from fastlstm.memory import Plan
 class _Attention(Several):
     """Base class: [query, value] or [query, value, key], each (batch, time, features)."""
 
-    config_names: ClassVar[tuple[str, ...]] = ("use_scale", "dropout")
+    config_names: ClassVar[tuple[str, ...]] = ("use_scale", "dropout", "seed")
     most = 3
 
     def __init__(
@@ -31,17 +32,26 @@ class _Attention(Several):
         use_scale: bool,
         dropout: float = 0.0,
         *,
+        seed: int | None = None,
         name: str | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        super().__init__(name=name, dtype=dtype, trainable=trainable, **rest)
         self.use_scale = bool(use_scale)
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
+        self.draws = Draws(seed, type(self).__name__)
+        self.seed = self.draws.seed
 
     @abstractmethod
     def how(self, training: bool, causal: bool) -> How:
         """What sets this kind apart."""
+
+    def options(self, training: bool, causal: bool) -> dict[str, Any]:
+        """What both kinds have in common."""
+        dropout = self.dropout if training else 0.0
+        return {"causal": causal, "dropout": dropout, "draws": self.draws}
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
@@ -148,6 +158,8 @@ class Attention(_Attention):
         Accepted as in Keras; for "concat" take ``AdditiveAttention``.
     dropout : float
         Fraction of the weights to drop in training.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; see ``Dropout``.
     name, dtype, trainable
         As for every layer.
     """
@@ -170,10 +182,10 @@ class Attention(_Attention):
         return [WeightSpec("scale", (), initializers.get("ones"))] if self.use_scale else []
 
     def how(self, training: bool, causal: bool) -> How:
-        dropout = self.dropout if training else 0.0
+        options = self.options(training, causal)
         if not self.use_scale:
-            return How(np.ones(1, self.dtype), None, causal=causal, dropout=dropout)
-        return How(self.flat_params, self.flat_grads, causal=causal, dropout=dropout)
+            return How(np.ones(1, self.dtype), None, **options)
+        return How(self.flat_params, self.flat_grads, **options)
 
 
 class AdditiveAttention(_Attention):
@@ -190,6 +202,8 @@ class AdditiveAttention(_Attention):
         Whether each feature is multiplied by a number that is learned.
     dropout : float
         Fraction of the weights to drop in training.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; see ``Dropout``.
     name, dtype, trainable
         As for every layer.
     """
@@ -205,8 +219,8 @@ class AdditiveAttention(_Attention):
         return [WeightSpec("scale", (depth,), glorot)] if self.use_scale else []
 
     def how(self, training: bool, causal: bool) -> How:
-        dropout = self.dropout if training else 0.0
+        options = self.options(training, causal)
         if not self.use_scale:
-            return How(self._ones, None, additive=True, causal=causal, dropout=dropout)
+            return How(self._ones, None, additive=True, **options)
         scale, d_scale = self.flat_params, self.flat_grads
-        return How(scale, d_scale, additive=True, causal=causal, dropout=dropout)
+        return How(scale, d_scale, additive=True, **options)

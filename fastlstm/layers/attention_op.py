@@ -11,6 +11,7 @@ from fastlstm.kernels import attention, dense, layout
 from fastlstm.kernels.masks import clear_masked
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
@@ -35,6 +36,8 @@ class How:
         Whether no step looks at later ones.
     dropout : float
         Fraction of the weights to drop; 0 where nothing is trained.
+    draws : Draws, optional
+        Where what is dropped comes from.
     clears : bool
         Whether steps of the query that do not count give zeros.
     """
@@ -45,6 +48,7 @@ class How:
     heads: int = 1
     causal: bool = False
     dropout: float = 0.0
+    draws: Draws | None = None
     clears: bool = True
 
 
@@ -72,7 +76,7 @@ class AttentionOp(Op):
         self._dropout: DropoutOp | None = None
         self._used = self.weights
         if how.dropout > 0:
-            self._dropout = DropoutOp(how.dropout, self.weights, plan, active=True)
+            self._dropout = DropoutOp(how.dropout, self.weights, plan, active=True, draws=how.draws)
             self._used = self._dropout.y
         self.y = plan.array((queries, batch, v.shape[2]), dtype)
         self.gives_weights = False

@@ -8,15 +8,17 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.attention_op import AttentionOp, How
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.dense import DenseOp
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import check_rate
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.several import Several
 from fastlstm.layers.symbol import Shape, is_symbolic
@@ -49,6 +51,14 @@ class MultiHeadAttention(Several):
         Size of the output; the query's by default.
     kernel_initializer, bias_initializer : str or Initializer
         Initial values; Glorot uniform and zeros.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, of each of the kernels, and of the biases.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What brings each of them back after an update.
+    attention_axes, activity_regularizer : None
+        Accepted as in Keras; only None is here, and (1,) for the first.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; see ``Dropout``.
     name, dtype, trainable
         As for every layer.
     """
@@ -62,6 +72,11 @@ class MultiHeadAttention(Several):
         "output_shape",
         "kernel_initializer",
         "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+        "seed",
     )
     most = 3
 
@@ -73,14 +88,25 @@ class MultiHeadAttention(Several):
         dropout: float = 0.0,
         use_bias: bool = True,
         output_shape: int | None = None,
+        attention_axes: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         *,
+        seed: int | None = None,
         name: str | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if attention_axes in (1, (1,), [1]):
+            attention_axes = None
+        rest.update(attention_axes=attention_axes, activity_regularizer=activity_regularizer)
+        super().__init__(name=name, dtype=dtype, trainable=trainable, **rest)
         what = "MultiHeadAttention"
         self.num_heads = whole_number(num_heads, f"{what} num_heads")
         self.key_dim = whole_number(key_dim, f"{what} key_dim")
@@ -92,6 +118,12 @@ class MultiHeadAttention(Several):
         )
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.draws = Draws(seed, what)
+        self.seed = self.draws.seed
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
@@ -126,7 +158,7 @@ class MultiHeadAttention(Several):
             if self.use_bias:
                 bias = (outputs,) if part == _PARTS[-1] else kernel[1:]
                 specs.append(WeightSpec(f"{part}/bias", bias, self.bias_initializer))
-        return specs
+        return with_rules(self, specs)
 
     def _place(self) -> None:
         self.projections = []
@@ -153,7 +185,13 @@ class MultiHeadAttention(Several):
         scale = np.full(1, 1.0 / math.sqrt(self.key_dim), self.dtype)
         dropout = self.dropout if training else 0.0
         how = How(
-            scale, None, heads=self.num_heads, causal=use_causal_mask, dropout=dropout, clears=False
+            scale,
+            None,
+            heads=self.num_heads,
+            causal=use_causal_mask,
+            dropout=dropout,
+            draws=self.draws,
+            clears=False,
         )
         return MultiHeadOp(self, how, xs, masks, plan)
 
