@@ -10,6 +10,7 @@ import numpy as np
 
 from fastlstm import initializers
 from fastlstm.kernels.program import Program
+from fastlstm.layers.attention_masks import Counted, with_masks, without_masks
 from fastlstm.layers.attention_op import AttentionOp, How
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.draws import Draws
@@ -54,6 +55,7 @@ class _Attention(Several):
         return {"causal": causal, "dropout": dropout, "draws": self.draws}
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
+        shapes = without_masks(shapes, options, type(self).__name__)
         self.check_several(shapes)
         query, value, key = (*shapes, shapes[1])[:3]
         kind, listed = type(self).__name__, ", ".join(str(tuple(shape)) for shape in shapes)
@@ -82,15 +84,20 @@ class _Attention(Several):
         training: bool,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
+        **given: bool,
     ) -> Op:
         query, value, key = (*xs, xs[1])[:3]
-        op = _LookingOp(self.how(training, use_causal_mask), query, key, value, masks[:2], plan)
-        op.keyed = len(xs) > 2
+        counted = Counted(xs, masks[:2], given, plan, replaces=True)
+        op = _LookingOp(self.how(training, use_causal_mask), query, key, value, counted, plan)
+        op.inputs = len(xs)
+        if any(given.values()):
+            op.made_mask = counted.asked
         return op
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         inputs: Any,
+        mask: Any = None,
         *,
         training: bool = False,
         return_attention_scores: bool = False,
@@ -103,6 +110,10 @@ class _Attention(Several):
         inputs : list of array_like or Symbol
             [query, value] or [query, value, key]: (batch, Tq, D), (batch, Tv, E), (batch, Tv, D);
             without keys, the values are compared.
+        mask : list of array_like or Symbol, optional
+            [query_mask, value_mask], each (batch, time) or None, True where a step counts: in the
+            place of those that come with the inputs, from Embedding(mask_zero=True) and Masking.
+            The output's mask is that of the query.
         training : bool
             Whether dropout is active.
         return_attention_scores : bool
@@ -119,18 +130,30 @@ class _Attention(Several):
             "return_attention_scores": bool(return_attention_scores),
             "use_causal_mask": bool(use_causal_mask),
         }
+        if mask is not None:
+            if not isinstance(mask, (list, tuple)) or len(mask) not in (2, 3):
+                raise ValueError(
+                    f"{type(self).__name__} expects mask=[query_mask, value_mask], got "
+                    f"{type(mask).__name__}"
+                )
+            # As in Keras, there may be a third, which nothing looks at.
+            both = dict(zip(("query_mask", "value_mask"), mask, strict=False))
+            inputs, named = with_masks(inputs, both)
+            options.update(named)
         return self.call_with(inputs, training=training, **options)
 
 
 class _LookingOp(AttentionOp):
     """An attention whose values may be its keys as well."""
 
-    keyed = False
+    inputs = 2
 
     @property
     def d_xs(self) -> list[Any]:
         d_q, d_k, d_v = self._d_arrays
-        return [d_q, d_v, d_k] if self.keyed else [d_q, self._d_both]
+        if self.inputs == 2:
+            return [d_q, self._d_both]
+        return [d_q, d_v, d_k, *[None] * (self.inputs - 3)]  # masks have none
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         super().bind_gradients(d_ys, plan, needs)
@@ -138,7 +161,7 @@ class _LookingOp(AttentionOp):
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         super().record_backward(program)
-        if not self.keyed:
+        if self.inputs == 2:
             self.record_sum(program, self._d_both, self._d_arrays[1])
 
 

@@ -139,8 +139,8 @@ class Layer(Freezable, ABC):
         """Weights for inputs of these shapes, the batch included."""
         return self.weight_specs(shapes[0][1:])
 
-    def build_for(self, shapes: Sequence[Shape]) -> None:
-        """As ``build``, for inputs of these shapes, the batch included."""
+    def build_for(self, shapes: Sequence[Shape], **options: Any) -> None:
+        """As ``build``, for inputs of these shapes, the batch included, of a call that says so."""
         self.build(shapes[0][1:])
 
     def bind_inputs(

@@ -11,6 +11,7 @@ import numpy as np
 from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.attention_masks import Counted, with_masks, without_masks
 from fastlstm.layers.attention_op import AttentionOp, How
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.dense import DenseOp
@@ -126,6 +127,7 @@ class MultiHeadAttention(Several):
         self.seed = self.draws.seed
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
+        shapes = without_masks(shapes, options, type(self).__name__)
         self.check_several(shapes)
         query, value, key = (*shapes, shapes[1])[:3]
         listed = ", ".join(str(tuple(shape)) for shape in shapes)
@@ -181,6 +183,7 @@ class MultiHeadAttention(Several):
         training: bool,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
+        **given: bool,
     ) -> Op:
         scale = np.full(1, 1.0 / math.sqrt(self.key_dim), self.dtype)
         dropout = self.dropout if training else 0.0
@@ -192,16 +195,20 @@ class MultiHeadAttention(Several):
             dropout=dropout,
             draws=self.draws,
             clears=False,
+            hides=True,
         )
-        return MultiHeadOp(self, how, xs, masks, plan)
+        return MultiHeadOp(self, how, xs, Counted(xs, masks, given, plan), plan)
 
     def __call__(  # type: ignore[override]
         self,
         query: Any,
         value: Any = None,
         key: Any = None,
-        *,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
         attention_mask: Any = None,
+        *,
         training: bool = False,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
@@ -212,8 +219,13 @@ class MultiHeadAttention(Several):
         ----------
         query, value, key : array_like or Symbol
             (batch, Tq, D), (batch, Tv, E) and (batch, Tv, F); without a key, the value.
-        attention_mask : None
-            Not here: masks come with the inputs, from Embedding(mask_zero=True) and Masking.
+        query_mask, value_mask, key_mask : array_like or Symbol, optional
+            (batch, time), True where a step counts; in the place of those that come with query and
+            value, from Embedding(mask_zero=True) and Masking. A key counts where it does in
+            ``key_mask``, and its value in ``value_mask``.
+        attention_mask : array_like or Symbol, optional
+            (batch, Tq, Tv), True where a query may look at a value; Tq and Tv may be 1, and arrays
+            may be (Tq, Tv) for all samples alike. Goes together with the others.
         training : bool
             Whether dropout is active.
         return_attention_scores : bool
@@ -224,13 +236,8 @@ class MultiHeadAttention(Several):
         Returns
         -------
         ndarray or Symbol, or tuple of two ndarray
-            (batch, Tq, outputs).
+            (batch, Tq, outputs). A query that may look at no value at all has weights of zero.
         """
-        if attention_mask is not None:
-            raise TypeError(
-                "MultiHeadAttention has no attention_mask: masks come with the inputs, from "
-                "Embedding(mask_zero=True) and Masking; use_causal_mask=True leaves out later steps"
-            )
         if value is None:
             raise TypeError("MultiHeadAttention expects query and value")
         inputs = [query, value] if key is None else [query, value, key]
@@ -243,7 +250,16 @@ class MultiHeadAttention(Several):
             "return_attention_scores": bool(return_attention_scores),
             "use_causal_mask": bool(use_causal_mask),
         }
-        made = self.call_with(inputs, training=training, **options)
+        if key is None and key_mask is not None:
+            raise ValueError("MultiHeadAttention expects key_mask together with a key")
+        given = {
+            "query_mask": query_mask,
+            "value_mask": value_mask,
+            "key_mask": key_mask,
+            "attention_mask": attention_mask,
+        }
+        inputs, named = with_masks(inputs, given)
+        made = self.call_with(inputs, training=training, **options, **named)
         if not return_attention_scores:
             return made
         output, weights = made
@@ -281,20 +297,20 @@ class MultiHeadOp(Op):
         layer: MultiHeadAttention,
         how: How,
         xs: list[np.ndarray],
-        masks: list[np.ndarray],
+        counted: Counted,
         plan: Plan,
     ) -> None:
         query, value, key = (*xs, xs[1])[:3]
-        self._keyed = len(xs) > 2
+        self._inputs = len(xs)
         self._before = [
             DenseOp(cast(Any, projection), x, plan)
             for projection, x in zip(layer.projections, (query, key, value), strict=False)
         ]
         q, k, v = (op.y for op in self._before)
-        self._attention = AttentionOp(how, q, k, v, masks[:2], plan)
+        self._attention = AttentionOp(how, q, k, v, counted, plan)
         self._after = DenseOp(cast(Any, layer.projections[-1]), self._attention.y, plan)
         self.y = self._after.y
-        self.made_mask = masks[0]
+        self.made_mask = counted.asked
 
     @property
     def _dense(self) -> list[DenseOp]:
@@ -343,11 +359,13 @@ class MultiHeadOp(Op):
     @property
     def d_xs(self) -> list[np.ndarray | None]:
         d_q, d_k, d_v = (op.d_x for op in self._before)
-        return [d_q, d_v, d_k] if self._keyed else [d_q, d_v]
+        if self._inputs == 2:
+            return [d_q, d_v]
+        return [d_q, d_v, d_k, *[None] * (self._inputs - 3)]  # masks have none
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         for op in (self._after, self._attention, *self._before):
             op.record_backward(program)
         _, d_k, d_v = (op.d_x for op in self._before)
-        if not self._keyed and d_k is not None and d_v is not None:
+        if self._inputs == 2 and d_k is not None and d_v is not None:
             program.add(layout.add, d_v, d_k, work=1.0 * d_v.size)
