@@ -6,6 +6,7 @@ v      (S, B, H·E) values
 p      (Q, B, H·S) scores, then weights; a row for each query, sample and head
 mask   (S, B) or (0, B): which keys count
 asked  (Q, B) or (0, B): which queries count
+seen   (Q or 1, B, S or 1), not 0 where a query may look at a key; or empty, for all
 heads  H
 
 A thread takes samples and heads as a whole, so every sum has one order. Keys, or values, of one
@@ -36,7 +37,7 @@ def _turn(turned, member, x, b, start, depth):
 
 
 @kernel
-def dot_scores(p, turned, q, k, scale, mask, asked, causal, heads, crew):
+def dot_scores(p, turned, q, k, scale, mask, asked, seen, causal, heads, crew):
     """p = scale · q·kᵀ, less where it does not count; scale is (1,)."""
     queries, batch, width = q.shape
     steps, depth = k.shape[0], width // heads
@@ -51,16 +52,44 @@ def dot_scores(p, turned, q, k, scale, mask, asked, causal, heads, crew):
                 value = q[t, b, h * depth + d] * scale[0]
                 for s in range(steps):
                     p[t, b, h * steps + s] += value * turned[crew.member, d * steps + s]
-            _lower(p, mask, asked, causal, t, b, h * steps, steps)
+            _lower(p, mask, asked, seen, causal, t, b, h * steps, steps)
 
 
 @inline
-def _lower(p, mask, asked, causal, t, b, start, steps):
+def _is_hidden(mask, asked, seen, causal, t, b, s):
+    """Whether a query does not look at a key."""
+    hidden = causal and s > t
+    if asked.shape[0] > 0 and asked[t, b] == 0:
+        hidden = True
+    if mask.shape[0] > 0 and mask[s, b] == 0:
+        hidden = True
+    if seen.size > 0:
+        row, column = min(t, seen.shape[0] - 1), min(s, seen.shape[2] - 1)
+        if seen[row, b, column] == 0.0:
+            hidden = True
+    return hidden
+
+
+@inline
+def _lower(p, mask, asked, seen, causal, t, b, start, steps):
     """Bring the scores of keys that do not count out of the way."""
-    none = asked.shape[0] > 0 and asked[t, b] == 0
     for s in range(steps):
-        if none or (mask.shape[0] > 0 and mask[s, b] == 0) or (causal and s > t):
+        if _is_hidden(mask, asked, seen, causal, t, b, s):
             p[t, b, start + s] -= _LOW
+
+
+@kernel
+def hide(p, mask, asked, seen, causal, heads, crew):
+    """Weights of keys that do not count are zero, also where a query sees no key at all."""
+    queries, batch = p.shape[0], p.shape[1]
+    steps = p.shape[2] // heads
+    first, last = share(batch * heads, crew)
+    for item in range(first, last):
+        b, h = item // heads, item % heads
+        for t in range(queries):
+            for s in range(steps):
+                if _is_hidden(mask, asked, seen, causal, t, b, s):
+                    p[t, b, h * steps + s] = 0.0
 
 
 @kernel
@@ -93,7 +122,7 @@ def dot_gradients(d_q, d_k, d_scales, d_p, q, k, scale, heads, crew):
 
 
 @kernel
-def additive_scores(p, q, k, scale, mask, asked, causal, crew):
+def additive_scores(p, q, k, scale, mask, asked, seen, causal, crew):
     """p = sum of scale · tanh(q + k), less where it does not count; scale is (D,)."""
     queries, batch, depth = q.shape
     steps = k.shape[0]
@@ -108,7 +137,7 @@ def additive_scores(p, q, k, scale, mask, asked, causal, crew):
                     y = load_first(k, (s * batch + b) * depth + d, count)
                     total = total + load_first(scale, d, count) * math.tanh(x + y)
                 p[t, b, s] = sum_lanes(total)
-            _lower(p, mask, asked, causal, t, b, 0, steps)
+            _lower(p, mask, asked, seen, causal, t, b, 0, steps)
 
 
 @kernel

@@ -16,6 +16,23 @@ def of_ids(mask, ids, given, crew):
 
 
 @kernel
+def of_rows(mask, rows, crew):
+    """mask, (T, B), = whether a number of rows, (B, T), is not 0."""
+    first, last = share(mask.shape[0], crew)
+    for t in range(first, last):
+        for b in range(mask.shape[1]):
+            mask[t, b] = 1 if rows[b, t] != 0.0 else 0
+
+
+@kernel
+def of_both(mask, one, other, crew):
+    """mask = whether a step counts in one and in the other; all flat."""
+    first, last = share(mask.size, crew)
+    for i in range(first, last):
+        mask[i] = 1 if one[i] != 0 and other[i] != 0 else 0
+
+
+@kernel
 def of_values(mask, out, x, value, given, crew):
     """mask = whether any number of a row differs from ``value``; out = x there, and else zero.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Activation(Weightless):
     ----------
     activation : str or callable
         A name or function of ``fastlstm.activations``: "relu", "tanh", "elu", "softmax" ...
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -38,8 +38,9 @@ class Activation(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
 
     def bind(
@@ -58,7 +59,7 @@ class Softmax(Weightless):
     ----------
     axis : int
         -1: the last axis is the only one there is.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -71,8 +72,9 @@ class Softmax(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.axis = check_last_axis(axis, "Softmax")
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:

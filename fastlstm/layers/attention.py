@@ -10,8 +10,10 @@ import numpy as np
 
 from fastlstm import initializers
 from fastlstm.kernels.program import Program
+from fastlstm.layers.attention_masks import Counted, with_masks, without_masks
 from fastlstm.layers.attention_op import AttentionOp, How
 from fastlstm.layers.base import WeightSpec
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import check_rate
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
@@ -23,7 +25,7 @@ from fastlstm.memory import Plan
 class _Attention(Several):
     """Base class: [query, value] or [query, value, key], each (batch, time, features)."""
 
-    config_names: ClassVar[tuple[str, ...]] = ("use_scale", "dropout")
+    config_names: ClassVar[tuple[str, ...]] = ("use_scale", "dropout", "seed")
     most = 3
 
     def __init__(
@@ -31,13 +33,17 @@ class _Attention(Several):
         use_scale: bool,
         dropout: float = 0.0,
         *,
+        seed: int | None = None,
         name: str | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        super().__init__(name=name, dtype=dtype, trainable=trainable, **rest)
         self.use_scale = bool(use_scale)
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
+        self.draws = Draws(seed, type(self).__name__)
+        self.seed = self.draws.seed
 
     @property
     def causal(self) -> bool:
@@ -48,7 +54,13 @@ class _Attention(Several):
     def how(self, training: bool, causal: bool) -> How:
         """What sets this kind apart."""
 
+    def options(self, training: bool, causal: bool) -> dict[str, Any]:
+        """What both kinds have in common."""
+        dropout = self.dropout if training else 0.0
+        return {"causal": causal, "dropout": dropout, "draws": self.draws}
+
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
+        shapes = without_masks(shapes, options, type(self).__name__)
         self.check_several(shapes)
         query, value, key = (*shapes, shapes[1])[:3]
         kind, listed = type(self).__name__, ", ".join(str(tuple(shape)) for shape in shapes)
@@ -77,15 +89,20 @@ class _Attention(Several):
         training: bool,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
+        **given: bool,
     ) -> Op:
         query, value, key = (*xs, xs[1])[:3]
-        op = _LookingOp(self.how(training, use_causal_mask), query, key, value, masks[:2], plan)
-        op.keyed = len(xs) > 2
+        counted = Counted(xs, masks[:2], given, plan, replaces=True)
+        op = _LookingOp(self.how(training, use_causal_mask), query, key, value, counted, plan)
+        op.inputs = len(xs)
+        if any(given.values()):
+            op.made_mask = counted.asked
         return op
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         inputs: Any,
+        mask: Any = None,
         *,
         training: bool = False,
         return_attention_scores: bool = False,
@@ -98,6 +115,10 @@ class _Attention(Several):
         inputs : list of array_like or Symbol
             [query, value] or [query, value, key]: (batch, Tq, D), (batch, Tv, E), (batch, Tv, D);
             without keys, the values are compared.
+        mask : list of array_like or Symbol, optional
+            [query_mask, value_mask], each (batch, time) or None, True where a step counts: in the
+            place of those that come with the inputs, from Embedding(mask_zero=True) and Masking.
+            The output's mask is that of the query.
         training : bool
             Whether dropout is active.
         return_attention_scores : bool
@@ -114,18 +135,30 @@ class _Attention(Several):
             "return_attention_scores": bool(return_attention_scores),
             "use_causal_mask": bool(use_causal_mask),
         }
+        if mask is not None:
+            if not isinstance(mask, (list, tuple)) or len(mask) not in (2, 3):
+                raise ValueError(
+                    f"{type(self).__name__} expects mask=[query_mask, value_mask], got "
+                    f"{type(mask).__name__}"
+                )
+            # As in Keras, there may be a third, which nothing looks at.
+            both = dict(zip(("query_mask", "value_mask"), mask, strict=False))
+            inputs, named = with_masks(inputs, both)
+            options.update(named)
         return self.call_with(inputs, training=training, **options)
 
 
 class _LookingOp(AttentionOp):
     """An attention whose values may be its keys as well."""
 
-    keyed = False
+    inputs = 2
 
     @property
     def d_xs(self) -> list[Any]:
         d_q, d_k, d_v = self._d_arrays
-        return [d_q, d_v, d_k] if self.keyed else [d_q, self._d_both]
+        if self.inputs == 2:
+            return [d_q, self._d_both]
+        return [d_q, d_v, d_k, *[None] * (self.inputs - 3)]  # masks have none
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         super().bind_gradients(d_ys, plan, needs)
@@ -133,7 +166,7 @@ class _LookingOp(AttentionOp):
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         super().record_backward(program)
-        if not self.keyed:
+        if self.inputs == 2:
             self.record_sum(program, self._d_both, self._d_arrays[1])
 
 
@@ -153,6 +186,8 @@ class Attention(_Attention):
         Accepted as in Keras; for "concat" take ``AdditiveAttention``.
     dropout : float
         Fraction of the weights to drop in training.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; see ``Dropout``.
     name, dtype, trainable
         As for every layer.
     """
@@ -175,10 +210,10 @@ class Attention(_Attention):
         return [WeightSpec("scale", (), initializers.get("ones"))] if self.use_scale else []
 
     def how(self, training: bool, causal: bool) -> How:
-        dropout = self.dropout if training else 0.0
+        options = self.options(training, causal)
         if not self.use_scale:
-            return How(np.ones(1, self.dtype), None, causal=causal, dropout=dropout)
-        return How(self.flat_params, self.flat_grads, causal=causal, dropout=dropout)
+            return How(np.ones(1, self.dtype), None, **options)
+        return How(self.flat_params, self.flat_grads, **options)
 
 
 class AdditiveAttention(_Attention):
@@ -195,6 +230,8 @@ class AdditiveAttention(_Attention):
         Whether each feature is multiplied by a number that is learned.
     dropout : float
         Fraction of the weights to drop in training.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; see ``Dropout``.
     name, dtype, trainable
         As for every layer.
     """
@@ -210,8 +247,8 @@ class AdditiveAttention(_Attention):
         return [WeightSpec("scale", (depth,), glorot)] if self.use_scale else []
 
     def how(self, training: bool, causal: bool) -> How:
-        dropout = self.dropout if training else 0.0
+        options = self.options(training, causal)
         if not self.use_scale:
-            return How(self._ones, None, additive=True, causal=causal, dropout=dropout)
+            return How(self._ones, None, additive=True, **options)
         scale, d_scale = self.flat_params, self.flat_grads
-        return How(scale, d_scale, additive=True, causal=causal, dropout=dropout)
+        return How(scale, d_scale, additive=True, **options)

@@ -11,6 +11,8 @@ from fastlstm.kernels import attention, dense, layout
 from fastlstm.kernels.masks import clear_masked
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
+from fastlstm.layers.attention_masks import Counted
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
@@ -35,8 +37,13 @@ class How:
         Whether no step looks at later ones.
     dropout : float
         Fraction of the weights to drop; 0 where nothing is trained.
+    draws : Draws, optional
+        Where what is dropped comes from.
     clears : bool
         Whether steps of the query that do not count give zeros.
+    hides : bool
+        Whether the weights of keys that a query does not look at are zero even where these are
+        all; otherwise they are all alike there.
     """
 
     scale: np.ndarray
@@ -45,7 +52,9 @@ class How:
     heads: int = 1
     causal: bool = False
     dropout: float = 0.0
+    draws: Draws | None = None
     clears: bool = True
+    hides: bool = False
 
 
 class AttentionOp(Op):
@@ -59,11 +68,11 @@ class AttentionOp(Op):
         q: np.ndarray,
         k: np.ndarray,
         v: np.ndarray,
-        masks: list[np.ndarray],
+        counted: Counted,
         plan: Plan,
     ) -> None:
-        self._how, self._arrays = how, (q, k, v)
-        self._asked, self._mask = masks
+        self._how, self._arrays, self._counted = how, (q, k, v), counted
+        self._asked, self._mask = counted.asked, counted.keys
         queries, batch, width = q.shape
         steps, heads = len(k), how.heads
         dtype = q.dtype
@@ -72,7 +81,7 @@ class AttentionOp(Op):
         self._dropout: DropoutOp | None = None
         self._used = self.weights
         if how.dropout > 0:
-            self._dropout = DropoutOp(how.dropout, self.weights, plan, active=True)
+            self._dropout = DropoutOp(how.dropout, self.weights, plan, active=True, draws=how.draws)
             self._used = self._dropout.y
         self.y = plan.array((queries, batch, v.shape[2]), dtype)
         self.gives_weights = False
@@ -97,14 +106,19 @@ class AttentionOp(Op):
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         how, (q, k, v) = self._how, self._arrays
+        self._counted.record(program)
         asked = self._asked[:0] if how.clears else self._asked
+        counts = self._mask, asked, self._counted.seen, how.causal
         if how.additive:
-            sums = self.weights, q, k, how.scale, self._mask, asked, how.causal
+            sums = self.weights, q, k, how.scale, *counts
             program.add(attention.additive_scores, *sums, work=10.0 * self._work)
         else:
-            args = self.weights, self._turned, q, k, how.scale, self._mask, asked
-            program.add(attention.dot_scores, *args, how.causal, how.heads, work=self._work)
+            args = self.weights, self._turned, q, k, how.scale, *counts
+            program.add(attention.dot_scores, *args, how.heads, work=self._work)
         program.add(dense.softmax, self._rows, work=20.0 * self._rows.size)
+        if how.hides and self._counted.hides:
+            work = 1.0 * self.weights.size
+            program.add(attention.hide, self.weights, *counts, how.heads, work=work)
         if self._dropout is not None:
             self._dropout.record_forward(program)
         work = 2.0 * v.size * len(q)

@@ -17,6 +17,7 @@ from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
+from fastlstm.layers.instead import check_rest
 from fastlstm.layers.op import Op
 from fastlstm.layers.runner import Runner
 from fastlstm.layers.shapes import sample_shape
@@ -53,6 +54,9 @@ class Layer(Freezable, Called, ABC):
         Precision; ``fastlstm.config.floatx()`` by default.
     trainable : bool
         Whether training changes the weights; an attribute too, that may be set at any time.
+    **rest
+        What Keras has besides: accepted where it changes nothing, such as ``autocast``, or
+        ``activity_regularizer=None``; else an error says what to do instead.
     """
 
     # Names of constructor arguments that rebuild the layer; subclasses add theirs.
@@ -70,7 +74,9 @@ class Layer(Freezable, Called, ABC):
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
+        check_rest(type(self), rest)
         self._trainable = bool(trainable)
         self.name = name or _default_name(type(self).__name__)
         self.input_shape = None if input_shape is None else sample_shape(input_shape, self.name)
@@ -145,8 +151,8 @@ class Layer(Freezable, Called, ABC):
         """Weights for inputs of these shapes, the batch included."""
         return self.weight_specs(shapes[0][1:])
 
-    def build_for(self, shapes: Sequence[Shape]) -> None:
-        """As ``build``, for inputs of these shapes, the batch included."""
+    def build_for(self, shapes: Sequence[Shape], **options: Any) -> None:
+        """As ``build``, for inputs of these shapes, the batch included, of a call that says so."""
         self.build(shapes[0][1:])
 
     def bind_inputs(

@@ -98,8 +98,11 @@ class BatchNormalization(Layer):
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         for option, value in (("renorm", renorm), ("synchronized", synchronized)):
             if value:
                 raise ValueError(f"BatchNormalization has no {option} yet: leave it at False")

@@ -28,6 +28,8 @@ class Bidirectional(WithStates, Wrapper):
     merge_mode : {"concat", "sum", "mul", "ave"} or None
         How both outputs become one; with None a call returns both. The backward layer's sequences
         are turned first, so that both outputs of a step stand together.
+    weights : None
+        Accepted as in Keras; call ``set_weights`` once the layer is built.
     backward_layer : Recurrent, optional
         The layer for the other direction, with ``go_backwards`` other than the forward layer's; by
         default one like ``layer``.
@@ -41,12 +43,14 @@ class Bidirectional(WithStates, Wrapper):
         self,
         layer: Any,
         merge_mode: str | None = "concat",
+        weights: Any = None,
         backward_layer: Any = None,
         *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
         layer = _recurrent(layer, "layer")
         super().__init__(
@@ -54,6 +58,8 @@ class Bidirectional(WithStates, Wrapper):
             input_shape=input_shape or layer.input_shape,
             dtype=dtype or layer.dtype.name,
             trainable=trainable,
+            weights=weights,
+            **rest,
         )
         if merge_mode not in (*MERGES, None):
             known = ", ".join(repr(mode) for mode in MERGES)

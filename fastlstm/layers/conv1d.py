@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.kernels import unfold
 from fastlstm.kernels.program import Program
@@ -14,6 +14,7 @@ from fastlstm.layers.across import AcrossOp
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.packed import Packed
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.shapes import check_data_format, check_features, check_rank, one_number
 from fastlstm.layers.window import Window, padding_name
@@ -50,7 +51,15 @@ class Conv1D(Layer):
         Whether there is a bias.
     kernel_initializer, bias_initializer : str or Initializer
         Initial values of kernel (kernel_size, features, filters) and bias (filters).
-    name, input_shape, dtype
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
+    activity_regularizer : None
+        Accepted as in Keras; only None is here.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What brings the weights back after each update, such as "max_norm"; see
+        ``fastlstm.constraints``. Norms are along the axes that they name: [0, 1] for all weights
+        that lead to one filter.
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -64,6 +73,10 @@ class Conv1D(Layer):
         "use_bias",
         "kernel_initializer",
         "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
     )
 
     def __init__(
@@ -79,13 +92,20 @@ class Conv1D(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
         check_data_format(data_format, "Conv1D")
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        rest["activity_regularizer"] = activity_regularizer
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.filters = whole_number(filters, "Conv1D filters")
         self.kernel_size = one_number(kernel_size, "Conv1D kernel_size")
         self.strides = one_number(strides, "Conv1D strides")
@@ -104,6 +124,10 @@ class Conv1D(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     @property
@@ -126,7 +150,7 @@ class Conv1D(Layer):
         specs = [WeightSpec("kernel", shape, self.kernel_initializer)]
         if self.use_bias:
             specs.append(WeightSpec("bias", (self.filters,), self.bias_initializer))
-        return specs
+        return with_rules(self, specs)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return self.window.output_steps(input_shape[0], "Conv1D"), self.filters

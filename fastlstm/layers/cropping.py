@@ -24,7 +24,7 @@ class Cropping1D(Across):
     ----------
     cropping : int or tuple of int
         How many at the beginning and at the end; one number stands for both.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -38,8 +38,9 @@ class Cropping1D(Across):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.cropping = two_numbers(cropping, "Cropping1D cropping")
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
@@ -72,7 +73,7 @@ class ZeroPadding1D(Across):
         How many at the beginning and at the end; one number stands for both.
     data_format : str, optional
         "channels_last", as everywhere here.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -87,9 +88,10 @@ class ZeroPadding1D(Across):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
         check_data_format(data_format, "ZeroPadding1D")
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.padding = two_numbers(padding, "ZeroPadding1D padding")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -116,7 +118,7 @@ class Slice(Across):
         Take every so many.
     axis : int
         1 for steps, -1 for features.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None, or (features,).
     """
 
@@ -132,8 +134,9 @@ class Slice(Across):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         for what, value in (("start", start), ("stop", stop)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ValueError(f"Slice {what} expects a whole number or None, got {value!r}")

@@ -17,7 +17,7 @@ from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
-from fastlstm.layers.penalties import refuse_activity, with_rules
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.memory import Plan, stand_in
 from fastlstm.validation import whole_number
@@ -45,8 +45,6 @@ class Dense(Layer):
     kernel_constraint, bias_constraint : str or Constraint, optional
         What brings the weights back after each update, such as "max_norm"; see
         ``fastlstm.constraints``.
-    activity_regularizer : None
-        Accepted as in Keras; only None is here.
     name, input_shape, dtype, trainable
         As for every layer.
     """
@@ -73,21 +71,22 @@ class Dense(Layer):
         *,
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         self.units = whole_number(units, "Dense units")
         self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        refuse_activity(self, activity_regularizer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)

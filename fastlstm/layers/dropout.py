@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import utils
 from fastlstm.kernels import dropout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.weightless import Weightless
@@ -25,36 +25,75 @@ class Dropout(Weightless):
     ----------
     rate : float
         Fraction to drop, at least 0 and below 1.
+    noise_shape : tuple of int or None, optional
+        (batch, 1, features), each perhaps None, for what ``SpatialDropout1D`` does: to drop the
+        same features at every step of a sequence. Other shapes are not here.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; by default it comes from the generator that
+        ``fastlstm.utils.set_random_seed`` seeds. Either way it differs from batch to batch.
     name, input_shape, dtype, trainable
         As for every layer.
     """
 
-    config_names: ClassVar[tuple[str, ...]] = ("rate",)
-    # Whether what is dropped of a sample is so at every step.
-    by_sample: ClassVar[bool] = False
+    config_names: ClassVar[tuple[str, ...]] = ("rate", "noise_shape", "seed")
 
     def __init__(
         self,
         rate: float,
+        noise_shape: tuple[int | None, ...] | None = None,
+        seed: int | None = None,
         *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         self.rate = check_rate(rate, f"{type(self).__name__} rate")
+        self.noise_shape = None if noise_shape is None else _noise_shape(noise_shape)
+        # Whether what is dropped of a sample is so at every step.
+        self.by_sample = self.noise_shape is not None and self.noise_shape[1] == 1
+        self.draws = Draws(seed, type(self).__name__)
+        self.seed = self.draws.seed
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        super().check_input(shape)
+        if self.noise_shape is None:
+            return
+        sizes = zip(self.noise_shape[1:], shape[1:], strict=False)
+        if len(shape) != 3 or any(size not in (None, 1, given) for size, given in sizes):
+            raise ValueError(
+                f"Dropout {self.name!r} with noise_shape={self.noise_shape} expects input that it "
+                f"fits, (batch, time, features), got shape {tuple(shape)}"
+            )
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> DropoutOp:
         active = training and self.rate > 0
-        return DropoutOp(self.rate, x, plan, active=active, by_sample=self.by_sample)
+        return DropoutOp(
+            self.rate, x, plan, active=active, by_sample=self.by_sample, draws=self.draws
+        )
 
 
 def check_rate(rate: Any, what: str) -> float:
     """A fraction to drop."""
     return real_number(what, rate, below=1.0)
+
+
+def _noise_shape(shape: Any) -> tuple[int | None, ...]:
+    """The shape of what is drawn, if it is that of all numbers, or of one step of each sample."""
+    given = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    whole = all(size is None or (type(size) is int and size > 0) for size in given)
+    if len(given) != 3 or not whole or given[0] == 1 or given[2] == 1:
+        raise ValueError(
+            "Dropout expects noise_shape=(None, 1, None), which drops the same features at every "
+            f"step as SpatialDropout1D does, or None; got {shape!r}"
+        )
+    return given
 
 
 class SpatialDropout1D(Dropout):
@@ -64,13 +103,17 @@ class SpatialDropout1D(Dropout):
 
     Parameters
     ----------
-    rate, name, input_shape, dtype, trainable
+    rate, seed, name, input_shape, dtype, trainable
         As for ``Dropout``; ``input_shape`` is (time, features).
     """
 
-    by_sample = True
+    config_names: ClassVar[tuple[str, ...]] = ("rate", "seed")
     ranks = (3,)
     advice = "for vectors use Dropout"
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(rate, seed=seed, **options)
+        self.by_sample = True
 
 
 class DropoutOp(Op):
@@ -80,11 +123,19 @@ class DropoutOp(Op):
     """
 
     def __init__(
-        self, rate: float, x: np.ndarray, plan: Plan, *, active: bool, by_sample: bool = False
+        self,
+        rate: float,
+        x: np.ndarray,
+        plan: Plan,
+        *,
+        active: bool,
+        by_sample: bool = False,
+        draws: Draws | None = None,
     ) -> None:
         self.rate, self.x, self.active = rate, x, active
         self.y = plan.array(x.shape, x.dtype) if active else x
         self.seed = np.zeros(1, np.uint64)
+        self._draws = draws or Draws()
         self._period = x.shape[1] if by_sample else 0
 
     @property
@@ -93,7 +144,7 @@ class DropoutOp(Op):
 
     def start(self, resume: bool = False) -> None:
         if self.active:
-            self.seed[0] = utils.rng().integers(0, 2**63)
+            self.seed[0] = self._draws.draw()
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         self._record(program, self.y, self.x, segment)

@@ -12,7 +12,7 @@ from fastlstm.kernels.lengths import count_ids
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
-from fastlstm.layers.penalties import refuse_activity, with_rules
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.vocabulary import WordsOp, shared_vocabulary
@@ -39,8 +39,8 @@ class Embedding(Layer):
         them.
     embeddings_constraint : str or Constraint, optional
         What brings the table back after each update.
-    activity_regularizer : None
-        Accepted as in Keras; only None is here.
+    weights : array_like, or list of one, optional
+        Values of the table, such as word vectors trained elsewhere, in the place of initial ones.
     input_length : int, optional
         Number of steps, as older Keras code gives it; short for ``input_shape=(input_length,)``.
     name, input_shape, dtype, trainable
@@ -65,24 +65,29 @@ class Embedding(Layer):
         *,
         mask_zero: bool = False,
         embeddings_regularizer: Any = None,
-        activity_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        weights: Any = None,
         input_length: int | None = None,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
         if input_shape is None and input_length is not None:
             input_shape = (input_length,)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         self.input_dim = whole_number(input_dim, "Embedding input_dim")
         self.output_dim = whole_number(output_dim, "Embedding output_dim")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.mask_zero = bool(mask_zero)
-        refuse_activity(self, activity_regularizer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
+        if weights is not None:
+            self.build((None,))
+            self.set_weights(list(weights) if _is_list_of_one(weights) else [weights])
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) not in (1, 2):
@@ -121,6 +126,11 @@ class Embedding(Layer):
         if op.made_mask is not None:
             mask = op.made_mask
         return op, WordsOp(words, x, mask, plan)
+
+
+def _is_list_of_one(weights: Any) -> bool:
+    """Whether it is a table in a list, as ``get_weights`` gives it."""
+    return isinstance(weights, (list, tuple)) and len(weights) == 1 and np.ndim(weights[0]) == 2
 
 
 class EmbeddingOp(Op):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import utils
 from fastlstm.kernels import noise
 from fastlstm.kernels.program import Program
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.weightless import Weightless
 from fastlstm.memory import Plan
-from fastlstm.validation import real_number, whole_number
+from fastlstm.validation import real_number
 
 
 class GaussianNoise(Weightless):
@@ -26,7 +26,7 @@ class GaussianNoise(Weightless):
     seed : int, optional
         Makes the noise repeatable on its own; by default it comes from the generator that
         ``fastlstm.utils.set_random_seed`` seeds. Either way it differs from batch to batch.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -40,16 +40,12 @@ class GaussianNoise(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.stddev = real_number("GaussianNoise stddev", stddev)
-        self.seed = None if seed is None else whole_number(seed, "GaussianNoise seed", 0)
-        self._own = None if self.seed is None else np.random.default_rng(self.seed)
-
-    @property
-    def rng(self) -> np.random.Generator:
-        """What seeds are drawn from, one for each batch."""
-        return utils.rng() if self._own is None else self._own
+        self.draws = Draws(seed, "GaussianNoise")
+        self.seed = self.draws.seed
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
@@ -71,7 +67,7 @@ class GaussianNoiseOp(Op):
 
     def start(self, resume: bool = False) -> None:
         if self.active:
-            self.seed[0] = self.layer.rng.integers(0, 2**63)
+            self.seed[0] = self.layer.draws.draw()
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         if self.active:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,9 +29,10 @@ class _GlobalPooling(Across):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
         check_data_format(data_format, type(self).__name__)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.keepdims = bool(keepdims)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -52,7 +53,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         "channels_last", as everywhere here.
     keepdims : bool
         Whether to return a sequence of one step, (batch, 1, features).
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import layer_norm
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.layers.op import Op
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.shapes import (
     check_axis_is_last,
@@ -40,7 +41,11 @@ class LayerNormalization(Layer):
         Whether there is a beta, and a gamma.
     beta_initializer, gamma_initializer : str or Initializer
         Their initial values, (features,) each.
-    name, input_shape, dtype
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
+    beta_constraint, gamma_constraint : str or Constraint, optional
+        What brings the weights back after each update; see ``fastlstm.constraints``.
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -51,6 +56,10 @@ class LayerNormalization(Layer):
         "scale",
         "beta_initializer",
         "gamma_initializer",
+        "beta_regularizer",
+        "gamma_regularizer",
+        "beta_constraint",
+        "gamma_constraint",
     )
 
     def __init__(
@@ -61,17 +70,26 @@ class LayerNormalization(Layer):
         scale: bool = True,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         *,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.axis = check_last_axis(axis, "LayerNormalization")
         self.epsilon = real_number("LayerNormalization epsilon", epsilon)
         self.center, self.scale = bool(center), bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         check_rank(self, shape, (2, 3))
@@ -85,7 +103,7 @@ class LayerNormalization(Layer):
             specs.append(WeightSpec("gamma", shape, self.gamma_initializer))
         if self.center:
             specs.append(WeightSpec("beta", shape, self.beta_initializer))
-        return specs
+        return with_rules(self, specs)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(input_shape)

@@ -76,7 +76,7 @@ class Add(_Elementwise):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -89,7 +89,7 @@ class Subtract(_Elementwise):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -104,7 +104,7 @@ class Average(Add):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -114,7 +114,7 @@ class Multiply(_Elementwise):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -144,7 +144,7 @@ class Maximum(_Elementwise):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -157,7 +157,7 @@ class Minimum(_Elementwise):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -261,14 +261,21 @@ class Concatenate(Several):
     ----------
     axis : int
         -1 for feature beside feature, or 1 for the steps of one after those of another.
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("axis",)
 
-    def __init__(self, axis: int = -1, *, name: str | None = None, dtype: str | None = None):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self,
+        axis: int = -1,
+        *,
+        name: str | None = None,
+        dtype: str | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, **rest)
         if axis not in (-2, -1, 1, 2):
             raise ValueError(f"Concatenate expects axis to be -1, 1 or 2, got {axis!r}")
         self.axis = int(axis)

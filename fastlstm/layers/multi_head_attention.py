@@ -8,15 +8,18 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from fastlstm import initializers
+from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.attention_masks import Counted, with_masks, without_masks
 from fastlstm.layers.attention_op import AttentionOp, How
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.dense import DenseOp
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import check_rate
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.several import Several
 from fastlstm.layers.symbol import Shape, is_symbolic
@@ -49,6 +52,14 @@ class MultiHeadAttention(Several):
         Size of the output; the query's by default.
     kernel_initializer, bias_initializer : str or Initializer
         Initial values; Glorot uniform and zeros.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are part of the loss, of each of the kernels, and of the biases.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What brings each of them back after an update.
+    attention_axes, activity_regularizer : None
+        Accepted as in Keras; only None is here, and (1,) for the first.
+    seed : int, optional
+        Makes what is dropped repeatable on its own; see ``Dropout``.
     name, dtype, trainable
         As for every layer.
     """
@@ -62,6 +73,11 @@ class MultiHeadAttention(Several):
         "output_shape",
         "kernel_initializer",
         "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+        "seed",
     )
     most = 3
 
@@ -73,14 +89,25 @@ class MultiHeadAttention(Several):
         dropout: float = 0.0,
         use_bias: bool = True,
         output_shape: int | None = None,
+        attention_axes: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         *,
+        seed: int | None = None,
         name: str | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if attention_axes in (1, (1,), [1]):
+            attention_axes = None
+        rest.update(attention_axes=attention_axes, activity_regularizer=activity_regularizer)
+        super().__init__(name=name, dtype=dtype, trainable=trainable, **rest)
         what = "MultiHeadAttention"
         self.num_heads = whole_number(num_heads, f"{what} num_heads")
         self.key_dim = whole_number(key_dim, f"{what} key_dim")
@@ -92,6 +119,12 @@ class MultiHeadAttention(Several):
         )
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.draws = Draws(seed, what)
+        self.seed = self.draws.seed
 
     @property
     def causal(self) -> bool:
@@ -99,6 +132,7 @@ class MultiHeadAttention(Several):
         return False
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
+        shapes = without_masks(shapes, options, type(self).__name__)
         self.check_several(shapes)
         query, value, key = (*shapes, shapes[1])[:3]
         listed = ", ".join(str(tuple(shape)) for shape in shapes)
@@ -131,7 +165,7 @@ class MultiHeadAttention(Several):
             if self.use_bias:
                 bias = (outputs,) if part == _PARTS[-1] else kernel[1:]
                 specs.append(WeightSpec(f"{part}/bias", bias, self.bias_initializer))
-        return specs
+        return with_rules(self, specs)
 
     def _place(self) -> None:
         self.projections = []
@@ -154,21 +188,32 @@ class MultiHeadAttention(Several):
         training: bool,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
+        **given: bool,
     ) -> Op:
         scale = np.full(1, 1.0 / math.sqrt(self.key_dim), self.dtype)
         dropout = self.dropout if training else 0.0
         how = How(
-            scale, None, heads=self.num_heads, causal=use_causal_mask, dropout=dropout, clears=False
+            scale,
+            None,
+            heads=self.num_heads,
+            causal=use_causal_mask,
+            dropout=dropout,
+            draws=self.draws,
+            clears=False,
+            hides=True,
         )
-        return MultiHeadOp(self, how, xs, masks, plan)
+        return MultiHeadOp(self, how, xs, Counted(xs, masks, given, plan), plan)
 
     def __call__(  # type: ignore[override]
         self,
         query: Any,
         value: Any = None,
         key: Any = None,
-        *,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
         attention_mask: Any = None,
+        *,
         training: bool = False,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
@@ -179,8 +224,13 @@ class MultiHeadAttention(Several):
         ----------
         query, value, key : array_like or Symbol
             (batch, Tq, D), (batch, Tv, E) and (batch, Tv, F); without a key, the value.
-        attention_mask : None
-            Not here: masks come with the inputs, from Embedding(mask_zero=True) and Masking.
+        query_mask, value_mask, key_mask : array_like or Symbol, optional
+            (batch, time), True where a step counts; in the place of those that come with query and
+            value, from Embedding(mask_zero=True) and Masking. A key counts where it does in
+            ``key_mask``, and its value in ``value_mask``.
+        attention_mask : array_like or Symbol, optional
+            (batch, Tq, Tv), True where a query may look at a value; Tq and Tv may be 1, and arrays
+            may be (Tq, Tv) for all samples alike. Goes together with the others.
         training : bool
             Whether dropout is active.
         return_attention_scores : bool
@@ -191,13 +241,8 @@ class MultiHeadAttention(Several):
         Returns
         -------
         ndarray or Symbol, or tuple of two ndarray
-            (batch, Tq, outputs).
+            (batch, Tq, outputs). A query that may look at no value at all has weights of zero.
         """
-        if attention_mask is not None:
-            raise TypeError(
-                "MultiHeadAttention has no attention_mask: masks come with the inputs, from "
-                "Embedding(mask_zero=True) and Masking; use_causal_mask=True leaves out later steps"
-            )
         if value is None:
             raise TypeError("MultiHeadAttention expects query and value")
         inputs = [query, value] if key is None else [query, value, key]
@@ -210,7 +255,16 @@ class MultiHeadAttention(Several):
             "return_attention_scores": bool(return_attention_scores),
             "use_causal_mask": bool(use_causal_mask),
         }
-        made = self.call_with(inputs, training=training, **options)
+        if key is None and key_mask is not None:
+            raise ValueError("MultiHeadAttention expects key_mask together with a key")
+        given = {
+            "query_mask": query_mask,
+            "value_mask": value_mask,
+            "key_mask": key_mask,
+            "attention_mask": attention_mask,
+        }
+        inputs, named = with_masks(inputs, given)
+        made = self.call_with(inputs, training=training, **options, **named)
         if not return_attention_scores:
             return made
         output, weights = made
@@ -248,20 +302,20 @@ class MultiHeadOp(Op):
         layer: MultiHeadAttention,
         how: How,
         xs: list[np.ndarray],
-        masks: list[np.ndarray],
+        counted: Counted,
         plan: Plan,
     ) -> None:
         query, value, key = (*xs, xs[1])[:3]
-        self._keyed = len(xs) > 2
+        self._inputs = len(xs)
         self._before = [
             DenseOp(cast(Any, projection), x, plan)
             for projection, x in zip(layer.projections, (query, key, value), strict=False)
         ]
         q, k, v = (op.y for op in self._before)
-        self._attention = AttentionOp(how, q, k, v, masks[:2], plan)
+        self._attention = AttentionOp(how, q, k, v, counted, plan)
         self._after = DenseOp(cast(Any, layer.projections[-1]), self._attention.y, plan)
         self.y = self._after.y
-        self.made_mask = masks[0]
+        self.made_mask = counted.asked
 
     @property
     def _dense(self) -> list[DenseOp]:
@@ -310,11 +364,13 @@ class MultiHeadOp(Op):
     @property
     def d_xs(self) -> list[np.ndarray | None]:
         d_q, d_k, d_v = (op.d_x for op in self._before)
-        return [d_q, d_v, d_k] if self._keyed else [d_q, d_v]
+        if self._inputs == 2:
+            return [d_q, d_v]
+        return [d_q, d_v, d_k, *[None] * (self._inputs - 3)]  # masks have none
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         for op in (self._after, self._attention, *self._before):
             op.record_backward(program)
         _, d_k, d_v = (op.d_x for op in self._before)
-        if not self._keyed and d_k is not None and d_v is not None:
+        if self._inputs == 2 and d_k is not None and d_v is not None:
             program.add(layout.add, d_v, d_k, work=1.0 * d_v.size)

@@ -14,10 +14,6 @@ from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
 from fastlstm.regularizers import OrthogonalRegularizer
 
-INSTEAD_OF_ACTIVITY = (
-    "outputs are not penalised here; kernel_regularizer='l2' keeps weights small, and dropout "
-    "regularizes outputs"
-)
 # Floating-point operations an element.
 _WORK = 4.0
 
@@ -128,22 +124,16 @@ class Orthogonality:
 def with_rules(layer: Layer, specs: Sequence[WeightSpec]) -> list[WeightSpec]:
     """The weights with what the layer was told of each: ``kernel_constraint``, say.
 
-    A rule is called like the weight, but for that of a recurrent kernel.
+    A rule is called like the weight, but for that of a recurrent kernel; where a layer has several
+    kernels, "query/kernel" and others, one rule is for each of them.
     """
     made = []
     for spec in specs:
-        name = spec.name.removesuffix("_kernel")
+        name = spec.name.removesuffix("_kernel").rpartition("/")[2]
         regularizer = getattr(layer, f"{name}_regularizer", None)
         constraint = getattr(layer, f"{name}_constraint", None)
         made.append(spec._replace(regularizer=regularizer, constraint=constraint))
     return made
-
-
-def refuse_activity(layer: Layer, regularizer: Any) -> None:
-    """An error where a penalty of outputs is asked for."""
-    if regularizer is not None:
-        kind = type(layer).__name__
-        raise TypeError(f"{kind} has no 'activity_regularizer' yet: {INSTEAD_OF_ACTIVITY}")
 
 
 def record_constraints(program: Program, layers: Sequence[Layer]) -> None:

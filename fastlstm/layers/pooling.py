@@ -31,10 +31,11 @@ class _Pooling(Across):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
         kind = type(self).__name__
         check_data_format(data_format, kind)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.pool_size = one_number(pool_size, f"{kind} pool_size")
         given = self.pool_size if strides is None else strides
         self.strides = one_number(given, f"{kind} strides")
@@ -63,7 +64,7 @@ class MaxPooling1D(_Pooling):
         "valid" for windows within the sequence alone, "same" for as many as there are strides.
     data_format : str, optional
         "channels_last", as everywhere here.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,22 +11,14 @@ from fastlstm import constraints, initializers, regularizers
 from fastlstm.kernels.cell import is_apart
 from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.base import WeightSpec
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import DropoutOp, check_rate
 from fastlstm.layers.packed import PackedGates
-from fastlstm.layers.penalties import INSTEAD_OF_ACTIVITY, with_rules
+from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.layers.with_states import WithStates
 from fastlstm.memory import Plan
-from fastlstm.registry import suggestion
 from fastlstm.validation import as_floats, whole_number
-
-# Arguments that Keras has, and what comes near them here.
-_INSTEAD = {
-    "activity_regularizer": INSTEAD_OF_ACTIVITY,
-    "seed": "give the initializers their seeds",
-}
-# Those that are about how Keras computes.
-_WITHOUT_EFFECT = {"implementation", "unroll", "use_cudnn"}
 
 
 class Recurrent(WithStates):
@@ -67,6 +57,8 @@ class Recurrent(WithStates):
         Regularizing RNNs by randomly preserving hidden activations", ICLR 2017.
     zoneout_cell : float
         The same for c, of layers that have a memory cell. h is made from what c would be without.
+    seed : int, optional
+        Makes what both draw repeatable on its own; see ``GaussianNoise``.
     zero_output_for_mask : bool
         With ``return_sequences``: whether steps that a mask leaves out give zeros, as behind the
         ends of PyTorch's packed sequences, rather than h again.
@@ -104,6 +96,7 @@ class Recurrent(WithStates):
         "recurrent_dropout",
         "zoneout",
         "zoneout_cell",
+        "seed",
         "zero_output_for_mask",
     )
 
@@ -129,6 +122,7 @@ class Recurrent(WithStates):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         zoneout_cell: float = 0.0,
+        seed: int | None = None,
         zero_output_for_mask: bool = False,
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
@@ -136,8 +130,9 @@ class Recurrent(WithStates):
         trainable: bool = True,
         **rest: Any,
     ) -> None:
-        _check_rest(type(self).__name__, rest)
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         self.units = whole_number(units, f"{type(self).__name__} units")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -157,6 +152,8 @@ class Recurrent(WithStates):
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
         what = f"{type(self).__name__} recurrent_dropout"
         self.recurrent_dropout = check_rate(recurrent_dropout, what)
+        self._draws = Draws(seed, type(self).__name__)
+        self.seed = self._draws.seed
         # Cells that take options are made later; they all have a product with h.
         seen = getattr(getattr(type(self), "cell", None), "recurrent", True)
         if self.recurrent_dropout > 0 and not seen:
@@ -257,14 +254,15 @@ class Recurrent(WithStates):
     ) -> RecurrentOp:
         dropout = None
         if training and self.dropout > 0:
-            dropout = DropoutOp(self.dropout, x, plan, active=True, by_sample=True)
+            rate = self.dropout
+            dropout = DropoutOp(rate, x, plan, active=True, by_sample=True, draws=self._draws)
             x = dropout.y
         kept = None
         if training and self.recurrent_dropout > 0:
             # Not in the arena, where the ones would not last.
             ones = np.ones((1, x.shape[1], self.output_size), self.dtype)
             rate = self.recurrent_dropout
-            kept = DropoutOp(rate, ones, plan, active=True, by_sample=True)
+            kept = DropoutOp(rate, ones, plan, active=True, by_sample=True, draws=self._draws)
         kind = self.ops[self.go_backwards]
         return kind(
             self, x, mask, plan, saving=saving, training=training, dropout=dropout, kept=kept
@@ -369,16 +367,6 @@ class Recurrent(WithStates):
             ``return_state`` a list of that and the final states.
         """
         return self.called(x, initial_state, mask, training)
-
-
-def _check_rest(kind: str, arguments: Mapping[str, Any]) -> None:
-    """An error where an argument asks for what is not here, with what to do instead."""
-    for name, value in arguments.items():
-        if name in _INSTEAD and value:
-            raise TypeError(f"{kind} has no {name!r} yet: {_INSTEAD[name]}")
-        if name not in _INSTEAD and name not in _WITHOUT_EFFECT:
-            known = signature(Recurrent.__init__).parameters
-            raise TypeError(f"{kind} has no argument {name!r}.{suggestion(name, known)}")
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

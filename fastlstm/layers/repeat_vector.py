@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,8 +38,11 @@ class RepeatVector(Weightless):
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         self.n = whole_number(n, "RepeatVector n")
 
     @property

@@ -27,7 +27,7 @@ class Flatten(Across):
     ----------
     data_format : str, optional
         "channels_last", as everywhere here.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -38,9 +38,10 @@ class Flatten(Across):
         name: str | None = None,
         input_shape: Sample | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
         check_data_format(data_format, "Flatten")
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
 
     def compute_output_shape(self, input_shape: Sample) -> Sample:
         return (_product(input_shape),)
@@ -58,7 +59,7 @@ class Reshape(Across):
     ----------
     target_shape : tuple of int
         (features,) or (time, features); one of them may be -1: what is left.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -71,8 +72,9 @@ class Reshape(Across):
         name: str | None = None,
         input_shape: Sample | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.target_shape = _target(target_shape)
 
     def check_input(self, shape: Sample) -> None:
@@ -122,7 +124,7 @@ class Permute(Across):
     dims : tuple of int
         (2, 1) turns (time, features) into (features, time); axes are counted from 1, as the batch
         is 0.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -135,8 +137,9 @@ class Permute(Across):
         name: str | None = None,
         input_shape: Sample | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
         if self.dims not in ((1,), (1, 2), (2, 1)):
             raise ValueError(

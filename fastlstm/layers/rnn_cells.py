@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from fastlstm.layers.gru import GRU
+from fastlstm.layers.instead import check_rest
 from fastlstm.layers.lstm import LSTM
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.simple_rnn import SimpleRNN
@@ -105,9 +106,25 @@ class StackedRNNCells:
         ``LSTMCell``, ``GRUCell`` and ``SimpleRNNCell`` in any order, the first one below.
     name : str, optional
         Accepted as in Keras.
+    trainable, dtype, **rest
+        Accepted as in Keras where they ask for nothing; ``RNN`` and the cells take them.
     """
 
-    def __init__(self, cells: Any, name: str | None = None) -> None:
+    def __init__(
+        self,
+        cells: Any,
+        name: str | None = None,
+        *,
+        trainable: bool = True,
+        dtype: str | None = None,
+        **rest: Any,
+    ) -> None:
+        check_rest(StackedRNNCells, rest)
+        if dtype is not None or not trainable:
+            raise TypeError(
+                "StackedRNNCells has no dtype and no trainable of its own: give them to RNN, as in "
+                "RNN([LSTMCell(32), LSTMCell(32)], trainable=False)"
+            )
         if not isinstance(cells, (list, tuple)) or not cells:
             raise ValueError(
                 "StackedRNNCells expects a list of at least one cell, such as [LSTMCell(32), "

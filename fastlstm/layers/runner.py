@@ -140,14 +140,14 @@ class Runner:
 
     def build_for(self, x: Any) -> Arrays:
         """Validated samples for the one layer that there is, built for them where it was not."""
-        (layer,) = self.graph.layers
+        (layer,), options = self.graph.layers, self.graph.steps[0].options
         several = len(self.graph.inputs) > 1
         names = [f"x[{number}]" for number in range(len(x))] if several else ["x"]
         samples = self.prepare_inputs(x if several else [x], names)
         if not layer.built:
-            layer.build_for([array.shape for array in samples])
+            layer.build_for([array.shape for array in samples], **options)
         elif several:
-            layer.shapes_after([array.shape for array in samples])
+            layer.shapes_after([array.shape for array in samples], **options)
         return samples
 
 

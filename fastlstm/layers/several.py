@@ -39,15 +39,15 @@ class Several(Layer):
     def specs_for(self, shapes: Sequence[Shape]) -> list[WeightSpec]:
         return []
 
-    def build_for(self, shapes: Sequence[Shape]) -> None:
+    def build_for(self, shapes: Sequence[Shape], **options: Any) -> None:
         if not self.built:
-            self.shapes_after(shapes)
+            self.shapes_after(shapes, **options)
             self.make_weights(self.specs_for(shapes))
 
     def symbolic_call(self, inputs: list[Symbol], **options: Any) -> Any:
         shapes = [symbol.shape for symbol in inputs]
         made = self.shapes_after(shapes, **options)
-        self.build_for(shapes)
+        self.build_for(shapes, **options)
         return Call(self, inputs, made, options).result
 
     def call_with(self, inputs: Any, *, training: bool, **options: Any) -> Any:

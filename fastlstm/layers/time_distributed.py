@@ -9,7 +9,7 @@ import numpy as np
 from fastlstm.layers.activation import Activation, Softmax
 from fastlstm.layers.base import Layer
 from fastlstm.layers.dense import Dense
-from fastlstm.layers.dropout import Dropout, SpatialDropout1D
+from fastlstm.layers.dropout import Dropout
 from fastlstm.layers.gaussian_noise import GaussianNoise
 from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.op import Op
@@ -46,6 +46,7 @@ class TimeDistributed(Wrapper):
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
         if isinstance(layer, dict):
             layer = find("layer", layer["class_name"], _KINDS).from_config(layer["config"])
@@ -55,13 +56,17 @@ class TimeDistributed(Wrapper):
                 "it around each of its layers, or around none, as Dense and the like take every "
                 "step by themselves"
             )
-        if not isinstance(layer, _LAYERS) or isinstance(layer, SpatialDropout1D):
+        if not isinstance(layer, _LAYERS) or getattr(layer, "by_sample", False):
             raise TypeError(
                 f"TimeDistributed expects a layer for vectors ({', '.join(_KINDS)}), got "
                 f"{type(layer).__name__}; recurrent layers take sequences as they are"
             )
         super().__init__(
-            name=name, input_shape=input_shape, dtype=dtype or layer.dtype.name, trainable=trainable
+            name=name,
+            input_shape=input_shape,
+            dtype=dtype or layer.dtype.name,
+            trainable=trainable,
+            **rest,
         )
         self.layer: Layer = layer
 

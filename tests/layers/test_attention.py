@@ -297,7 +297,7 @@ X = np.zeros((2, 3, 4))
         (lambda: Attention(dropout=1.0), ValueError, ["Attention dropout"]),
         (lambda: MultiHeadAttention(0, 4), ValueError, ["num_heads"]),
         (lambda: MultiHeadAttention(2, 4)(X), TypeError, ["query and value"]),
-        (lambda: MultiHeadAttention(2, 4)(X, X, attention_mask=X), TypeError, ["mask_zero"]),
+        (lambda: MultiHeadAttention(2, 4)(X, X, attention_mask=X), ValueError, ["(2, 3, 3)"]),
         (lambda: MultiHeadAttention(2, 4)(X, X[:, 0]), ValueError, ["(2, 4)"]),
         (lambda: MultiHeadAttention(2, 4)(Input((3, 4)), Input((3, 4)),
                                           return_attention_scores=True), ValueError, ["arrays"]),
