@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class ReLU(_Rectifier):
         At least 0.
     threshold : float
         At least 0.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -55,8 +55,9 @@ class ReLU(_Rectifier):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.max_value = None if max_value is None else real_number("ReLU max_value", max_value)
         self.negative_slope = real_number("ReLU negative_slope", negative_slope)
         self.threshold = real_number("ReLU threshold", threshold)
@@ -71,7 +72,7 @@ class LeakyReLU(_Rectifier):
     ----------
     negative_slope : float
         At least 0.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -84,8 +85,9 @@ class LeakyReLU(_Rectifier):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.negative_slope = real_number("LeakyReLU negative_slope", negative_slope)
         self.kind = Rectifier(self.negative_slope)
 
@@ -97,7 +99,7 @@ class ELU(_Rectifier):
     ----------
     alpha : float
         At least 0.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -110,7 +112,8 @@ class ELU(_Rectifier):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.alpha = real_number("ELU alpha", alpha)
         self.kind = Elu(self.alpha)

@@ -152,8 +152,8 @@ class Recurrent(WithStates):
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
         what = f"{type(self).__name__} recurrent_dropout"
         self.recurrent_dropout = check_rate(recurrent_dropout, what)
-        self._draws = Draws(seed, type(self).__name__)
-        self.seed = self._draws.seed
+        self.draws = Draws(seed, type(self).__name__)
+        self.seed = self.draws.seed
         # Cells that take options are made later; they all have a product with h.
         seen = getattr(getattr(type(self), "cell", None), "recurrent", True)
         if self.recurrent_dropout > 0 and not seen:
@@ -255,14 +255,14 @@ class Recurrent(WithStates):
         dropout = None
         if training and self.dropout > 0:
             rate = self.dropout
-            dropout = DropoutOp(rate, x, plan, active=True, by_sample=True, draws=self._draws)
+            dropout = DropoutOp(rate, x, plan, active=True, by_sample=True, draws=self.draws)
             x = dropout.y
         kept = None
         if training and self.recurrent_dropout > 0:
             # Not in the arena, where the ones would not last.
             ones = np.ones((1, x.shape[1], self.output_size), self.dtype)
             rate = self.recurrent_dropout
-            kept = DropoutOp(rate, ones, plan, active=True, by_sample=True, draws=self._draws)
+            kept = DropoutOp(rate, ones, plan, active=True, by_sample=True, draws=self.draws)
         kind = self.ops[self.go_backwards]
         return kind(
             self, x, mask, plan, saving=saving, training=training, dropout=dropout, kept=kept

@@ -72,7 +72,7 @@ class RecurrentOp(Op):
         # What the driver's states keep of themselves.
         self.zones, *self._more_zones = (
             Zones(rates, (self.steps, self.batch, size), dtype, plan, saving=saving,
-                  training=training)
+                  training=training, draws=layer.draws)
             for rates, size in layer.zone_rates
         )  # fmt: skip
         own = layer.own_weights.size > 0

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastlstm import utils
 from fastlstm.kernels import zoneout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.draws import Draws
 from fastlstm.layers.segment import Segment
 from fastlstm.memory import Plan
 
@@ -32,6 +32,8 @@ class Zones:
         Whether what the cell makes is kept for backward.
     training : bool
         Whether to draw.
+    draws : Draws
+        What to draw from.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Zones:
         *,
         saving: bool,
         training: bool,
+        draws: Draws,
     ) -> None:
+        self._draws = draws
         steps, *rest = shape
         # All up to the last that has it.
         self.count = max((n for n, rate in enumerate(rates, 1) if rate > 0), default=0)
@@ -62,7 +66,7 @@ class Zones:
     def start(self) -> None:
         """Draw what this forward draws from."""
         for seed in self.seeds:
-            seed[0] = utils.rng().integers(0, 2**63)
+            seed[0] = self._draws.draw()
 
     def record(self, program: Program, segment: Segment) -> None:
         """Record the drawing for the steps of a segment."""
