@@ -26,7 +26,7 @@ from fastlstm.kernels.rectifiers import (
 )
 from fastlstm.kernels.static import Static
 from fastlstm.registry import find
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 Array = npt.NDArray[Any]
 # What layers take for one: a name, a function of this module, or None for "linear".

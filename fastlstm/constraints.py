@@ -14,8 +14,7 @@ from fastlstm.config import floatx
 from fastlstm.kernels import constraints as kernels
 from fastlstm.kernels.program import Program
 from fastlstm.registry import named, resolve
-from fastlstm.utils import numeric_array
-from fastlstm.validation import real_number
+from fastlstm.validation import numeric_array, real_number
 
 __all__ = [
     "Constraint",

@@ -23,8 +23,7 @@ from fastlstm.kernels import crf, viterbi
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.memory import Arena
-from fastlstm.utils import numeric_array
-from fastlstm.validation import as_floats, as_ids
+from fastlstm.validation import as_floats, as_ids, numeric_array
 
 __all__ = [
     "CRFGradients",

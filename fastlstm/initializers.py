@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.config import floatx
+from fastlstm.randomness import rng
 from fastlstm.registry import named, resolve
-from fastlstm.utils import rng
 
 __all__ = [
     "Constant",

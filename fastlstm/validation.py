@@ -7,8 +7,7 @@ import numbers
 from typing import Any
 
 import numpy as np
-
-from fastlstm.utils import numeric_array
+import numpy.typing as npt
 
 # Elements for which an array of answers costs less than to avoid it.
 _FEW = 4096
@@ -20,6 +19,47 @@ class NotFinite(ValueError):
     def __init__(self, text: str, row: int = 0) -> None:
         super().__init__(text)
         self.row = row
+
+
+def numeric_array(name: str, value: Any) -> npt.NDArray[Any]:
+    """Turn data into a NumPy array of numbers, or say why it is none.
+
+    Parameters
+    ----------
+    name : str
+        What the caller names the data, for errors.
+    value : array_like
+        Anything that NumPy can read: lists, arrays, tensors, tables.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of a boolean, integer or floating-point type; ``value`` itself where it is one.
+
+    Raises
+    ------
+    ValueError
+        If lists are ragged.
+    TypeError
+        If the elements are no real numbers, or a mask would be lost.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it with .filled(value), or "
+            "pass the mask where a layer takes one"
+        )
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} does not form an array of one shape ({error}); pad its rows to one length"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, expected real numbers; convert it, for instance with "
+            "astype('float32')"
+        )
+    return array
 
 
 def as_floats(values: Any, dtype: np.dtype, what: str) -> np.ndarray:

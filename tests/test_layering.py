@@ -15,7 +15,7 @@ PACKAGE = Path(fastlstm.__file__).parent
 # From the ground up; what stands nowhere here fails, so that a new part gets its floor.
 STOREYS = [
     {"available", "config"},
-    {"figures", "memory", "registry", "utils", "validation"},
+    {"figures", "memory", "randomness", "registry", "validation"},
     {"data"},
     {"kernels"},
     {"cells"},
@@ -25,7 +25,7 @@ STOREYS = [
     },
     {"training"},
     {"callbacks", "models"},
-    {"sklearn", "warmup"},
+    {"sklearn", "utils", "warmup"},
     {"__init__"},
     {"__main__"},
 ]  # fmt: skip
@@ -38,8 +38,6 @@ BESIDE = {
     ("layers", "initializers"),
     ("layers", "regularizers"),
     ("metrics", "losses"),
-    ("utils", "figures"),
-    ("validation", "utils"),
 }
 WITH_NUMBA = {"kernels", "cells"}
 COMPILERS = {"numba", "llvmlite"}

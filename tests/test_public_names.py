@@ -79,6 +79,9 @@ NAMES = {
     "fastlstm.crf": """
         CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
     """,
+    "fastlstm.utils": """
+        pad_sequences plot_model set_random_seed timeseries_dataset_from_array to_categorical
+    """,
     "fastlstm.sklearn": "SequenceClassifier SequenceRegressor",
 }
 # Imported by those who want them; with what they need.

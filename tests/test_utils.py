@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fastlstm import utils
+from fastlstm import randomness, utils, validation
 from tests.peers import import_keras
 
 
@@ -16,7 +16,7 @@ def test_a_seed_repeats_everything():
     draws = []
     for seed in (5, 5, 6):
         utils.set_random_seed(seed)
-        draws.append((utils.rng().random(), np.random.random(), random.random()))  # noqa: NPY002
+        draws.append((randomness.rng().random(), np.random.random(), random.random()))  # noqa: NPY002
     assert draws[0] == draws[1]
     assert not set(draws[0]) & set(draws[2])
 
@@ -29,17 +29,17 @@ def test_seeds_are_checked(seed):
 
 def test_a_refused_seed_changes_nothing():
     utils.set_random_seed(1)
-    generator = utils.rng()
+    generator = randomness.rng()
     with pytest.raises(ValueError, match="whole number"):
         utils.set_random_seed(-1)
-    assert utils.rng() is generator
+    assert randomness.rng() is generator
 
 
 def test_numeric_array():
     array = np.arange(3.0)
-    assert utils.numeric_array("x", array) is array
-    assert utils.numeric_array("x", [[1, 2], [3, 4]]).shape == (2, 2)
-    assert utils.numeric_array("x", True).dtype == bool
+    assert validation.numeric_array("x", array) is array
+    assert validation.numeric_array("x", [[1, 2], [3, 4]]).shape == (2, 2)
+    assert validation.numeric_array("x", True).dtype == bool
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_numeric_array():
 )
 def test_what_is_no_numeric_array(value, error, text):
     with pytest.raises(error, match=text):
-        utils.numeric_array("x", value)
+        validation.numeric_array("x", value)
 
 
 SEQUENCES = [[1, 2, 3], [], [4], [5, 6, 7, 8, 9]]
@@ -102,11 +102,11 @@ def test_to_categorical_checks_ids(ids, classes):
 
 def test_a_generator_that_stands_in(rng):
     expected = np.random.default_rng(5).random(3)
-    before = utils.rng()
-    with ThreadPoolExecutor(1) as pool, utils.drawing_from(np.random.default_rng(5)):
-        np.testing.assert_array_equal(utils.rng().random(3), expected)
-        assert pool.submit(utils.rng).result() is before
-        with utils.drawing_from(rng):
-            assert utils.rng() is rng
-        assert utils.rng() is not rng
-    assert utils.rng() is before
+    before = randomness.rng()
+    with ThreadPoolExecutor(1) as pool, randomness.drawing_from(np.random.default_rng(5)):
+        np.testing.assert_array_equal(randomness.rng().random(3), expected)
+        assert pool.submit(randomness.rng).result() is before
+        with randomness.drawing_from(rng):
+            assert randomness.rng() is rng
+        assert randomness.rng() is not rng
+    assert randomness.rng() is before

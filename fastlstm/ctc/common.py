@@ -10,8 +10,7 @@ import numpy.typing as npt
 from fastlstm.kernels.parallel import get_num_threads, workers
 from fastlstm.kernels.program import Kernel, Program
 from fastlstm.losses.base import prepare_predictions
-from fastlstm.utils import numeric_array
-from fastlstm.validation import whole_number
+from fastlstm.validation import numeric_array, whole_number
 
 Array = npt.NDArray[Any]
 

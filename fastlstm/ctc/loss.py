@@ -20,7 +20,7 @@ from fastlstm.kernels import ctc as kernels
 from fastlstm.losses.base import prepare_weights
 from fastlstm.losses.ctc import check_labels, count_labels, work_of
 from fastlstm.memory import check_room
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None)
 

@@ -13,7 +13,7 @@ from fastlstm.data.prefetch import Prefetch
 from fastlstm.data.samples import ArraySamples, Samples
 from fastlstm.data.sequences import SequenceSamples
 from fastlstm.data.windows import window_samples
-from fastlstm.utils import rng
+from fastlstm.randomness import rng
 from fastlstm.validation import whole_number
 
 

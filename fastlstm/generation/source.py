@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.utils import numeric_array
-from fastlstm.validation import whole_number
+from fastlstm.validation import numeric_array, whole_number
 
 Array = npt.NDArray[Any]
 Step = Callable[[Array, Any], tuple[npt.ArrayLike, Any]]

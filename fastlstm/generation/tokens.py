@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.generation.source import Array, Generated, Source, Step, checked_end, log_softmax
-from fastlstm.utils import rng
+from fastlstm.randomness import rng
 from fastlstm.validation import whole_number
 
 
@@ -98,7 +98,7 @@ def sample(
         ``top_k``. Holtzman et al., "The Curious Case of Neural Text Degeneration", ICLR 2020.
     seed : int, optional
         The same seed draws the same tokens again: those of a row from the seed and the row's
-        number. By default from ``fastlstm.utils.rng()``.
+        number. By default from the generator that ``utils.set_random_seed`` seeds.
 
     Returns
     -------

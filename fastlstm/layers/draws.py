@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm import utils
+from fastlstm.randomness import rng
 from fastlstm.validation import whole_number
 
 
@@ -28,5 +28,5 @@ class Draws:
 
     def draw(self) -> int:
         """A seed for the numbers of one batch."""
-        generator = utils.rng() if self._own is None else self._own
+        generator = rng() if self._own is None else self._own
         return int(generator.integers(0, 2**63))

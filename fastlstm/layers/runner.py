@@ -15,8 +15,7 @@ from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.repeat import Repeat
 from fastlstm.memory import Arena
-from fastlstm.utils import numeric_array
-from fastlstm.validation import as_floats, as_ids
+from fastlstm.validation import as_floats, as_ids, numeric_array
 
 if TYPE_CHECKING:
     pass

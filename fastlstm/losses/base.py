@@ -14,7 +14,7 @@ from fastlstm.kernels.masks import clear_weightless
 from fastlstm.kernels.program import Kernel
 from fastlstm.kernels.rowlosses import rescale
 from fastlstm.registry import snake_case
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 Array = npt.NDArray[Any]
 Call = tuple[Kernel, tuple[Any, ...], float]

@@ -19,7 +19,7 @@ from fastlstm.losses.base import (
     LossArrays,
     check_axis,
 )
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 _BINARY = kernels.BinaryLogits()
 

@@ -15,8 +15,7 @@ from fastlstm.kernels.program import Program
 from fastlstm.losses.base import ENTROPY_WORK, MEAN, Array
 from fastlstm.losses.sequences import Recorder, SequenceArrays, SequenceLoss
 from fastlstm.memory import Plan
-from fastlstm.utils import numeric_array
-from fastlstm.validation import all_finite, whole_number
+from fastlstm.validation import all_finite, numeric_array, whole_number
 
 # Floating-point operations of a place at a step, forward, and with the way back.
 _FORWARD_WORK, _BOTH_WORK = 30.0, 90.0

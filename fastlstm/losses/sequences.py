@@ -23,7 +23,7 @@ from fastlstm.losses.base import (
     prepare_weights,
 )
 from fastlstm.memory import Arena, Plan
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 
 class SequenceArrays(NamedTuple):

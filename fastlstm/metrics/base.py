@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastlstm.losses.base import Call, prepare_predictions, prepare_weights
 from fastlstm.losses.crossentropy import class_ids
 from fastlstm.registry import snake_case
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 Array = npt.NDArray[Any]
 

@@ -20,7 +20,7 @@ from fastlstm.metrics.base import (
     need_columns,
 )
 from fastlstm.registry import serialize, snake_case
-from fastlstm.utils import numeric_array
+from fastlstm.validation import numeric_array
 
 
 class LossMetric(MeanMetric):

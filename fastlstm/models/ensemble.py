@@ -21,12 +21,12 @@ from fastlstm.models.goals import as_list
 from fastlstm.models.sequential import Sequential
 from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import label_counts
+from fastlstm.randomness import rng
 from fastlstm.registry import serialize
 from fastlstm.training import loop
 from fastlstm.training.data import Data
 from fastlstm.training.history import History
-from fastlstm.utils import numeric_array, rng
-from fastlstm.validation import as_floats, whole_number
+from fastlstm.validation import as_floats, numeric_array, whole_number
 
 
 class Ensemble:

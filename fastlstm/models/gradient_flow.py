@@ -21,7 +21,7 @@ from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import label_counts
-from fastlstm.utils import drawing_from
+from fastlstm.randomness import drawing_from
 
 if TYPE_CHECKING:
     from fastlstm.models.model import Model

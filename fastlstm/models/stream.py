@@ -15,8 +15,7 @@ from fastlstm.layers.symbol import Shape
 from fastlstm.layers.with_states import WithStates
 from fastlstm.memory import Arena
 from fastlstm.models.named import by_name
-from fastlstm.utils import numeric_array
-from fastlstm.validation import as_floats, as_ids, whole_number
+from fastlstm.validation import as_floats, as_ids, numeric_array, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable

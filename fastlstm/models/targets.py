@@ -9,8 +9,7 @@ import numpy as np
 
 from fastlstm.losses import Loss
 from fastlstm.models.goals import Goal
-from fastlstm.utils import numeric_array
-from fastlstm.validation import as_floats, as_ids
+from fastlstm.validation import as_floats, as_ids, numeric_array
 
 
 def prepare_targets(

@@ -12,15 +12,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from fastlstm import layers as layer_classes
-from fastlstm import utils
 from fastlstm.callbacks import EarlyStopping
 from fastlstm.layers import Dense, Dropout, Input
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.models import Model, Sequential
 from fastlstm.optimizers import Adam
+from fastlstm.randomness import drawing_from
 from fastlstm.registry import find
 from fastlstm.sklearn.scaling import Scaling
-from fastlstm.validation import real_number, whole_number
+from fastlstm.validation import numeric_array, real_number, whole_number
 
 _KINDS: dict[str, type[Recurrent]] = {
     kind.__name__: kind
@@ -151,7 +151,7 @@ class SequenceEstimator(BaseEstimator):
         weight = weight[index]
         if np.any(weight != weight[0]):
             options["sample_weight"] = weight / weight.mean()
-        with utils.drawing_from(np.random.default_rng(seed)):
+        with drawing_from(np.random.default_rng(seed)):
             model = self._build(x.shape[1:], outputs, activation, loss)
             history = model.fit(
                 x[index],
@@ -235,5 +235,5 @@ class SequenceEstimator(BaseEstimator):
 def _is_of_sequences(X: Any) -> bool:
     """Whether X is (n, time, features), array or nested lists."""
     if isinstance(X, (list, tuple)):
-        X = utils.numeric_array("X", X)
+        X = numeric_array("X", X)
     return len(getattr(X, "shape", ())) == 3

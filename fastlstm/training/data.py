@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.utils import rng
+from fastlstm.randomness import rng
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]

@@ -11,8 +11,8 @@ from fastlstm.data.batch import Batch, as_batch
 from fastlstm.data.dataset import Dataset
 from fastlstm.data.prefetch import Prefetch
 from fastlstm.data.samples import Samples
+from fastlstm.randomness import rng
 from fastlstm.training.data import Batches
-from fastlstm.utils import rng
 
 
 class Passes(Protocol):

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastlstm
-from fastlstm import utils
+from fastlstm import randomness
 from fastlstm.kernels.parallel import set_num_threads
 from fastlstm.layers import GRU, Dense, Input
 from fastlstm.models import Model, Sequential
@@ -112,15 +112,15 @@ def test_the_same_seed_gives_the_same_bits(rng, more):
     estimator = SequenceClassifier(**QUICK, **more)
     expected = clone(estimator).fit(x, labels).predict_proba(x)
     state = np.random.get_state()[1].copy()  # noqa: NPY002 - that nothing touches it
-    utils.rng().random(5)
-    before = utils.rng().bit_generator.state
+    randomness.rng().random(5)
+    before = randomness.rng().bit_generator.state
     for threads in (1, 2):
         set_num_threads(threads)
         np.testing.assert_array_equal(clone(estimator).fit(x, labels).predict_proba(x), expected)
     with ThreadPoolExecutor(3) as pool:
         for got in pool.map(lambda _: clone(estimator).fit(x, labels).predict_proba(x), range(3)):
             np.testing.assert_array_equal(got, expected)
-    assert utils.rng().bit_generator.state == before
+    assert randomness.rng().bit_generator.state == before
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     other = clone(estimator).set_params(random_state=1).fit(x, labels)
     assert np.any(other.predict_proba(x) != expected)
