@@ -30,7 +30,9 @@ NAMES = {
         elu exponential get hard_sigmoid hard_tanh leaky_relu linear log_sigmoid relu relu6 selu
         sigmoid softmax softplus softsign tanh
     """,
-    "fastlstm.models": "Ensemble Model Sequential load_model vjp",
+    "fastlstm.models": """
+        Ensemble Model Sequential clone_model load_model model_from_json vjp
+    """,
     "fastlstm.optimizers": """
         Adagrad Adam AdamW Adamax Lion Nadam Optimizer RMSprop SGD get schedules
     """,

@@ -14,7 +14,7 @@ from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, Symbol, symbols
 from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
-from fastlstm.models import gradient_flow, saving, structure
+from fastlstm.models import cloning, gradient_flow, saving, structure
 from fastlstm.models.bptt import chain_kind, check_bptt, train_windows
 from fastlstm.models.goals import Goal, make_goals
 from fastlstm.models.memory import MemoryReport, memory_report
@@ -528,6 +528,13 @@ class Model(Network):
     def get_config(self) -> dict[str, Any]:
         """Names, shapes, layers and calls, as plain values."""
         return structure.graph_config(self)
+
+    def to_json(self, **options: Any) -> str:
+        """What the model is made of, without its weights, as text for ``model_from_json``.
+
+        ``options`` are those of ``json.dumps``.
+        """
+        return cloning.to_json(self, **options)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
