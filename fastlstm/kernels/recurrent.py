@@ -2,8 +2,9 @@
 
 A cell says what happens between a unit's pre-activations and its next states; everything else is
 here, once. The threads of a crew take pieces of the batch, some rows each, and run all steps
-without a barrier; or all rows and parts of the units, with a barrier a step. The bits are the
-same, and the choice is in ``fastlstm.layers.split``.
+without a barrier; or all rows and parts of the units, with a barrier a step, but without one where
+there is no h·U: then a unit sees no other. The bits are the same, and the choice is in
+``fastlstm.layers.split``.
 
 Arrays, all C-contiguous (T steps, B batch, D features, H units, G blocks, P panels, S states;
 ``columns`` = G · units of a panel):
@@ -131,7 +132,7 @@ def forward(
             if high - low < last - first:
                 _keep_states(h, carry, slots, p_first, p_last, first, low)
                 _keep_states(h, carry, slots, p_first, p_last, high, last)
-            if by_units:
+            if by_units and u.shape[1] > 0:
                 meet(crew)
         first = batch if by_units else rows * take(crew, first // rows)
 
@@ -364,7 +365,7 @@ def backward(
                 u_last = min(p_last * unit_count(cell, gates), h.shape[2])
                 _pass_gradient(d_h, d_out, t, u_first, u_last, first, low)
                 _pass_gradient(d_h, d_out, t, u_first, u_last, high, last)
-            if t > start or whole:
+            if (t > start or whole) and u.shape[0] > 0:
                 if by_units:
                     meet(crew)
                 q = q_first if low < high else q_last

@@ -60,8 +60,9 @@ class RecurrentOp(Op):
         packed = layer.packed_kernel
         self.panels, self.width, self.columns = packed.panels, packed.width, packed.columns
         self.threads = get_num_threads()
-        self.work = split.Work(self.batch, self.depth, units, self.cell.blocks, dtype.itemsize)
-        self.rows = split.rows_at_a_time(self.work, self.threads)
+        sizes = self.batch, self.depth, units, self.cell.blocks, dtype.itemsize
+        self.work = split.Work(*sizes, recurrent=layer.recurrent)
+        self.rows = split.rows_at_a_time(self.work, self.threads, saving=saving)
         self.rows_back = split.rows_at_a_time(self.work, self.threads, back=True)
         # To pack what one row uses once would take longer than to use it.
         once = saving and self.steps == self.batch == 1
@@ -364,8 +365,7 @@ class RecurrentOp(Op):
             self._record_start(program)
         if self.zeroes:
             self._record_zeros(program, self.d_y, segment)
-        layer, steps = self.layer, segment.steps or self.steps
-        work = 2.0 * self.batch * layer.units * self.cell.blocks * layer.units
+        steps, work = segment.steps or self.steps, self.work.flops_back
         stride = self._steps_per_launch(work) if self.d_hs is None else 1
         for start in range((steps - 1) // stride * stride, -1, -stride):
             stop = min(start + stride, steps)

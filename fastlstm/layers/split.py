@@ -41,6 +41,26 @@ batch                      4     8     16    24    32    64
 
 A lone row takes 0.9 of the time with 64 inputs, 0.97 with 8.
 
+Without h·U, as in MinGRU and MinLSTM, a unit sees no other one, so threads that take units meet
+nowhere. In training each then passes through its own part of the gates from first to last, and x·W
+meets all rows; in inference, where gates stay in the caches, pieces of h are what parts them, and
+rows are better. Time by units over time by rows, with other processes about, hence unevenly:
+
+                                              inference  saving  back
+batch 8, 1000 steps, 64 units, 4 inputs            1.22    1.05  0.83
+batch 32, 24 steps, 64 units, 1 input              1.06    0.80  0.54
+batch 32, 100 steps, 64 units, 4 inputs            1.16    0.82  0.78
+batch 64, 96 steps, 128 units, 8 inputs            0.99    1.19  0.81
+the same, MinLSTM                                  1.09    0.70  0.71
+batch 256, 50 steps, 128 units, 16 inputs          1.48    1.15  1.04
+batch 32, 100 steps, 96 units, three panels        1.35    1.07  1.07
+batch 128, 100 steps, 96 units, three panels       1.57    1.41  1.43
+
+A panel taken through many steps before the next one is slower, as a step then waits for what the
+last one has just stored: 1.46 times as long to go forward, a lone row of 256 units. A scan over
+pieces of time in parallel, which h' = a·h + b allows, is no choice: its sums are in another order
+than those of a stream.
+
 Stacked layers can go forward as a wavefront, each on a thread of its own, some steps behind the one
 below, and meet every few steps: then neither rows nor units need to be divided, but nothing is
 done in the other's part of the caches, and an odd layer leaves a thread idle. Time as a wavefront
@@ -94,6 +114,8 @@ _ROWS_TOGETHER, _ROWS_ENOUGH, _WORTH_AHEAD = 128, 32, 1 << 17
 _FEW_INPUTS = 2
 # Units that a thread should have, to be worth its barriers.
 _FEWEST_UNITS = 16
+# Multiply-adds that a cell's equations are worth for each pre-activation, where there is no h·U.
+_EQUATIONS = 16
 # Steps after which the threads of a wavefront meet, and how many times they should; the largest
 # layer, in bytes of U, and batch that go so.
 _STEPS_OF_WAVE, _WAVES = 4, 6
@@ -109,6 +131,7 @@ class Work:
     units: int
     blocks: int
     itemsize: int
+    recurrent: bool = True  # whether there is a product h·U
 
     @property
     def w_bytes(self) -> int:
@@ -118,20 +141,36 @@ class Work:
     @property
     def u_bytes(self) -> int:
         """Size of U."""
-        return self.units * self.units * self.blocks * self.itemsize
+        return self._reach * self.units * self.blocks * self.itemsize
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of the products."""
-        return 2.0 * self.batch * (self.depth + self.units) * self.blocks * self.units
+        """Floating-point operations of the products, or of the equations where there are more."""
+        return 2.0 * self.batch * (self.depth + self._others) * self.blocks * self.units
+
+    @property
+    def flops_back(self) -> float:
+        """The same on the way back through the steps, in which W has no part."""
+        return 2.0 * self.batch * self._others * self.blocks * self.units
+
+    @property
+    def _reach(self) -> int:
+        """Units that the product reads."""
+        return self.units if self.recurrent else 0
+
+    @property
+    def _others(self) -> int:
+        """What a pre-activation takes beside x·W, in multiply-adds."""
+        return self.units if self.recurrent else _EQUATIONS
 
 
-def rows_at_a_time(work: Work, threads: int, *, back: bool = False) -> int:
+def rows_at_a_time(work: Work, threads: int, *, back: bool = False, saving: bool = True) -> int:
     """Rows that a thread takes at a time, through all steps; 0 where threads take units instead.
 
-    On the way ``back`` W has no part, and units go by panels of Uᵀ as well.
+    On the way ``back`` W has no part, and units go by panels of Uᵀ as well. ``saving`` is whether
+    forward keeps what backward needs.
     """
-    if _by_units(work, threads, back):
+    if _by_units(work, threads, back, saving):
         return 0
     if threads == 1:
         return work.batch
@@ -140,18 +179,20 @@ def rows_at_a_time(work: Work, threads: int, *, back: bool = False) -> int:
     return -(-work.batch // pieces)
 
 
-def _by_units(work: Work, threads: int, back: bool) -> bool:
+def _by_units(work: Work, threads: int, back: bool, saving: bool) -> bool:
     batch, units = work.batch, work.units
     if threads == 1 or units < _FEWEST_UNITS * threads:
         return False
     if batch < 2 * threads:
         return True
-    if work.u_bytes + (0 if back else work.w_bytes) < _WORTH_BARRIERS:
+    if work.recurrent and work.u_bytes + (0 if back else work.w_bytes) < _WORTH_BARRIERS:
+        return False
+    if not (work.recurrent or saving):
         return False
     if batch <= _ROWS_ANYWAY * threads:
         return True
     widths = [panel_units(work.blocks, work.itemsize)]
-    if back:
+    if back and work.recurrent:
         widths.append(panel_units(1, work.itemsize))
     panels = [-(-units // width) for width in widths]
     even = all(-(-count // threads) * threads <= _EVEN * count for count in panels)
@@ -177,7 +218,7 @@ def wave_steps(layers: list[Work], steps: int, threads: int) -> int:
     """Steps after which stacked layers meet that go forward as a wavefront; 0 where they do not."""
     batch, flops = layers[0].batch, steps * sum(work.flops for work in layers)
     enough = len(layers) > 1 and steps >= _WAVES * _STEPS_OF_WAVE and flops >= SERIAL_WORK
-    largest = max(work.u_bytes for work in layers)
+    largest = max(work.units**2 * work.blocks * work.itemsize for work in layers)
     small = largest <= _LAYER_OF_WAVE and batch <= _ROWS_OF_WAVE
     # More threads than layers are better off with the rows, if those suffice.
     suits = threads > 1 and (threads <= len(layers) or batch < threads)
