@@ -20,10 +20,10 @@ NAMES = {
         Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
         Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout Embedding Flatten GRU
         GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell Layer
-        LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
-        Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector Reshape SLSTM SimpleRNN
-        SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract TimeDistributed
-        ZeroPadding1D
+        LayerNormLSTM LayerNormLSTMCell LayerNormalization Masking MaxPooling1D Maximum MinGRU
+        MinLSTM Minimum MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN
+        RepeatVector Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
+        StackedRNNCells Subtract TimeDistributed ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """

@@ -14,6 +14,7 @@ from fastlstm.layers.gaussian_noise import GaussianNoise
 from fastlstm.layers.global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.input import Input
+from fastlstm.layers.layer_norm_lstm import LayerNormLSTM
 from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
 from fastlstm.layers.masking import Masking
@@ -33,7 +34,13 @@ from fastlstm.layers.projected_lstm import ProjectedLSTM
 from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.reshape import Flatten, Permute, Reshape
 from fastlstm.layers.rnn import RNN
-from fastlstm.layers.rnn_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from fastlstm.layers.rnn_cells import (
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    SimpleRNNCell,
+    StackedRNNCells,
+)
 from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
@@ -66,6 +73,8 @@ __all__ = [
     "Input",
     "LSTMCell",
     "Layer",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "LayerNormalization",
     "Masking",
     "MaxPooling1D",

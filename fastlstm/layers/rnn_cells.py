@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from fastlstm.layers.gru import GRU
+from fastlstm.layers.layer_norm_lstm import LayerNormLSTM
 from fastlstm.layers.lstm import LSTM
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.simple_rnn import SimpleRNN
@@ -84,6 +85,12 @@ class LSTMCell(RecurrentCell):
     layer = LSTM
 
 
+class LayerNormLSTMCell(RecurrentCell):
+    """Cell of a ``LayerNormLSTM``, for ``RNN``; arguments are those of it, as with ``LSTMCell``."""
+
+    layer = LayerNormLSTM
+
+
 class GRUCell(RecurrentCell):
     """Cell of a ``GRU``, for ``RNN``; arguments are those of ``GRU``, as with ``LSTMCell``."""
 
@@ -102,7 +109,7 @@ class StackedRNNCells:
     Parameters
     ----------
     cells : list of cells
-        ``LSTMCell``, ``GRUCell`` and ``SimpleRNNCell`` in any order, the first one below.
+        ``LSTMCell``, ``GRUCell`` and others in any order, the first one below.
     name : str, optional
         Accepted as in Keras.
     """
@@ -137,7 +144,7 @@ class StackedRNNCells:
 
 
 _CELLS: dict[str, type[RecurrentCell]] = {
-    kind.__name__: kind for kind in (LSTMCell, GRUCell, SimpleRNNCell)
+    kind.__name__: kind for kind in (LSTMCell, LayerNormLSTMCell, GRUCell, SimpleRNNCell)
 }
 
 
