@@ -28,6 +28,7 @@ from fastlstm.layers import (
     GlobalAveragePooling1D,
     GRUCell,
     LayerNormalization,
+    LayerNormLSTM,
     LSTMCell,
     Masking,
     MaxPooling1D,
@@ -189,13 +190,14 @@ def _peak(step):
 
 
 def _options(rng):
-    """Cells with a product more, or weights of their own; and dropout, zoneout between steps."""
+    """Cells with a product more, or weights of their own; dropout and zoneout between steps."""
     options = {"return_sequences": True, "recurrent_dropout": 0.2, "dropout": 0.1, "zoneout": 0.1}
     model = Sequential(
         [
             PeepholeLSTM(64, input_shape=(T, D), **options),
             GRU(64, reset_after=False, **options),
             ProjectedLSTM(64, 64, zoneout_cell=0.2, **options),
+            LayerNormLSTM(64, zoneout_cell=0.2, **options),
             Bidirectional(SimpleRNN(64, **options)),
             Dense(C, activation="softmax"),
         ]

@@ -24,12 +24,14 @@ def test_without_the_jit():
 
 
 def test_cells_of_more_than_one_product_without_the_jit():
-    """Those with weights of their own too, and dropout between the steps."""
-    files = [f"tests/layers/test_{name}.py" for name in ("cells", "recurrent_dropout")]
-    chosen = "(equations or gradients) and (reset or peephole or projected) and not other"
+    """Those with weights of their own too, and dropout and zoneout between the steps."""
+    names = "cells", "recurrent_dropout", "zoneout"
+    files = [f"tests/layers/test_{name}.py" for name in names]
+    kinds = "reset or peephole or projected or layer_norm"
+    chosen = f"(equations or gradients) and ({kinds}) and not other"
     chosen += " and not 130 and not 50 and not backwards and not no-bias"
     output = run_pytest(*files, "-k", chosen, NUMBA_DISABLE_JIT="1")
-    assert "36 passed" in output
+    assert "62 passed" in output
 
 
 def test_optimizers_without_the_jit():

@@ -30,14 +30,20 @@ def normalize(y, means, scales, x, gamma, beta, epsilon, crew):
     first, last = share(rows, crew)
     for r in range(first, last):
         at = r * n
-        mean = row_sum(x, at, n) / n
-        scale = 1.0 / math.sqrt(_square_sum(x, at, n, mean) / n + epsilon)
+        mean, scale = row_moments(x, at, n, epsilon)
         means[r], scales[r] = mean, scale
         for j in range(0, n, step):
             count = min(step, n - j)
             z = (load_first(x, at + j, count) - mean) * scale
             store_first(fma(z, _gamma(x, gamma, j, count), _beta(x, beta, j, count)), y, at + j,
                         count)  # fmt: skip
+
+
+@inline
+def row_moments(x, at, n, epsilon):
+    """Mean and 1 / sqrt(variance + epsilon) of ``n`` elements."""
+    mean = row_sum(x, at, n) / n
+    return mean, 1.0 / math.sqrt(_square_sum(x, at, n, mean) / n + epsilon)
 
 
 @inline
@@ -113,26 +119,30 @@ def input_gradient(d, x, means, scales, gamma, crew):
     d, x : (M, N)
     """
     rows, n = x.shape
-    step = lanes(x)
     first, last = share(rows, crew)
     for r in range(first, last):
-        at = r * n
-        mean, scale = means[r], scales[r]
-        plain, along = 0.0, 0.0
-        for j0 in range(0, n, step * SUM_VECTORS):
-            plain_part, along_part = fill(x, 0.0), fill(x, 0.0)
-            for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
-                count = min(step, n - j)
-                # Lanes beyond the row have a slope of zero.
-                slope = load_first(d, at + j, count) * _gamma(x, gamma, j, count)
-                z = (load_first(x, at + j, count) - mean) * scale
-                plain_part = plain_part + slope
-                along_part = fma(slope, z, along_part)
-            plain += np.float64(sum_lanes(plain_part))
-            along += np.float64(sum_lanes(along_part))
-        for j in range(0, n, step):
+        row_gradient(d, r * n, d, x, r * n, n, means[r], scales[r], gamma)
+
+
+@inline
+def row_gradient(out, out_at, d, x, at, n, mean, scale, gamma):
+    """That of one row, of ``n`` elements at ``at`` in d and x; ``out`` may be d."""
+    step = lanes(x)
+    plain, along = 0.0, 0.0
+    for j0 in range(0, n, step * SUM_VECTORS):
+        plain_part, along_part = fill(x, 0.0), fill(x, 0.0)
+        for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
             count = min(step, n - j)
+            # Lanes beyond the row have a slope of zero.
             slope = load_first(d, at + j, count) * _gamma(x, gamma, j, count)
             z = (load_first(x, at + j, count) - mean) * scale
-            value = fma(z, -along / n, slope - plain / n) * scale
-            store_first(value, d, at + j, count)
+            plain_part = plain_part + slope
+            along_part = fma(slope, z, along_part)
+        plain += np.float64(sum_lanes(plain_part))
+        along += np.float64(sum_lanes(along_part))
+    for j in range(0, n, step):
+        count = min(step, n - j)
+        slope = load_first(d, at + j, count) * _gamma(x, gamma, j, count)
+        z = (load_first(x, at + j, count) - mean) * scale
+        value = fma(z, -along / n, slope - plain / n) * scale
+        store_first(value, out, out_at + j, count)

@@ -41,6 +41,11 @@ def draw(zones, seed, rate, row, crew):
             zones[r, c] = 1.0 if kept else 0.0
 
 
+def zone_count(feed):  # pragma: no cover
+    """How many states have it: a constant to the compiler."""
+    return feed.zones
+
+
 @inline
 def _place(array, line, t, r, unit):
     """Where a unit of a row stands."""
@@ -95,6 +100,12 @@ def join(feed, d_before, d_after, zones, t, r, unit, second, count):  # pragma: 
         for line in range(feed.zones)
     ]
     return (*zoned, *d_before[feed.zones :])
+
+
+@overload(zone_count, jit_options=INLINE)
+def _zone_count(feed):
+    known = feed.value.zones
+    return lambda feed: known
 
 
 @overload(blend, jit_options=INLINE)

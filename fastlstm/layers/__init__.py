@@ -15,6 +15,7 @@ from fastlstm.layers.global_pooling import GlobalAveragePooling1D, GlobalMaxPool
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.indexing import GetItem
 from fastlstm.layers.input import Input
+from fastlstm.layers.layer_norm_lstm import LayerNormLSTM
 from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
 from fastlstm.layers.masking import Masking
@@ -37,7 +38,13 @@ from fastlstm.layers.repeat_vector import RepeatVector
 from fastlstm.layers.rescaling import Rescaling
 from fastlstm.layers.reshape import Flatten, Permute, Reshape
 from fastlstm.layers.rnn import RNN
-from fastlstm.layers.rnn_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from fastlstm.layers.rnn_cells import (
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    SimpleRNNCell,
+    StackedRNNCells,
+)
 from fastlstm.layers.short import (
     Lambda,
     add,
@@ -84,6 +91,8 @@ __all__ = [
     "LSTMCell",
     "Lambda",
     "Layer",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "LayerNormalization",
     "LeakyReLU",
     "Masking",

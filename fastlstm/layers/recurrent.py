@@ -13,7 +13,7 @@ from fastlstm.layers.backwards import BackwardsOp
 from fastlstm.layers.base import WeightSpec
 from fastlstm.layers.draws import Draws
 from fastlstm.layers.dropout import DropoutOp, check_rate
-from fastlstm.layers.packed import PackedGates
+from fastlstm.layers.packed import Packed, PackedGates
 from fastlstm.layers.penalties import with_rules
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.layers.with_states import WithStates
@@ -277,16 +277,16 @@ class Recurrent(WithStates):
 
     def _place(self) -> None:
         blocks = self.cell.blocks
-        self.packed_kernel = PackedGates(self.param("kernel"), blocks)
+        self.packed_kernel: Packed = PackedGates(self.param("kernel"), blocks)
         columns = blocks * self.units
         recurrent = np.empty((0, columns), self.dtype)
         if self.recurrent:
             recurrent = self.param("recurrent_kernel")
-        self.packed_recurrent = PackedGates(recurrent, blocks)
+        self.packed_recurrent: Packed = PackedGates(recurrent, blocks)
         bias = np.zeros(columns, self.dtype)
         if self.use_bias:
             bias = self.param("bias")
-        self.packed_biases = [
+        self.packed_biases: list[Packed] = [
             PackedGates(row[np.newaxis], blocks) for row in bias.reshape(-1, columns)
         ]
 

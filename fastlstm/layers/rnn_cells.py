@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.instead import check_rest
+from fastlstm.layers.layer_norm_lstm import LayerNormLSTM
 from fastlstm.layers.lstm import LSTM
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.simple_rnn import SimpleRNN
@@ -85,6 +86,12 @@ class LSTMCell(RecurrentCell):
     layer = LSTM
 
 
+class LayerNormLSTMCell(RecurrentCell):
+    """Cell of a ``LayerNormLSTM``, for ``RNN``; arguments are those of it, as with ``LSTMCell``."""
+
+    layer = LayerNormLSTM
+
+
 class GRUCell(RecurrentCell):
     """Cell of a ``GRU``, for ``RNN``; arguments are those of ``GRU``, as with ``LSTMCell``."""
 
@@ -103,7 +110,7 @@ class StackedRNNCells:
     Parameters
     ----------
     cells : list of cells
-        ``LSTMCell``, ``GRUCell`` and ``SimpleRNNCell`` in any order, the first one below.
+        ``LSTMCell``, ``GRUCell`` and others in any order, the first one below.
     name : str, optional
         Accepted as in Keras.
     trainable, dtype, **rest
@@ -154,7 +161,7 @@ class StackedRNNCells:
 
 
 _CELLS: dict[str, type[RecurrentCell]] = {
-    kind.__name__: kind for kind in (LSTMCell, GRUCell, SimpleRNNCell)
+    kind.__name__: kind for kind in (LSTMCell, LayerNormLSTMCell, GRUCell, SimpleRNNCell)
 }
 
 

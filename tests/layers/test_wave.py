@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm.layers import GRU, LSTM, Dense, Embedding, MinGRU, SimpleRNN, split
+from fastlstm.layers import GRU, LSTM, Dense, Embedding, LayerNormLSTM, MinGRU, SimpleRNN, split
 from fastlstm.models import Sequential
 from tests.marks import needs_jit
 
@@ -20,6 +20,10 @@ STACKS = {
     "no-product": lambda: [MinGRU(32, return_sequences=True), LSTM(17, stateful=True)],
     "five": lambda: [LSTM(16 + i, return_sequences=True) for i in range(5)],
     "words": lambda: [Embedding(50, 5), LSTM(32, return_sequences=True), GRU(32)],
+    "between-steps": lambda: [
+        LayerNormLSTM(30, return_sequences=True),
+        LSTM(32, zoneout=0.1, zoneout_cell=0.2, return_sequences=True),
+    ],
     "parted": lambda: [
         LSTM(32, return_sequences=True),
         LSTM(31, return_sequences=True),

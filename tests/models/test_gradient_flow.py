@@ -18,6 +18,7 @@ from fastlstm.layers import (
     Dropout,
     Embedding,
     Input,
+    LayerNormLSTM,
     Masking,
     PeepholeLSTM,
     ProjectedLSTM,
@@ -89,6 +90,11 @@ MODELS = {
     "peepholes": lambda: [PeepholeLSTM(4, return_sequences=True), GRU(3, reset_after=False)],
     "projected": lambda: [ProjectedLSTM(5, 3, return_sequences=True), ProjectedLSTM(4, 2)],
     "masked, projected": lambda: [Masking(), ProjectedLSTM(4, 3), Dense(1)],
+    "masked, normalised": lambda: [
+        Masking(),
+        LayerNormLSTM(4, return_sequences=True),
+        LayerNormLSTM(3),
+    ],
     "masked": lambda: [Masking(), GRU(4, return_sequences=True), LSTM(3), Dense(1)],
 }
 

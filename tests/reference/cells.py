@@ -51,6 +51,23 @@ def projected_lstm(x, states, kernel, recurrent, bias, projection, **activations
     return [made @ projection, c]
 
 
+def _normal(x, gamma, beta, epsilon=1e-3):
+    away = x - x.mean(axis=1, keepdims=True)
+    return gamma * away / np.sqrt((away**2).mean(axis=1, keepdims=True) + epsilon) + beta
+
+
+def layer_norm_lstm(
+    x, states, kernel, recurrent, bias, gamma_x, beta_x, gamma_h, beta_h, gamma_c, beta_c,
+    activation="tanh", recurrent_activation="sigmoid",
+):  # fmt: skip
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    h, c = states
+    sums = _normal(x @ kernel, gamma_x, beta_x) + _normal(h @ recurrent, gamma_h, beta_h) + bias
+    i, f, g, o = np.split(sums, 4, axis=1)
+    c = gate(f) * c + gate(i) * act(g)
+    return [gate(o) * act(_normal(c, gamma_c, beta_c)), c]
+
+
 def coupled_lstm(
     x, states, kernel, recurrent, bias, activation="tanh", recurrent_activation="sigmoid"
 ):  # fmt: skip
