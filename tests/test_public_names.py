@@ -18,9 +18,9 @@ NAMES = {
     """,
     "fastlstm.layers": """
         Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
-        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout Embedding Flatten GRU
-        GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell Layer
-        LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
+        Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout Embedding Flatten
+        GRU GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell
+        Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
         Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector Reshape SLSTM SimpleRNN
         SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract TimeDistributed
         ZeroPadding1D
@@ -34,7 +34,7 @@ NAMES = {
         OneCycle PiecewiseConstantDecay PolynomialDecay get
     """,
     "fastlstm.losses": """
-        BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy
+        BinaryCrossentropy BinaryFocalCrossentropy CRF CTC CategoricalCrossentropy
         CategoricalFocalCrossentropy CategoricalHinge CosineSimilarity Hinge Huber KLDivergence
         LogCosh Loss MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
         MeanSquaredLogarithmicError Poisson Quantile SparseCategoricalCrossentropy SquaredHinge

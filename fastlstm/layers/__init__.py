@@ -6,6 +6,7 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.batch_normalization import BatchNormalization
 from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.conv1d import Conv1D
+from fastlstm.layers.crf import CRF
 from fastlstm.layers.cropping import Cropping1D, Slice, ZeroPadding1D
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
@@ -39,6 +40,7 @@ from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",

@@ -198,10 +198,11 @@ def test_a_function_sees_labels_and_logits_in_their_order(rng):
         seen.append((y_true, y_pred))
         return np.arange(B)
 
-    model = _model(metrics=[watch])
-    logits = model(x)
-    model.evaluate(x, y, verbose=0)
-    ((y_true, y_pred),) = seen
+    model = _model(metrics=[watch], weighted_metrics=[watch])
+    logits, weights = model(x), rng.uniform(0.5, 2, B)
+    _, mean, weighted = model.evaluate(x, y, sample_weight=weights, verbose=0)
+    np.testing.assert_allclose([mean, weighted], [2.5, np.average(range(B), weights=weights)])
+    y_true, y_pred = seen[0]
     np.testing.assert_array_equal(y_true, np.where(y > 0, y, -1))
     np.testing.assert_array_equal(y_pred[1, 5:], logits[1, 5:])
 
