@@ -20,10 +20,10 @@ NAMES = {
         Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
         Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense Dropout Embedding Flatten
         GRU GRUCell GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell
-        Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
-        Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector Reshape SLSTM SimpleRNN
-        SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract TimeDistributed
-        ZeroPadding1D
+        Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum
+        MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector Reshape
+        SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract
+        TimeDistributed ZeroPadding1D
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",
     "fastlstm.optimizers": """
@@ -70,7 +70,10 @@ NAMES = {
     "fastlstm.data": "Batch Dataset sliding_windows timeseries_dataset_from_array",
     "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
-    "fastlstm.generation": "Generated beam_search greedy sample take_rows",
+    "fastlstm.generation": """
+        Generated ScheduledSampling beam_search exponential_decay greedy inverse_sigmoid_decay
+        linear_decay sample shift_right take_rows
+    """,
     "fastlstm.crf": """
         CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
     """,
