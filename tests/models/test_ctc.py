@@ -106,6 +106,22 @@ def test_lengths_are_those_of_the_input(rng):
     np.testing.assert_allclose(got, np.mean(rows), rtol=1e-6)
 
 
+def test_lists_of_sequences_are_as_long_as_they_are(rng):
+    x, y = _data(rng)
+    lengths = [20, 11, 9, 20, 15, 8]
+    listed = [row[:n] for row, n in zip(x, lengths, strict=True)]
+    model = _model()
+    wanted = model.evaluate(x, y, lengths=lengths, verbose=0)
+    np.testing.assert_allclose(model.evaluate(listed, y, verbose=0), wanted, rtol=1e-6)
+
+
+def test_memory_is_told_for_as_many_labels_as_steps():
+    model, longest = _model(), 600
+    training = model.memory_report(B, longest).training
+    fewer = model.memory_report(B, longest // 2).training
+    assert training.scratch > 3 * fewer.scratch
+
+
 def test_gradients_are_differences_of_the_loss(rng):
     x, y, _ = _padded(rng)
     model = _model(dtype="float64")
