@@ -8,7 +8,8 @@ kinds scores
 and has the probability e**score / Z, where Z is the sum of e**score over all sequences of tags.
 Emissions are scores of each tag at each step, such as a network's output without an activation. To
 forbid a transition, give it a score of -1e4. A step that is masked is skipped as though it were not
-there, wherever it stands: the tags before and after it follow one another.
+there, wherever it stands: the tags before and after it follow one another. As a part of a model
+there is ``fastlstm.layers.CRF``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from fastlstm import Sequential
 from fastlstm.kernels.jit import body
 from fastlstm.layers import (
+    CRF,
     GRU,
     LSTM,
     RNN,
@@ -174,6 +175,16 @@ def _labelled(rng):
     return model, x, rng.integers(1, C, (B, 5)).astype(np.int32)
 
 
+def _tagged(rng):
+    """Tags that depend on one another, of sequences of unequal length."""
+    layers = [LSTM(64, return_sequences=True), Dense(C), CRF(C)]
+    model = Sequential([Masking(input_shape=(T, D)), *layers])
+    model.compile(loss="crf", metrics=["accuracy"])
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    x[::3, T // 2 :] = 0
+    return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
+
+
 def _peak(step):
     """Bytes that ``step`` holds at once beyond what is there before."""
     gc.collect()
@@ -207,7 +218,18 @@ def _options(rng):
     return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
 
 
-MODELS = [_sequences, _words, _padded, _plain, _stacked, _options, _averaged, _bounded, _labelled]
+MODELS = [
+    _sequences,
+    _words,
+    _padded,
+    _plain,
+    _stacked,
+    _options,
+    _averaged,
+    _bounded,
+    _labelled,
+    _tagged,
+]
 
 
 @pytest.mark.parametrize("make", MODELS)

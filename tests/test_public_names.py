@@ -18,7 +18,7 @@ NAMES = {
     """,
     "fastlstm.layers": """
         Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
-        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Divide Dropout ELU
+        Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense Divide Dropout ELU
         Embedding Flatten GRU GRUCell GaussianNoise GetItem GlobalAveragePooling1D
         GlobalMaxPooling1D Input LSTM LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell
         LayerNormalization LeakyReLU Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum
@@ -42,7 +42,7 @@ NAMES = {
         OneCycle PiecewiseConstantDecay PolynomialDecay get
     """,
     "fastlstm.losses": """
-        BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy
+        BinaryCrossentropy BinaryFocalCrossentropy CRF CTC CategoricalCrossentropy
         CategoricalFocalCrossentropy CategoricalHinge CosineSimilarity Hinge Huber KLDivergence
         LogCosh Loss MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
         MeanSquaredLogarithmicError Poisson Quantile SparseCategoricalCrossentropy SquaredHinge
@@ -78,7 +78,10 @@ NAMES = {
     "fastlstm.data": "Batch Dataset sliding_windows timeseries_dataset_from_array",
     "fastlstm.ctc": "ctc_beam_search_decode ctc_greedy_decode ctc_loss ctc_value_and_grad",
     "fastlstm.config": "floatx set_floatx",
-    "fastlstm.generation": "Generated beam_search greedy sample take_rows",
+    "fastlstm.generation": """
+        Generated ScheduledSampling beam_search exponential_decay greedy inverse_sigmoid_decay
+        linear_decay sample shift_right take_rows
+    """,
     "fastlstm.crf": """
         CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
     """,

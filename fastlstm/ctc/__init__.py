@@ -3,7 +3,8 @@
 A network gives each step the logits of all classes, one of which, the blank, means "no label". An
 alignment is a class for each step; it stands for the label sequence that is left when repeated
 classes are merged and blanks taken out. The loss is -log of the probability of all alignments that
-stand for the right sequence.
+stand for the right sequence. A model is trained with it by ``compile(loss="ctc")``; here are the
+functions on arrays, and what reads label sequences out of a model's predictions.
 
 Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling
 unsegmented sequence data with recurrent neural networks", ICML 2006.

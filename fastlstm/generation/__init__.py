@@ -11,10 +11,30 @@ a stream has. In the place of a step function ``model.stream(rows)`` will do, of
 takes ids.
 
 What comes of a row depends on the scores of that row alone, not on the rows beside it.
+
+``ScheduledSampling`` lets a model learn from sequences that are partly its own.
 """
 
 from fastlstm.generation.beams import beam_search
+from fastlstm.generation.scheduled import (
+    ScheduledSampling,
+    exponential_decay,
+    inverse_sigmoid_decay,
+    linear_decay,
+    shift_right,
+)
 from fastlstm.generation.source import Generated, take_rows
 from fastlstm.generation.tokens import greedy, sample
 
-__all__ = ["Generated", "beam_search", "greedy", "sample", "take_rows"]
+__all__ = [
+    "Generated",
+    "ScheduledSampling",
+    "beam_search",
+    "exponential_decay",
+    "greedy",
+    "inverse_sigmoid_decay",
+    "linear_decay",
+    "sample",
+    "shift_right",
+    "take_rows",
+]

@@ -6,6 +6,7 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.batch_normalization import BatchNormalization
 from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.conv1d import Conv1D
+from fastlstm.layers.crf import CRF
 from fastlstm.layers.cropping import Cropping1D, Slice, ZeroPadding1D
 from fastlstm.layers.dense import Dense
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
@@ -61,6 +62,7 @@ from fastlstm.layers.time_distributed import TimeDistributed
 
 __all__ = [
     "ELU",
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",

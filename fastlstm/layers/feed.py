@@ -15,7 +15,6 @@ class Feed:
     """Chosen samples of an array, brought into time-first order at the start of a program."""
 
     def __init__(self, target: np.ndarray, timed: bool) -> None:
-        self.timed = timed
         self._target = with_steps(target, timed)
         self._source: weakref.ref[np.ndarray] | None = None
         self.depth = self._target.shape[2]

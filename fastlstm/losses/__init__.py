@@ -2,7 +2,7 @@
 
 A loss reads rows: y_pred is (M, C), with batch and time steps together in M. Its value is the
 mean over rows of weight · row loss, and a row's loss is the mean over C, or what its class says.
-``CTC`` is a loss of whole sequences: y_pred is (batch, time, C), and has ``batch`` losses.
+``CTC`` and ``CRF`` are losses of whole sequences: of (batch, time, C) each sample has one.
 Functions in lower case give the loss of each row.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastlstm.losses.base import Loss
+from fastlstm.losses.crf import CRF
 from fastlstm.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -54,6 +55,7 @@ from fastlstm.losses.regression import (
 from fastlstm.registry import named, resolve
 
 __all__ = [
+    "CRF",
     "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -98,6 +100,7 @@ __all__ = [
 
 _TABLE = named(
     *CLASS_OF.values(),
+    CRF,
     mse=MeanSquaredError,
     MSE=MeanSquaredError,
     mae=MeanAbsoluteError,

@@ -24,11 +24,11 @@ _FORWARD_WORK, _BOTH_WORK = 30.0, 90.0
 class CTC(SequenceLoss):
     """-log of the probability of label sequences that nobody has aligned with the steps.
 
-    Targets are (batch, labels), class ids filled up with the blank or negative ids; predictions
-    are logits (batch, time, classes), one class of which is the blank: the last layer is a
-    ``Dense(classes)`` without an activation. Steps that a mask leaves out are skipped. What a
-    model has learned, ``fastlstm.ctc.ctc_greedy_decode`` and ``ctc_beam_search_decode`` read out
-    of its predictions.
+    Targets are (batch, labels), class ids filled up with the blank or negative ids, as
+    ``fastlstm.utils.pad_sequences(labels, padding="post")`` does; predictions are logits (batch,
+    time, classes), one class of which is the blank: the last layer is a ``Dense(classes)`` without
+    an activation. Steps that a mask leaves out are skipped. What a model has learned,
+    ``fastlstm.ctc.ctc_greedy_decode`` and ``ctc_beam_search_decode`` read out of its predictions.
 
     Parameters
     ----------

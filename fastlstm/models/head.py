@@ -169,8 +169,8 @@ class Head:
         flat = self._metric_weights(self.goal.is_weighted(metric))
         shaped = flat.reshape(self.y.shape[:-1]) if flat.size else None
         weights = None if shaped is None else self._batch_first(shaped, origin)
-        y_true = self._batch_first(self.y_true, origin, self.target_feed.timed)
-        metric.update_state(y_true, self._batch_first(self.y, origin), weights)
+        y_true, y = (self._batch_first(array, origin) for array in (self.y_true, self.y))
+        metric.update_state(y_true, y, weights)
 
     def _batch_first(
         self, array: np.ndarray, origin: np.ndarray, timed: bool | None = None

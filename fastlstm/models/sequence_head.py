@@ -6,17 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm.kernels import combine
+from fastlstm.kernels import combine, sequences
 from fastlstm.kernels.program import Program
+from fastlstm.layers.crf import CRFOp
 from fastlstm.layers.op import Op
 from fastlstm.losses.sequences import SequenceArrays, SequenceLoss
 from fastlstm.memory import Plan
+from fastlstm.metrics import Metric
 from fastlstm.models.goals import Goal
 from fastlstm.models.head import Head
 
 
 class SequenceHead(Head):
-    """The loss of each sequence of an output; its metrics see rows, as those of every head."""
+    """The loss of each sequence of an output; its metrics see rows, as those of every head.
+
+    Where targets are labels, there are no rows to see: metrics are functions of Python.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,11 @@ class SequenceHead(Head):
         )
         self._record = goal.loss.bind_reduced(arrays, plan)
         self._op: Any = None
+        # What rows weigh for metrics, without the weights of the sequences and with them.
+        self._spread = [
+            (given, plan.array(y.shape[:-1] if mask.size or given.size else (0, 0), y.dtype))
+            for given in (self._no_weights, self.weights)
+        ]
 
     def fuse(self, op: Op, activation: Any) -> None:
         if activation in self._loss.refused:
@@ -47,6 +57,8 @@ class SequenceHead(Head):
                 f"activation={activation!r}: leave the activation of the last layer out"
             )
         self._op = op
+        if isinstance(op, CRFOp):
+            op.scored = True
 
     def leave_out(self) -> None:
         """The output's rows that do not count are not read; their gradient is zero."""
@@ -54,8 +66,32 @@ class SequenceHead(Head):
     def record_loss(self, program: Program) -> None:
         self._record(program, self._op)
         if self.goal.weight != 1.0 and len(self._d_y):
-            flat = self._d_y.reshape(-1)
-            program.add(combine.scale, flat, self.goal.weight, work=1.0 * flat.size)
+            flats = [self._d_y.reshape(-1)]
+            if isinstance(self._op, CRFOp):
+                flats.append(self._op.layer.flat_grads)
+            for flat in flats:
+                program.add(combine.scale, flat, self.goal.weight, work=1.0 * flat.size)
+
+    def record_metrics(self, program: Program) -> None:
+        if self.goal.metrics and isinstance(self._op, CRFOp):
+            self._op.record_finish(program)
+        for given, out in self._spread:
+            if self.goal.metrics and out.size:
+                program.add(sequences.spread_weights, out, self._mask, given, work=2.0 * out.size)
+        super().record_metrics(program)
+
+    def _metric_weights(self, weighted: bool) -> np.ndarray:
+        return self._spread[int(weighted)][1].reshape(-1)
+
+    def _call(self, metric: Metric, origin: np.ndarray) -> None:
+        if not self._loss.labelled:
+            super()._call(metric, origin)
+            return
+        weights = None
+        if self.goal.is_weighted(metric) and self.weights.size:
+            weights = self._batch_first(self.weights, origin, timed=False)
+        y_true = self._batch_first(self.y_true, origin, timed=False)
+        metric.update_state(y_true, self._batch_first(self.y, origin), weights)
 
     def explain(self, where: np.ndarray) -> None:
         self._loss.explain(self._losses, self.y_true, self._mask, where)

@@ -11,6 +11,7 @@ from fastlstm.kernels import combine, layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.bidirectional_op import BidirectionalOp
 from fastlstm.layers.chain import Chain
+from fastlstm.layers.crf import CRFOp
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.dropout import DropoutOp
 from fastlstm.layers.feed import Feed
@@ -108,7 +109,7 @@ class Supervised(Chain):
             if given not in read:
                 found.append((op, self._values[given].mask))
             recurrent = isinstance(op, (RecurrentOp, BidirectionalOp))
-            by_steps = isinstance(op, (DenseOp, DropoutOp)) and given not in read
+            by_steps = isinstance(op, (CRFOp, DenseOp, DropoutOp)) and given not in read
             if not recurrent and not by_steps:
                 read.update(step.takes)
         return found

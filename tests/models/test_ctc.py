@@ -106,6 +106,22 @@ def test_lengths_are_those_of_the_input(rng):
     np.testing.assert_allclose(got, np.mean(rows), rtol=1e-6)
 
 
+def test_lists_of_sequences_are_as_long_as_they_are(rng):
+    x, y = _data(rng)
+    lengths = [20, 11, 9, 20, 15, 8]
+    listed = [row[:n] for row, n in zip(x, lengths, strict=True)]
+    model = _model()
+    wanted = model.evaluate(x, y, lengths=lengths, verbose=0)
+    np.testing.assert_allclose(model.evaluate(listed, y, verbose=0), wanted, rtol=1e-6)
+
+
+def test_memory_is_told_for_as_many_labels_as_steps():
+    model, longest = _model(), 600
+    training = model.memory_report(B, longest).training
+    fewer = model.memory_report(B, longest // 2).training
+    assert training.scratch > 3 * fewer.scratch
+
+
 def test_gradients_are_differences_of_the_loss(rng):
     x, y, _ = _padded(rng)
     model = _model(dtype="float64")
@@ -198,10 +214,11 @@ def test_a_function_sees_labels_and_logits_in_their_order(rng):
         seen.append((y_true, y_pred))
         return np.arange(B)
 
-    model = _model(metrics=[watch])
-    logits = model(x)
-    model.evaluate(x, y, verbose=0)
-    ((y_true, y_pred),) = seen
+    model = _model(metrics=[watch], weighted_metrics=[watch])
+    logits, weights = model(x), rng.uniform(0.5, 2, B)
+    _, mean, weighted = model.evaluate(x, y, sample_weight=weights, verbose=0)
+    np.testing.assert_allclose([mean, weighted], [2.5, np.average(range(B), weights=weights)])
+    y_true, y_pred = seen[0]
     np.testing.assert_array_equal(y_true, np.where(y > 0, y, -1))
     np.testing.assert_array_equal(y_pred[1, 5:], logits[1, 5:])
 
