@@ -530,9 +530,8 @@ X = [np.zeros((4, T, D)), np.zeros((4, 2))]
         (lambda: LSTM(4)(Input((None, D)), mask=np.ones((2, 2))), TypeError, ["mask="]),
         (lambda: Bidirectional(LSTM(2), merge_mode=None)(Input((None, D))), ValueError,
          ["merge_mode=None"]),
-        (lambda: _compiled().fit(X, np.zeros(4), bptt="checkpoint", verbose=0), ValueError,
-         ["one after the other"]),
-        (lambda: _model().stream(), ValueError, ["one input"]),
+        (lambda: _compiled().fit(X, np.zeros(4), bptt=3, verbose=0), ValueError,
+         ["target for every step", "(None, 1)"]),
         (lambda: Ensemble(_model(), 2), TypeError, ["Sequential"]),
     ],
 )  # fmt: skip
