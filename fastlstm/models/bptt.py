@@ -11,7 +11,7 @@ from fastlstm.layers.chain import has_time
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.symbol import Shape
 from fastlstm.layers.with_states import WithStates
-from fastlstm.models.checkpoint import Checkpointed, streamed_inputs
+from fastlstm.models.checkpoint import Checkpointed, check_refused, streamed_inputs
 from fastlstm.models.regions import find_regions, main_takes
 from fastlstm.models.supervised import Supervised
 
@@ -22,6 +22,10 @@ class Shaped(Protocol):
     @property
     def graph(self) -> Graph:
         """The layers, and what they take from one another."""
+
+    @property
+    def built(self) -> bool:
+        """Whether the shapes are known."""
 
     @property
     def input_shapes(self) -> list[Shape]:
@@ -55,12 +59,10 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
             f"bptt expects 'full', 'checkpoint' (the same result in the memory of the square root "
             f"of the steps){steps}; got {bptt!r}"
         )
+    if checkpoint and not model.built:  # what does not fit is said with the first batch
+        return "checkpoint"
     graph, shapes = model.graph, model.input_shapes
-    waits = _what_waits(graph, shapes) if checkpoint else _what_waits_for_windows(graph, shapes)
-    if waits:
-        raise ValueError(
-            f"bptt={bptt!r} works through sequences part by part, but {waits[0]}; use bptt='full'"
-        )
+    check_refused(bptt, (_refused if checkpoint else _refused_by_windows)(graph, shapes))
     if checkpoint:
         return "checkpoint"
     if not windows:
@@ -78,14 +80,14 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
     return int(bptt)
 
 
-def _what_waits(graph: Graph, shapes: Sequence[Shape]) -> list[str]:
+def _refused(graph: Graph, shapes: Sequence[Shape]) -> list[str]:
     """Why recurrent layers over sequences cannot work segment by segment."""
     pairs = zip(graph.inputs, shapes, graph.takes_ids, strict=True)
     timed = [number for number, shape, ids in pairs if has_time(len(shape), ids)]
     return find_regions(graph, shapes, timed).refused
 
 
-def _what_waits_for_windows(graph: Graph, inputs: Sequence[Shape]) -> list[str]:
+def _refused_by_windows(graph: Graph, inputs: Sequence[Shape]) -> list[str]:
     """Why layers cannot work on windows one after the other, over states that are carried on."""
     shapes, found, seen = graph.all_shapes(inputs), [], set()
     for step in graph.steps:

@@ -58,6 +58,14 @@ def streamed_inputs(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[int
     return found
 
 
+def check_refused(bptt: str | int, reasons: list[str]) -> None:
+    """An error where there is a reason against going part by part."""
+    if reasons:
+        raise ValueError(
+            f"bptt={bptt!r} works through sequences part by part, but {reasons[0]}; use bptt='full'"
+        )
+
+
 class _Stretch:
     """A region of the graph, and the arrays by which it goes through its segments.
 
@@ -104,7 +112,8 @@ class Checkpointed(Supervised):
             (shape[1], shape[0], *shape[2:]) if has_time(len(shape), ids) else shape
             for shape, ids in zip(shapes, graph.takes_ids, strict=True)
         ]
-        regions = find_regions(graph, public, list(self._streamed)).regions
+        regions, refused = find_regions(graph, public, list(self._streamed))
+        check_refused("checkpoint", refused)
         self._stretch_of: dict[int, _Stretch] = {}  # by the place of a step
         self._course: list[_Stretch | int] = []  # stretches, and places of other steps
         for region in regions:

@@ -404,6 +404,22 @@ def test_layers_that_need_the_whole_sequence_are_named(name, bptt):
         model.check_bptt(bptt)
 
 
+def test_a_model_that_its_data_build(rng):
+    """What fits is trained, and what does not is named, once the shapes are there."""
+
+    def batches():
+        while True:
+            yield rng.standard_normal((B, T, D)), np.zeros((B, 2))
+
+    for layers in ([GRU(4)], [Bidirectional(GRU(4), name="waits")]):
+        model = _compiled(lambda layers=layers: Sequential([*layers, Dense(2)]))
+        if layers[0].name == "waits":
+            with pytest.raises(ValueError, match="layer 'waits' needs all of them first"):
+                model.fit(batches(), steps_per_epoch=1, verbose=0, bptt="checkpoint")
+        else:
+            model.fit(batches(), steps_per_epoch=1, verbose=0, bptt="checkpoint")
+
+
 def test_a_layer_whose_statistics_are_of_all_steps():
     model = _compiled(lambda: _around(lambda y, x: BatchNormalization(name="waits")(Add()([y, x]))))
     with pytest.raises(ValueError, match="layer 'waits' needs all of them first"):
