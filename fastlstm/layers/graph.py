@@ -102,6 +102,11 @@ class Graph:
         return len(self.inputs) == 1 and self._taking(self.inputs[0]).takes == self.inputs
 
     @property
+    def ends_alone(self) -> bool:
+        """Whether there is one output, all of its layer's but states that a caller gets besides."""
+        return len(self.outputs) == len(self.steps[-1].gives) == 1
+
+    @property
     def takes_ids(self) -> tuple[bool, ...]:
         """For each input, whether it is ids."""
         return tuple(self.taker(number).takes_ids for number in self.inputs)
