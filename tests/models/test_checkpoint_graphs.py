@@ -106,6 +106,14 @@ def _cells():
     return Model(x, Dense(2)(Concatenate()([y, h, c, g, LSTM(4)(x)])))
 
 
+def _crossed():
+    """A layer whose calls come in another order than what they are made of."""
+    a, b = Input((None, D), name="a"), Input((None, D), name="b")
+    hidden, shared = LSTM(6, return_sequences=True)(a), Dense(7, "tanh")
+    first = shared(Dense(6)(b))
+    return Model([a, b], [GlobalMaxPooling1D()(shared(hidden)), GRU(4)(first)])
+
+
 MODELS = {
     "residual": _residual,
     "side by side": _side_by_side,
@@ -115,6 +123,7 @@ MODELS = {
     "siamese": _siamese,
     "translator": _translator,
     "cells": _cells,
+    "crossed": _crossed,
 }
 
 
