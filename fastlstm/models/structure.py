@@ -96,10 +96,18 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
             made = layer.symbolic_call(taken, **options)
         else:
             made = layer(taken if len(taken) > 1 else taken[0])
-        symbols += made if isinstance(made, list) else [made]
+        symbols += _all_made(made)
     model = Model(inputs, [symbols[place] for place in config["outputs"]], name=config["name"])
     model._trainable = bool(config.get("trainable", True))
     return model
+
+
+def _all_made(made: Any) -> list[Symbol]:
+    """All outputs of a call, from what it gave: a symbol, or lists of them, some in lists again."""
+    while isinstance(made, (list, tuple)):
+        made = made[0]
+    outputs: list[Symbol] = made.made_by.outputs
+    return outputs
 
 
 def _entry(entry: Any) -> Any:
