@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
-from fastlstm import Sequential
+from fastlstm import Input, Model, Sequential
 from fastlstm.kernels.jit import body
 from fastlstm.layers import (
     CRF,
@@ -18,8 +18,10 @@ from fastlstm.layers import (
     LSTM,
     RNN,
     Activation,
+    Add,
     BatchNormalization,
     Bidirectional,
+    Concatenate,
     Conv1D,
     Dense,
     Dropout,
@@ -218,6 +220,31 @@ def _options(rng):
     return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
 
 
+def _apart(rng):
+    """Two directions that go on apart, and whose states others start from."""
+    ids = Input((T,))
+    known = Embedding(500, 64, mask_zero=True)(ids)
+    layer = Bidirectional(LSTM(64, return_sequences=True, return_state=True), merge_mode=None)
+    ahead, back, *states = layer(known)
+    both = Bidirectional(LSTM(64))(Add()([ahead, known]), initial_state=states)
+    model = Model(ids, Dense(C, activation="softmax")(Concatenate()([both, LSTM(64)(back)])))
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = rng.integers(0, 500, (B, T)).astype(np.int32)
+    return model, x, rng.integers(0, C, B).astype(np.int32)
+
+
+def _branching(rng):
+    """Connections past recurrent layers."""
+    x = Input((None, D))
+    y = Dense(64)(x)
+    for _ in range(2):
+        y = Add()([y, LSTM(64, return_sequences=True)(y)])
+    y = Concatenate()([y, GRU(64, return_sequences=True)(x)])
+    model = Model(x, Dense(C, activation="softmax")(y))
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return (model,)
+
+
 MODELS = [
     _sequences,
     _words,
@@ -229,6 +256,7 @@ MODELS = [
     _bounded,
     _labelled,
     _tagged,
+    _apart,
 ]
 
 
@@ -257,10 +285,11 @@ def test_a_warm_training_step_that_the_loop_takes(make, rng):
     assert peak < LARGEST
 
 
+@pytest.mark.parametrize("make", [_sequences, _branching])
 @pytest.mark.parametrize("bptt", ["checkpoint", 7])
-def test_a_warm_training_step_in_segments_or_windows(bptt, rng):
+def test_a_warm_training_step_in_segments_or_windows(bptt, make, rng):
     """Of eight times as many steps; the last segment, or window, is shorter."""
-    model, *_ = _sequences(rng)
+    model, *_ = make(rng)
     x = rng.standard_normal((B, 8 * T, D)).astype(np.float32)
     data = model.prepare(x, rng.integers(0, C, (B, 8 * T)))
     index = np.arange(B)

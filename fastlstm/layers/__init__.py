@@ -61,8 +61,8 @@ from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
 
 __all__ = [
-    "ELU",
     "CRF",
+    "ELU",
     "GRU",
     "LSTM",
     "RNN",

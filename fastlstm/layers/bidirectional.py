@@ -26,8 +26,8 @@ class Bidirectional(WithStates, Wrapper):
     layer : Recurrent
         The layer for the forward direction; what is used is a copy of it.
     merge_mode : {"concat", "sum", "mul", "ave"} or None
-        How both outputs become one; with None a call returns both. The backward layer's sequences
-        are turned first, so that both outputs of a step stand together.
+        How both outputs become one; with None a call returns both, the forward layer's first. The
+        backward layer's sequences are turned before, so that both have the input's order of steps.
     weights : None
         Accepted as in Keras; call ``set_weights`` once the layer is built.
     backward_layer : Recurrent, optional
@@ -109,12 +109,9 @@ class Bidirectional(WithStates, Wrapper):
         return [units for layer in self.layers for units in layer.state_sizes]
 
     def output_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
-        if self.merge_mode is None:
-            raise ValueError(
-                "Bidirectional with merge_mode=None has no place in a model; call it on arrays, "
-                "or make two layers, one of them with go_backwards=True"
-            )
         states = [(units,) for units in self.state_sizes] if self.return_state else []
+        if self.merge_mode is None:
+            return [*(layer.compute_output_shape(input_shape) for layer in self.layers), *states]
         return [self.compute_output_shape(input_shape), *states]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -139,13 +136,13 @@ class Bidirectional(WithStates, Wrapper):
     def __call__(
         self, x: Any, *, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
-        """Output for arrays, batch first.
+        """Output for arrays, batch first, or for symbols.
 
         Parameters
         ----------
-        x : array_like
+        x : array_like or Symbol
             (batch, time, features).
-        initial_state : list of array_like, optional
+        initial_state : list of array_like or Symbol, optional
             States before the first step of the forward layer, then those of the backward layer.
         mask : array_like, optional
             (batch, time) of booleans; where False, a step keeps the states and its output is 0.
@@ -154,7 +151,7 @@ class Bidirectional(WithStates, Wrapper):
 
         Returns
         -------
-        ndarray or list
+        ndarray or Symbol, or list
             The merged output, or with ``merge_mode=None`` both; with ``return_state`` the final
             states follow, the forward layer's first.
         """

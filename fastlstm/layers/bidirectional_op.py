@@ -52,6 +52,7 @@ class BidirectionalOp(Op):
         if self._how is None:
             units += second.y.shape[-1]
         self.y = plan.array((*steps, units), first.y.dtype)
+        self._outputs: list[np.ndarray] = []  # of both, where they are apart
         self._beside = split.one_each(first.work, first.threads)
 
     @property
@@ -82,6 +83,9 @@ class BidirectionalOp(Op):
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         self._record_both(program, [op.record_forward for op in self.both])
+        if self._outputs:
+            self._record_apart(program)
+            return
         arrays = (self.y, *(op.y for op in self.both))
         if self._how is None:
             shaped = (with_steps(array, self._timed) for array in arrays)
@@ -90,6 +94,21 @@ class BidirectionalOp(Op):
             rows = map(self._rows, arrays)
             program.add(kernels.merge, self._how, *rows, self._timed, work=3.0 * self.y.size)
         self._record_zeroing(program, self.y)
+
+    def _record_apart(self, program: Program) -> None:
+        """Record the copying of both outputs, the second one turned, into arrays of their own."""
+        (first, second), (y, turned) = self.both, self._outputs
+        layout.record_copy(program, y, first.y)
+        self._record_turned(program, turned, second.y)
+        for output in self._outputs:
+            self._record_zeroing(program, output)
+
+    def _record_turned(self, program: Program, out: np.ndarray, x: np.ndarray) -> None:
+        """Record: the steps of x from the end, or x where there is no time."""
+        if self._timed:
+            layout.record_reversed(program, out, x)
+        else:
+            layout.record_copy(program, out, x)
 
     def _record_zeroing(self, program: Program, array: np.ndarray) -> None:
         if len(self._zeroed):
@@ -114,10 +133,11 @@ class BidirectionalOp(Op):
         self.bind_gradients([d_y], plan, [need_d_x])
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
-        self.d_y = d_ys[0]
+        self.d_y, count = d_ys[0], max(1, len(self._outputs))
+        self._d_ys = d_ys[:count]
         self._d_outputs = [plan.array(op.y.shape, op.y.dtype) for op in self.both]
         for op, d_output, d_states in zip(
-            self.both, self._d_outputs, self._apart(d_ys[1:]), strict=True
+            self.both, self._d_outputs, self._apart(d_ys[count:]), strict=True
         ):
             op.bind_gradients([d_output, *d_states], plan, needs[:1])
         self.d_x = self.both[0].d_x
@@ -134,8 +154,12 @@ class BidirectionalOp(Op):
         work = 3.0 * self.y.size
         for op in self.both:
             op.adds = self.adds
-        self._record_zeroing(program, self.d_y)
-        if self._how is None:
+        for d_y in self._d_ys:
+            self._record_zeroing(program, d_y)
+        if self._outputs:
+            layout.record_copy(program, self._d_outputs[0], self._d_ys[0])
+            self._record_turned(program, self._d_outputs[1], self._d_ys[1])
+        elif self._how is None:
             arrays = (*self._d_outputs, self.d_y)
             shaped = (with_steps(array, self._timed) for array in arrays)
             program.add(kernels.split, *shaped, self._timed, work=work)
@@ -162,12 +186,22 @@ class BidirectionalOp(Op):
         return [states[:count], states[count:]]
 
     def give_states(self, plan: Plan) -> None:
-        for op in self.both:
-            op.give_states(plan)
+        """Or give both outputs, where they are not merged, in the memory of the merged one."""
+        if self.several:
+            flat, at = self.y.reshape(-1), self.both[0].y.size
+            parts = zip(self.both, (flat[:at], flat[at:]), strict=True)
+            self._outputs = [part.reshape(op.y.shape) for op, part in parts]
+            self.y, self.several = self._outputs[0], False
+        if self.both[0].layer.return_state:
+            for op in self.both:
+                op.give_states(plan)
 
     @property
     def ys(self) -> list[np.ndarray]:
-        return [self.y, *(array for op in self.both for array in op.ys[1:])]
+        return [
+            *(self._outputs or [self.y]),
+            *(array for op in self.both for array in op.ys[1:]),
+        ]
 
     def record_states(self, program: Program) -> None:
         for op in self.both:

@@ -12,7 +12,7 @@ from fastlstm.kernels import layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
-from fastlstm.layers.graph import Graph, Step
+from fastlstm.layers.graph import Graph
 from fastlstm.layers.lengths import ByLength, ByMask
 from fastlstm.layers.op import Op, record_output
 from fastlstm.layers.wave import record_stack, stacks
@@ -88,12 +88,12 @@ class Chain:
             number: Value(x, mask)
             for number, x, mask in zip(graph.inputs, self.xs, masks, strict=True)
         }
-        for number, step in enumerate(graph.steps):
+        for number in range(len(graph.steps)):
             if number == len(self.ops):
                 self.ops += self._bind(number, plan, training)
-            self._give(step, self.ops[number], plan)
-        self.ys = [self._values[number].array for number in graph.outputs]
-        self.masks = [self._pass_mask(self._values[number].mask, plan) for number in graph.outputs]
+            self._give(number, plan)
+        self.ys = [self._whole(number).array for number in graph.outputs]
+        self.masks = [self._whole(number).mask for number in graph.outputs]
         self.packed: list[Layer | Vocabulary] = [
             step.layer for step, op in zip(graph.steps, self.ops, strict=True) if not op.unpacked
         ]
@@ -142,7 +142,7 @@ class Chain:
     def _bind(self, number: int, plan: Plan, training: bool) -> Sequence[Op]:
         """The op of a step; or of two, where it goes together with the one that comes after."""
         layer, takes, gives, options = step = self.graph.steps[number]
-        values = [self._values[place] for place in takes]
+        values = self._taken(number)
         x, mask = values[0]
         alone = len(takes) == len(gives) == 1
         if alone and not (self.saving or training):
@@ -167,30 +167,25 @@ class Chain:
             op.give_states(plan)
         return [op]
 
-    def _give(self, step: Step, op: Op, plan: Plan) -> None:
+    def _taken(self, number: int) -> list[Value]:
+        """What a step takes."""
+        return [self._whole(place) for place in self.graph.steps[number].takes]
+
+    def _whole(self, number: int) -> Value:
+        """An array with all of its steps."""
+        return self._values[number]
+
+    def _give(self, number: int, plan: Plan) -> None:
         """Note what a step gives, and which of its steps count."""
-        layer, takes, gives, _ = step
-        x, mask = self._values[takes[0]]
+        op, (layer, _, gives, _) = self.ops[number], self.graph.steps[number]
+        x, mask = self._taken(number)[0]
         if op.made_mask is not None:
             mask = op.made_mask
-        arrays = [self._pass_on(op, plan), *op.ys[1:]]
-        for number, array in zip(gives, arrays, strict=True):
+        for place, array in zip(gives, op.ys, strict=True):
             ids = layer.takes_ids and array is x  # those that the layer above looks up
             # What comes after has steps of its own, or none.
             kept = mask if has_time(array.ndim, ids) else self.mask[:0]
-            self._values[number] = Value(array, kept)
-
-    def _pass_on(self, op: Op, plan: Plan) -> np.ndarray:
-        """What comes after an op takes: its output."""
-        return op.y
-
-    def _pass_mask(self, mask: np.ndarray, plan: Plan) -> np.ndarray:
-        """The mask of an output, from that of the op that makes it."""
-        return mask
-
-    def _pass_back(self, d_y: np.ndarray, op: Op, plan: Plan) -> np.ndarray:
-        """What ``op`` takes as its gradient: what comes after it leaves ``d_y``."""
-        return d_y
+            self._values[place] = Value(array, kept)
 
     def _bind_backward(self, plan: Plan, input_gradient: bool) -> None:
         self.d_ys = [plan.array(y.shape, y.dtype) for y in self.ys]
@@ -207,11 +202,11 @@ class Chain:
             sums, d_ys = [], []
             for number, y in zip(step.gives, op.ys, strict=True):
                 found = parts.get(number, [])
-                d_y = found[0] if len(found) == 1 else plan.array(y.shape, y.dtype)
-                if len(found) != 1:
+                fits = len(found) == 1 and found[0].shape == y.shape
+                d_y = found[0] if fits else plan.array(y.shape, y.dtype)
+                if not fits:
                     sums.append((d_y, found))
                 d_ys.append(d_y)
-            d_ys[0] = self._pass_back(d_ys[0], op, plan)
             op.adds = step.layer in seen
             seen.add(step.layer)
             op.bind_gradients(d_ys, plan, [number in wanted for number in step.takes])
@@ -319,9 +314,9 @@ class Chain:
                 if weights not in packed:
                     weights.pack_transposed(program)
                     packed.add(weights)
-            _record_sums(program, sums)
+            record_sums(program, sums)
             op.record_backward(program)
-        _record_sums(program, self._input_sums)
+        record_sums(program, self._input_sums)
 
     # -- running it ---------------------------------------------------------------------------
 
@@ -390,16 +385,21 @@ class Backward(NamedTuple):
     sums: list[tuple[np.ndarray, list[np.ndarray]]]
 
 
-def _record_sums(program: Program, sums: list[tuple[np.ndarray, list[np.ndarray]]]) -> None:
+def record_sums(program: Program, sums: list[tuple[np.ndarray, list[np.ndarray]]]) -> None:
     """Record for each array: the sum of others, or zero."""
     for total, parts in sums:
-        if not parts:
-            layout.record_clear(program, total)
-            continue
-        layout.record_copy(program, total, parts[0])
-        for part in parts[1:]:
-            pair = (array.reshape(len(array), -1, array.shape[-1]) for array in (total, part))
-            program.add(layout.add, *pair, work=1.0 * total.size)
+        record_sum(program, total, parts)
+
+
+def record_sum(program: Program, total: np.ndarray, parts: list[np.ndarray]) -> None:
+    """The same for one array."""
+    if not parts:
+        layout.record_clear(program, total)
+        return
+    layout.record_copy(program, total, parts[0])
+    for part in parts[1:]:
+        pair = (array.reshape(len(array), -1, array.shape[-1]) for array in (total, part))
+        program.add(layout.add, *pair, work=1.0 * total.size)
 
 
 def has_time(ndim: int, ids: bool) -> bool:

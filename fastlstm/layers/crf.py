@@ -32,14 +32,14 @@ class CRF(Layer):
 
     ``predict`` gives the tags as one-hot rows, (batch, time, tags), 0 where a step is skipped:
     ``model.predict(x).argmax(-1)`` are their ids, and ``metrics=["accuracy"]`` counts how many of
-    them are right. With ``output="marginals"`` it gives the probability of each tag at each step.
+    them are right. With ``gives="marginals"`` it gives the probability of each tag at each step.
     The weights are those that the functions in ``fastlstm.crf`` take, in their order.
 
     Parameters
     ----------
     tags : int
         Kinds of tags, K.
-    output : {"tags", "marginals"}
+    gives : {"tags", "marginals"}
         What ``predict`` gives; it makes no difference to training.
     use_boundary : bool
         Whether beginning and ending with a tag have scores.
@@ -70,7 +70,7 @@ class CRF(Layer):
     by_parts = False
     config_names: ClassVar[tuple[str, ...]] = (
         "tags",
-        "output",
+        "gives",
         "use_boundary",
         "transitions_initializer",
         "boundary_initializer",
@@ -81,7 +81,7 @@ class CRF(Layer):
     def __init__(
         self,
         tags: int,
-        output: str = "tags",
+        gives: str = "tags",
         use_boundary: bool = True,
         transitions_initializer: Any = "glorot_uniform",
         boundary_initializer: Any = "zeros",
@@ -95,9 +95,9 @@ class CRF(Layer):
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
         self.tags = whole_number(tags, "CRF tags")
-        if output not in _OUTPUTS:
-            raise ValueError(f"CRF output expects 'tags' or 'marginals', got {output!r}")
-        self.output = output
+        if gives not in _OUTPUTS:
+            raise ValueError(f"CRF gives expects 'tags' or 'marginals', got {gives!r}")
+        self.gives = gives
         self.use_boundary = bool(use_boundary)
         self.transitions_initializer = initializers.get(transitions_initializer)
         self.boundary_initializer = initializers.get(boundary_initializer)
@@ -148,7 +148,7 @@ class CRFOp(Op):
         self.scored = False
         self.y = plan.array(x.shape, layer.dtype)
         (steps, batch, tags), threads = x.shape, get_num_threads()
-        if layer.output == "marginals":
+        if layer.gives == "marginals":
             requests = crf.scratch(steps, batch, tags, layer.dtype, threads, gradient=True)
             self._crf = crf.Scratch(*plan.scratch(*requests))
         else:
@@ -178,7 +178,7 @@ class CRFOp(Op):
     def record_finish(self, program: Program) -> None:
         """Record what makes ``y`` of the emissions."""
         given = (self.x, self.mask, *self.scores)
-        if self.layer.output == "marginals":
+        if self.layer.gives == "marginals":
             crf.record_marginals(program, self._crf, self.y, *given)
             return
         viterbi.record(program, self._viterbi, self._best, self._scores, *given)

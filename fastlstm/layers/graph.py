@@ -75,16 +75,6 @@ class Graph:
         """How often each array is taken: by a step, or by the caller."""
         return Counter([number for step in self.steps for number in step.takes] + [*self.outputs])
 
-    @cached_property
-    def in_line(self) -> bool:
-        """Whether it is layers one after the other."""
-        takes = self.inputs
-        for step in self.steps:
-            if len(takes) != 1 or step.takes != takes:
-                return False
-            takes = step.gives
-        return takes == self.outputs and len(takes) == 1
-
     def shapes_for(self, inputs: Sequence[Shape]) -> list[Shape]:
         """Shapes of the outputs for inputs of these, the batch included, where they fit."""
         shapes = self.all_shapes(inputs)
@@ -110,6 +100,11 @@ class Graph:
     def starts_alone(self) -> bool:
         """Whether there is one input, which a layer takes and nothing besides."""
         return len(self.inputs) == 1 and self._taking(self.inputs[0]).takes == self.inputs
+
+    @property
+    def ends_alone(self) -> bool:
+        """Whether there is one output, all of its layer's but states that a caller gets besides."""
+        return len(self.outputs) == len(self.steps[-1].gives) == 1
 
     @property
     def takes_ids(self) -> tuple[bool, ...]:

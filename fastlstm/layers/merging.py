@@ -190,18 +190,20 @@ class ElementwiseOp(Op):
             ]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        work, how = 3.0 * self.y.size, self.layer.fold()
-        first, *others = self._xs
-        program.add(combine.spread, self._y, first, work=work)
+        y, (first, *others) = segment.of(self._y), map(segment.of, self._xs)
+        work, how = 3.0 * y.size, self.layer.fold()
+        program.add(combine.spread, y, first, work=work)
         for x in others:
-            program.add(combine.fold, how, self._y, x, work=work)
+            program.add(combine.fold, how, y, x, work=work)
         if self._mean != 1.0:
-            program.add(combine.scale, self.y.reshape(-1), self._mean, work=work)
+            program.add(combine.scale, y.reshape(-1), self._mean, work=work)
         for mask, spread in zip(self._masks, self._spread, strict=True):
             if mask is not spread:
-                program.add(combine.spread, spread[..., None], mask[..., None])
+                arrays = (segment.of(spread)[..., None], segment.of(mask)[..., None])
+                program.add(combine.spread, *arrays)
         if self._masks and self.made_mask is not None:
-            record_either(program, self.made_mask, self._spread)
+            masks = list(map(segment.of, self._spread))
+            record_either(program, segment.of(self.made_mask), masks)
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         self._d_y = with_steps(d_ys[0], self._timed)
@@ -221,37 +223,39 @@ class ElementwiseOp(Op):
         return [d_x if d_x is None or rank == 3 else d_x[0] for d_x, rank in pairs]
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
-        work, how = 3.0 * self.y.size, self.layer.fold()
+        y, d_y, part, counts = map(segment.of, (self._y, self._d_y, self._part, self._counts))
+        xs = list(map(segment.of, self._xs))
+        work, how = 3.0 * y.size, self.layer.fold()
         chooses = isinstance(how, (combine.Larger, combine.Smaller))
         if chooses:
-            layout.record_clear(program, self._counts)
-            for x in self._xs:
-                program.add(combine.count_equal, self._counts, self._y, x, work=work)
+            layout.record_clear(program, counts)
+            for x in xs:
+                program.add(combine.count_equal, counts, y, x, work=work)
         for number, d_x in enumerate(self._d_xs):
             if d_x is None:
                 continue
-            d_part, factor = self._d_y, self._mean
+            d_part, factor = d_y, self._mean
             if chooses:
-                d_part, x = self._part, self._xs[number]
-                arrays = (d_part, self._d_y, self._counts, self._y, x)
+                d_part = part
+                arrays = (d_part, d_y, counts, y, xs[number])
                 program.add(combine.part_of_chosen, *arrays, work=work)
             elif isinstance(how, Product):
-                d_part = self._part
-                layout.record_copy(program, d_part, self._d_y)
-                for other, x in enumerate(self._xs):
+                d_part = part
+                layout.record_copy(program, d_part, d_y)
+                for other, x in enumerate(xs):
                     if other != number:
                         program.add(combine.fold, how, d_part, x, work=work)
             elif isinstance(how, combine.Ratio):
                 # d_a = d / b and d_b = -d · (a / b) / b
-                d_part = self._part
-                layout.record_copy(program, d_part, self._d_y)
+                d_part = part
+                layout.record_copy(program, d_part, d_y)
                 if number:
-                    program.add(combine.fold, Product(), d_part, self._y, work=work)
+                    program.add(combine.fold, Product(), d_part, y, work=work)
                     factor = -1.0
-                program.add(combine.fold, how, d_part, self._xs[1], work=work)
+                program.add(combine.fold, how, d_part, xs[1], work=work)
             elif isinstance(how, combine.Difference) and number:
                 factor = -1.0
-            program.add(combine.reduce, d_x, d_part, factor, work=work)
+            program.add(combine.reduce, segment.of(d_x), d_part, factor, work=work)
 
 
 class Concatenate(Several):
@@ -343,26 +347,20 @@ class ConcatenateOp(Op):
             self.made_mask = plan.array(self.y.shape[:2], np.uint8)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        for x, place in zip(self._xs, self._places(self.y), strict=True):
+        for x, place in zip(self._xs, self._places(self.y, segment), strict=True):
             if self._over_time:
                 layout.record_copy(program, place, x)
             else:
                 rows, at = place
-                program.add(
-                    columns.put_columns,
-                    rows,
-                    x.reshape(-1, x.shape[-1]),
-                    at,
-                    False,
-                    work=1.0 * x.size,
-                )
+                part = segment.rows(x)
+                program.add(columns.put_columns, rows, part, at, False, work=1.0 * part.size)
         if self.made_mask is not None and len(self.made_mask):
-            self._record_mask(program, self.made_mask)
+            self._record_mask(program, self.made_mask, segment)
 
-    def _record_mask(self, program: Program, made: np.ndarray) -> None:
+    def _record_mask(self, program: Program, made: np.ndarray, segment: Segment) -> None:
         """Where a step has no mask, it counts."""
         if not self._over_time:
-            record_either(program, made, self._masks)
+            record_either(program, segment.of(made), list(map(segment.of, self._masks)))
             return
         for x, mask, at in zip(self._xs, self._masks, self._starts, strict=True):
             part = made[at : at + len(x)]
@@ -371,13 +369,12 @@ class ConcatenateOp(Op):
             else:
                 program.add(combine.fill, part.reshape(-1), 1)
 
-    def _places(self, whole: np.ndarray) -> list[Any]:
+    def _places(self, whole: np.ndarray, segment: Segment) -> list[Any]:
         """Where each input's part is: those steps, or all rows and the first column."""
         if self._over_time:
             pairs = zip(self._starts, self._xs, strict=True)
             return [whole[at : at + len(x)] for at, x in pairs]
-        rows = whole.reshape(-1, whole.shape[-1])
-        return [(rows, at) for at in self._starts]
+        return [(segment.rows(whole), at) for at in self._starts]
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         self._d_y = d_ys[0]
@@ -392,15 +389,15 @@ class ConcatenateOp(Op):
         return self._d_xs
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
-        for d_x, place in zip(self._d_xs, self._places(self._d_y), strict=True):
+        for d_x, place in zip(self._d_xs, self._places(self._d_y, segment), strict=True):
             if d_x is None:
                 continue
             if self._over_time:
                 layout.record_copy(program, d_x, place)
             else:
                 rows, at = place
-                d_rows = d_x.reshape(-1, d_x.shape[-1])
-                program.add(columns.take_columns, d_rows, rows, at, work=1.0 * d_x.size)
+                d_rows = segment.rows(d_x)
+                program.add(columns.take_columns, d_rows, rows, at, work=1.0 * d_rows.size)
 
 
 def record_either(program: Program, made: np.ndarray, masks: list[np.ndarray]) -> None:

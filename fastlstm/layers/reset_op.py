@@ -151,7 +151,9 @@ class ResetOp(RecurrentOp):
                     self.gate_rows, ones, not segment.last, NO_MASK,
                     work=2.0 * len(flat) * part.size,
                 )  # fmt: skip
-            program.add(columns.put_columns, rows, d, stage.start, self.adds, work=2.0 * d.size)
+            if segment.start == 0:  # the last one on the way back: the sum is whole
+                work = 2.0 * d.size
+                program.add(columns.put_columns, rows, d, stage.start, self.adds, work=work)
 
     def _record_input_gradient(self, program: Program, d_x: np.ndarray, mask: np.ndarray) -> None:
         late = self._d_late[: len(d_x)]

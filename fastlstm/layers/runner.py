@@ -165,7 +165,7 @@ def run(
         first.set_initial_state(None)
     if commit:
         chain.commit()
-    if len(outputs) == 1:
+    if chain.graph.ends_alone:
         last = chain.ops[-1]
         outputs = [*last.parted(outputs[0]), *(last.final_states() or [])]
     return outputs if len(outputs) > 1 else outputs[0]

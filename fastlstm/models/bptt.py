@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from fastlstm.layers.chain import has_time
 from fastlstm.layers.graph import Graph
-from fastlstm.models.checkpoint import Checkpointed, over_time, segments
+from fastlstm.layers.symbol import Shape
+from fastlstm.layers.with_states import WithStates
+from fastlstm.models.checkpoint import Checkpointed, check_refused, streamed_inputs
+from fastlstm.models.regions import find_regions, main_takes
 from fastlstm.models.supervised import Supervised
 
 
@@ -20,8 +24,12 @@ class Shaped(Protocol):
         """The layers, and what they take from one another."""
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """Shape of the output, None for the batch."""
+    def built(self) -> bool:
+        """Whether the shapes are known."""
+
+    @property
+    def input_shapes(self) -> list[Shape]:
+        """Shapes of the inputs, None for the batch."""
 
 
 def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
@@ -51,21 +59,10 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
             f"bptt expects 'full', 'checkpoint' (the same result in the memory of the square root "
             f"of the steps){steps}; got {bptt!r}"
         )
-    if not model.graph.in_line:
-        raise ValueError(
-            f"bptt={bptt!r} works through layers that stand one after the other, and this model's "
-            "do not; use bptt='full'"
-        )
-    layers = model.graph.layers
-    concerned = over_time(layers) if checkpoint else layers
-    waits = [layer.name for layer in concerned if not layer.causal]
-    if checkpoint:
-        waits += [layer.name for layer in concerned if not layer.by_parts]
-    if waits:
-        raise ValueError(
-            f"bptt={bptt!r} works through sequences part by part, but layer {waits[0]!r} needs "
-            "all of them first; use bptt='full'"
-        )
+    if checkpoint and not model.built:  # what does not fit is said with the first batch
+        return "checkpoint"
+    graph, shapes = model.graph, model.input_shapes
+    check_refused(bptt, (_refused if checkpoint else _refused_by_windows)(graph, shapes))
     if checkpoint:
         return "checkpoint"
     if not windows:
@@ -73,19 +70,55 @@ def check_bptt(bptt: Any, model: Shaped, *, windows: bool = True) -> str | int:
             f"value_and_grad expects bptt='full' or 'checkpoint', got {bptt!r}: windows of steps "
             "come with an update each, as in fit and train_on_batch. Pass it the windows one by one"
         )
-    if len(model.output_shape) != 3:
-        raise ValueError(
-            f"bptt={bptt!r} updates after each window of {bptt} steps, which takes a target for "
-            f"every step, but the model gives {model.output_shape}: let the last recurrent layer "
-            "return every step with return_sequences=True, or use bptt='checkpoint' to save memory"
-        )
+    for shape in graph.shapes_for(shapes):
+        if len(shape) != 3:
+            raise ValueError(
+                f"bptt={bptt!r} updates after each window of {bptt} steps, which takes a target "
+                f"for every step, but the model gives {shape}: let the last recurrent layer return "
+                "every step with return_sequences=True, or use bptt='checkpoint' to save memory"
+            )
     return int(bptt)
 
 
-def chain_kind(bptt: str | int, shape: tuple[int, ...], timed: bool) -> type[Supervised]:
-    """What takes a step for inputs of ``shape``, time first where ``timed``."""
-    worthwhile = bptt == "checkpoint" and timed and len(segments(*shape[:2])) > 1
+def _refused(graph: Graph, shapes: Sequence[Shape]) -> list[str]:
+    """Why recurrent layers over sequences cannot work segment by segment."""
+    pairs = zip(graph.inputs, shapes, graph.takes_ids, strict=True)
+    timed = [number for number, shape, ids in pairs if has_time(len(shape), ids)]
+    return find_regions(graph, shapes, timed).refused
+
+
+def _refused_by_windows(graph: Graph, inputs: Sequence[Shape]) -> list[str]:
+    """Why layers cannot work on windows one after the other, over states that are carried on."""
+    shapes, found, seen = graph.all_shapes(inputs), [], set()
+    for step in graph.steps:
+        name, layer = repr(step.layer.name), step.layer
+        if layer.waits([shapes[number] for number in step.takes]):
+            found.append(f"layer {name} needs all of them first")
+        if len(step.takes) > len(main_takes(step)):
+            found.append(f"layer {name} starts from states that the model computes")
+        if isinstance(layer, WithStates) and layer in seen:
+            found.append(f"layer {name} is called twice, and carries the states of one call")
+        seen.add(layer)
+    return found
+
+
+def chain_kind(
+    bptt: str | int, graph: Graph, shapes: Sequence[tuple[int, ...]]
+) -> type[Supervised]:
+    """What takes a step for inputs of these shapes, time first."""
+    worthwhile = bptt == "checkpoint" and streamed_inputs(graph, shapes)
     return Checkpointed if worthwhile else Supervised
+
+
+def window_steps(arrays: Sequence[np.ndarray], bptt: int) -> int:
+    """Steps of the sequences that go through windows; an error where they are not as many."""
+    counts = {array.shape[1] for array in arrays}
+    if len(counts) > 1:
+        raise ValueError(
+            f"bptt={bptt!r} takes windows of all inputs at once, so each expects as many steps, "
+            f"got {sorted(counts)}; use bptt='checkpoint' or 'full'"
+        )
+    return int(counts.pop())
 
 
 def train_windows(load: Callable[[int, int], Supervised], steps: int, window: int) -> float:
@@ -107,6 +140,7 @@ def train_windows(load: Callable[[int, int], Supervised], steps: int, window: in
     total = 0.0
     for start in range(0, steps, window):
         chain = load(start, min(window, steps - start))
+        chain.share = min(window, steps - start) / steps
         loss = chain.train()
         if not np.isfinite(loss):
             return loss

@@ -22,10 +22,10 @@ class LossMean:
 
     def reset_state(self) -> None:
         """Start anew."""
-        self._total, self._samples = 0.0, 0
+        self._total, self._samples = 0.0, 0.0
 
-    def add(self, loss: float, samples: int) -> None:
-        """Count a batch."""
+    def add(self, loss: float, samples: float) -> None:
+        """Count a batch, or a part of one."""
         self._total += loss * samples
         self._samples += samples
 

@@ -154,8 +154,11 @@ class Head:
             return self._masked_weights[1 if weighted else 2]
         return self.rows_weights if weighted else self._no_weights
 
-    def update_metrics(self, origin: np.ndarray) -> None:
-        """Add the batch to the metrics; ``origin`` is where its rows stood, or (0,)."""
+    def update_metrics(self, origin: np.ndarray, share: float = 1.0) -> None:
+        """Add the batch to the metrics, or such a ``share`` of its steps.
+
+        ``origin`` is where its rows stood, or (0,).
+        """
         for metric, sums in zip(self.goal.metrics, self.sums, strict=True):
             if metric.runs_python:
                 self._call(metric, origin)
@@ -163,7 +166,7 @@ class Head:
                 metric.add(sums)
         if self.goal.mean is not None:
             batch = self.y.shape[1 if self.y.ndim == 3 else 0]
-            self.goal.mean.add(float(self.total[0]), batch)
+            self.goal.mean.add(float(self.total[0]), share * batch)
 
     def _call(self, metric: Metric, origin: np.ndarray) -> None:
         flat = self._metric_weights(self.goal.is_weighted(metric))

@@ -94,7 +94,7 @@ def memory_report(model: Model, batch: int, time: int | None, bptt: Any) -> Memo
     model.build()
     bptt = model.check_bptt(bptt)
     steps, shapes = _shapes(model, batch, time)
-    kind = chain_kind(bptt, shapes[0], timed=steps is not None)
+    kind = chain_kind(bptt, model.graph, shapes)
     window = shapes
     if isinstance(bptt, int):
         window = [(min(bptt, shape[0]), *shape[1:]) for shape in shapes]

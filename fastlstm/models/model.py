@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from fastlstm import figures, optimizers
-from fastlstm.layers.chain import has_time
 from fastlstm.layers.graph import Graph, calls_between, in_keras_order
 from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, Symbol, symbols
 from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
 from fastlstm.models import cloning, gradient_flow, saving, structure
-from fastlstm.models.bptt import chain_kind, check_bptt, train_windows
+from fastlstm.models.bptt import chain_kind, check_bptt, train_windows, window_steps
 from fastlstm.models.goals import Goal, make_goals
 from fastlstm.models.memory import MemoryReport, memory_report
 from fastlstm.models.named import by_name
@@ -302,7 +301,7 @@ class Model(Network):
         """What computes a batch, or a window of its steps: the first one, and how many."""
         self.follow_freezing(self.optimizer, self.flat_weights[0])
         shapes = self.batch_shapes(data.x, index.size)
-        kind = chain_kind(bptt, shapes[0], has_time(data.x[0].ndim, self.graph.takes_ids[0]))
+        kind = chain_kind(bptt, self.graph, shapes)
         start = 0
         if window is not None:
             start, steps = window
@@ -322,7 +321,7 @@ class Model(Network):
             if isinstance(bptt, int):
                 return train_windows(
                     lambda *window: self._step(data, index, "train", window=window),
-                    data.x[0].shape[1],
+                    window_steps(data.x, bptt),
                     bptt,
                 )
             chain = self._step(data, index, "train", bptt)

@@ -224,9 +224,9 @@ class StreamOfSeveral(Stream):
         ValueError
             If an array does not fit or is not finite; the states are those before.
         """
-        checked = self._all_checked(x)
+        arrays = self._fitting(x)
         with self._lock:
-            for taken, array in zip(self._inputs, checked, strict=True):
+            for taken, array in zip(self._inputs, arrays, strict=True):
                 taken.array[...] = array
             if Layer.changes == self._seen:
                 finished = self._step()
@@ -234,17 +234,19 @@ class StreamOfSeveral(Stream):
                 self._check_place()
                 self._seen = Layer.changes
                 finished = self._chain.forward()
-        if not finished:  # it was changed meanwhile
-            self._all_checked(x)
+        if not finished:
+            self._fitting(x, checked=True)
         return self._y
 
-    def _all_checked(self, x: Any) -> list[np.ndarray]:
+    def _fitting(self, x: Any, checked: bool = False) -> list[np.ndarray]:
+        """Arrays for all inputs; those that fit as they are go unchecked unless ``checked``."""
+        arrays: list[np.ndarray] = []
         given = by_name(x, self._names, "stream.step")
-        whats = [f"x[{name!r}]" for name in self._names]
-        return [
-            self._checked(array, number, what)
-            for number, (array, what) in enumerate(zip(given, whats, strict=True))
-        ]
+        for number, (taken, array) in enumerate(zip(self._inputs, given, strict=True)):
+            if checked or not taken.fits(array):
+                array = self._checked(array, number, f"x[{self._names[number]!r}]")
+            arrays.append(array)
+        return arrays
 
 
 class _Input(NamedTuple):
@@ -253,6 +255,11 @@ class _Input(NamedTuple):
     array: np.ndarray
     ids: bool
     limit: int
+
+    def fits(self, x: Any) -> bool:
+        """Whether x is an array that may be copied there; the program looks at its numbers."""
+        like = self.array
+        return type(x) is np.ndarray and x.shape == like.shape and x.dtype == like.dtype
 
 
 def stream_of(model: Network, batch: int) -> Stream:

@@ -109,8 +109,7 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
             made = layer.symbolic_call(taken, **options)
         else:
             made = layer(taken if len(taken) > 1 else taken[0])
-        made = list(made.values()) if isinstance(made, dict) else made
-        symbols += made if isinstance(made, list) else [made]
+        symbols += _all_made(made)
     starts = _by_key(config.get("input_keys"), inputs)
     ends = _by_key(config.get("output_keys"), [symbols[place] for place in config["outputs"]])
     model = Model(starts, ends, name=config["name"])
@@ -120,6 +119,14 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
 
 def _by_key(names: Any, ends: list[Symbol]) -> Any:
     return ends if names is None else dict(zip(map(str, names), ends, strict=True))
+
+
+def _all_made(made: Any) -> list[Symbol]:
+    """All outputs of a call, from what it gave: a symbol, or lists of them, some in lists again."""
+    while isinstance(made, (list, tuple, dict)):
+        made = next(iter(made.values())) if isinstance(made, dict) else made[0]
+    outputs: list[Symbol] = made.made_by.outputs
+    return outputs
 
 
 _MODELS = ("Model", "Sequential")

@@ -46,6 +46,8 @@ class Supervised(Chain):
     """
 
     hands_out = False
+    # What part of the batch's steps it sees, where that comes in windows.
+    share = 1.0
 
     def __init__(
         self,
@@ -162,6 +164,7 @@ class Supervised(Chain):
         """Take the samples ``index`` of the data, from a step on."""
         self.first_step[0] = start
         self.resumes = start > 0
+        self.share = 1.0
         more = {}
         if data.weight is not None:
             more["weight"] = data.weight
@@ -206,4 +209,4 @@ class Supervised(Chain):
 
     def _update_metrics(self) -> None:
         for head in self.heads:
-            head.update_metrics(self._origin)
+            head.update_metrics(self._origin, self.share)

@@ -76,7 +76,7 @@ class _Linearized:
                 masked=mask is not None,
                 input_gradient=True,
                 state_gradients=getattr(graph.steps[-1].layer, "return_state", False)
-                and len(graph.outputs) == 1,
+                and graph.ends_alone,
             )
         )
         self.consumed = False
@@ -117,7 +117,7 @@ class _Linearized:
         chain = self.chain
         first, last = chain.ops[0], chain.ops[-1]
         d_ys = d_outputs
-        if len(chain.ys) == 1:
+        if chain.graph.ends_alone:
             count = len(d_outputs) - len(last.d_final)
             d_ys = [np.concatenate(d_outputs[:count], axis=-1) if count > 1 else d_outputs[0]]
             for target, d_state in zip(last.d_final, d_outputs[count:], strict=True):

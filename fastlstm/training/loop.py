@@ -112,9 +112,10 @@ def fit(
         How the gradient goes back through time. "checkpoint" has the very result of "full" in
         memory that grows with the square root of the steps rather than with the steps, for up to
         1.4 times the time: only a few states are kept, and what lies between is computed again.
-        A number works through each batch in windows of so many steps, with an update after each:
-        states are carried from window to window, gradients are not. It takes a model that returns
-        every step.
+        Layers that need whole sequences, such as attention, may stand after the last recurrent
+        one. A number works through each batch in windows of so many steps, with an update after
+        each: states are carried from window to window, gradients are not. It takes a model that
+        returns every step, and whose layers all go forward step by step.
 
     Returns
     -------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import Sequential
+from fastlstm import Model, Sequential
 from fastlstm.kernels.parallel import set_num_threads
 from fastlstm.layers import (
     GRU,
@@ -153,6 +153,77 @@ def test_gradients(kind, mode, sequences, rng):
         direction = rng.standard_normal(array.shape)
         expected = finite.slope(value, [array], [direction])
         assert np.sum(got * direction) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+# -- in graphs ----------------------------------------------------------------------------------
+
+
+def _in_graph(layer, outputs=slice(None)):
+    """A model of the layer and the states it starts from."""
+    x = Input((None, D))
+    states = [Input((units,)) for units in layer.state_sizes]
+    made = layer(x, initial_state=states)
+    return Model([x, *states], (made if isinstance(made, list) else [made])[outputs])
+
+
+@pytest.mark.parametrize("states", [False, True], ids=["", "states"])
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+@pytest.mark.parametrize("mode", ["concat", None])
+def test_a_graph_gives_what_a_call_gives(mode, sequences, states, rng):
+    layer = _both(rng, LSTM, mode, return_sequences=sequences, return_state=states)
+    x = rng.standard_normal((B, T, D)).astype(np.float32)
+    mask = rng.random((B, T)) < 0.6
+    start = [rng.standard_normal((B, U)).astype(np.float32) for _ in range(4)]
+    wanted = layer(x, initial_state=start, mask=mask)
+    wanted = wanted if isinstance(wanted, list) else [wanted]
+    model = _in_graph(layer)
+    alone = Model(model.inputs, model.outputs[:1])
+    for threads in (1, 2):
+        set_num_threads(threads)
+        got = model([x, *start], mask=mask)
+        for one, other in zip(got if isinstance(got, list) else [got], wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(alone([x, *start], mask=mask), wanted[0])
+
+
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+@pytest.mark.parametrize("outputs", [slice(None), slice(1, 2), slice(1, 4)])
+def test_gradients_in_a_graph(outputs, sequences, rng):
+    """Of all that a graph takes, from all or some of what the layer gives, over masked steps."""
+    options = {"return_sequences": sequences, "return_state": True}
+    layer = _both(rng, LSTM, None, "float64", **options)
+    model = _in_graph(layer, outputs)
+    xs = [rng.standard_normal((2, 4, D)), *(rng.standard_normal((2, U)) for _ in range(4))]
+    mask = np.array([[1, 1, 0, 1], [1, 1, 1, 0]], bool)
+    made, pull = fastlstm.vjp(model, xs, mask=mask)
+    made = made if isinstance(made, list) else [made]
+    d_outputs = [rng.standard_normal(y.shape) for y in made]
+    d_xs, _, d_weights = pull(d_outputs)
+    weights = model.get_weights()
+
+    def value():
+        model.set_weights(weights)
+        results = model(xs, mask=mask)
+        results = results if isinstance(results, list) else [results]
+        return sum(np.sum(d * y) for d, y in zip(d_outputs, results, strict=True))
+
+    for array, got in zip([*xs, *weights], [*d_xs, *d_weights], strict=True):
+        direction = rng.standard_normal(array.shape)
+        expected = finite.slope(value, [array], [direction])
+        assert np.sum(got * direction) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+def test_a_lone_output_of_a_layer_that_gives_states(rng):
+    """A model gives what it was said to give."""
+    x = Input((None, D))
+    y, *_ = LSTM(U, return_sequences=True, return_state=True)(x)
+    model = Model(x, y)
+    values = rng.standard_normal((B, T, D)).astype(np.float32)
+    made, pull = fastlstm.vjp(model, values)
+    np.testing.assert_array_equal(model(values), model.predict(values, verbose=0))
+    np.testing.assert_array_equal(made, model(values))
+    _, _, (d_kernel, *_) = pull(np.ones_like(made))
+    assert d_kernel.any()
 
 
 def _tagger(threads=2):

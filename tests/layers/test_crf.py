@@ -102,7 +102,7 @@ def test_it_predicts_the_best_tags(rng):
 
 def test_it_can_give_marginals(rng):
     x, y, mask = _padded(rng)
-    model, other = _model(output="marginals"), _model()
+    model, other = _model(gives="marginals"), _model()
     emissions, scores = _parts(model, x)
     wanted = crf_marginals(emissions, *scores, mask=mask)
     np.testing.assert_allclose(model.predict(x, verbose=0), wanted, atol=1e-6)
@@ -193,7 +193,7 @@ def test_penalties_and_bounds(rng):
 
 def test_files_and_configurations(tmp_path, rng):
     x, y, _ = _padded(rng)
-    model = _model(use_boundary=False, output="marginals")
+    model = _model(use_boundary=False, gives="marginals")
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.safetensors")
     loaded = load_model(tmp_path / "model.safetensors")
@@ -201,7 +201,7 @@ def test_files_and_configurations(tmp_path, rng):
     assert loaded.weight_names == model.weight_names
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
     layer = CRF.from_config(model.layers[-1].get_config())
-    assert (layer.tags, layer.output, layer.use_boundary) == (K, "marginals", False)
+    assert (layer.tags, layer.gives, layer.use_boundary) == (K, "marginals", False)
 
 
 def test_many_at_once(rng):
@@ -233,7 +233,7 @@ def _dense(x, y):
     ("act", "kind", "words"),
     [
         (lambda x, y: CRF(0), ValueError, ["CRF tags"]),
-        (lambda x, y: CRF(3, output="best"), ValueError, ["'tags' or 'marginals'", "'best'"]),
+        (lambda x, y: CRF(3, gives="best"), ValueError, ["'tags' or 'marginals'", "'best'"]),
         (lambda x, y: CRF(K)(x), ValueError, ["(6, 9, 4)", "Dense(3)"]),
         (lambda x, y: CRF(D)(x[:, 0]), ValueError, ["return_sequences=True"]),
         (lambda x, y: _model().fit(x, y + 1), ValueError, ["0 to 2", "got 3"]),

@@ -336,6 +336,16 @@ def test_states_in_graphs(rng):
         assert np.any(got != 0)
 
 
+def test_states_in_a_file(tmp_path, rng):
+    x = Input((None, D))
+    y, (h, c), (g,) = RNN([LSTMCell(5), GRUCell(6)], return_state=True)(x)
+    model = Model(x, [y, g, Dense(2)(c), h])
+    model.save(tmp_path / "model")
+    values = rng.standard_normal((B, T, D)).astype(np.float32)
+    for one, other in zip(load_model(tmp_path / "model")(values), model(values), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_stack_called_twice_has_one_set_of_weights(rng):
     layer = RNN([LSTMCell(4), GRUCell(3)])
     a, b = Input((T, D)), Input((T, D))

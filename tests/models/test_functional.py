@@ -96,6 +96,19 @@ def _nested(api):
     return api.Model([first, second], api.layers.Dense(1)(both))
 
 
+def _both_ways(api):
+    """Two directions over padding that go on apart, and on whose states two others go on."""
+    words, series = api.Input((None,), dtype="int32"), api.Input((None, D))
+    lstm, both = api.layers.LSTM, api.layers.Bidirectional
+    known = api.layers.Embedding(20, 5, mask_zero=True)(words)
+    layer = both(lstm(4, return_sequences=True, return_state=True), merge_mode=None)
+    ahead, back, *states = layer(known)
+    last = both(lstm(4), merge_mode="sum")(series, initial_state=states)
+    first, second = both(lstm(3), merge_mode=None)(api.layers.Add()([ahead, back]))
+    parts = [lstm(3)(ahead), lstm(3)(back), last, first, second]
+    return api.Model([words, series], api.layers.Dense(2)(api.layers.Concatenate()(parts)))
+
+
 def _floats(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
@@ -124,6 +137,12 @@ def _nested_data(rng):
     return [_floats(rng, 40, T, D), _floats(rng, 40, T, D)], _floats(rng, 40, 1)
 
 
+def _both_ways_data(rng):
+    words = rng.integers(0, 20, (40, 7)).astype(np.int32)
+    words[:, 0] = 1
+    return [words, _floats(rng, 40, T, D)], _floats(rng, 40, 2)
+
+
 CASES = {
     "encoder-decoder": (
         _encoder_decoder, _encoder_decoder_data, {"loss": "sparse_categorical_crossentropy"}
@@ -138,6 +157,7 @@ CASES = {
         },
     ),
     "nested": (_nested, _nested_data, {"loss": "mse"}),
+    "both ways": (_both_ways, _both_ways_data, {"loss": "mse"}),
 }  # fmt: skip
 
 
@@ -528,11 +548,11 @@ X = [np.zeros((4, T, D)), np.zeros((4, 2))]
          ["initial_state", "(None, 4)"]),
         (lambda: Embedding(5, 2)(Dense(2)(Input((2,)))), ValueError, ["straight from an Input"]),
         (lambda: LSTM(4)(Input((None, D)), mask=np.ones((2, 2))), TypeError, ["mask="]),
-        (lambda: Bidirectional(LSTM(2), merge_mode=None)(Input((None, D))), ValueError,
-         ["merge_mode=None"]),
-        (lambda: _compiled().fit(X, np.zeros(4), bptt="checkpoint", verbose=0), ValueError,
-         ["one after the other"]),
-        (lambda: _model().stream(), ValueError, ["one input"]),
+        (lambda: Bidirectional(LSTM(2), merge_mode=None)(Input((None, D)),
+                                                         initial_state=[Input((2,))]),
+         ValueError, ["initial_state", "Bidirectional"]),
+        (lambda: _compiled().fit(X, np.zeros(4), bptt=3, verbose=0), ValueError,
+         ["target for every step", "(None, 1)"]),
         (lambda: Ensemble(_model(), 2), TypeError, ["Sequential"]),
     ],
 )  # fmt: skip

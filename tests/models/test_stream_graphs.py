@@ -255,4 +255,4 @@ def test_steps_allocate_nothing(make, rng):
         tracemalloc.stop()
         _nrt_python.memsys_disable_stats()
     assert after[0] == before[0]
-    assert after[1] - before[1] < 1000  # a tuple here, a number there
+    assert after[1] - before[1] < 10_000  # the smallest view takes 100 bytes a step
