@@ -29,7 +29,8 @@ class Batch(NamedTuple):
     numbers : numpy.ndarray or None
         (B,) numbers of the samples in the data that they come from, where that is known.
     lengths : numpy.ndarray or None
-        (B,) steps of each sample, where they were brought to one length.
+        (B,) steps of each sample, where they were brought to one length; in the place of a mask,
+        those that count. Outputs of ``predict`` are cut to them.
     """
 
     x: Any
@@ -47,7 +48,7 @@ class Batch(NamedTuple):
 
 
 def as_batch(value: Any, what: str) -> Batch:
-    """Read x, (x, y) or (x, y, sample_weight).
+    """Read x, (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask).
 
     Parameters
     ----------
@@ -64,15 +65,15 @@ def as_batch(value: Any, what: str) -> Batch:
     Raises
     ------
     ValueError
-        If it has no or more than three parts.
+        If it has no or more than four parts.
     """
     if isinstance(value, Batch):
         return value
     if not isinstance(value, (tuple, list)):
         return Batch(value)
-    if not 1 <= len(value) <= 3:
+    if not 1 <= len(value) <= 4:
         raise ValueError(
-            f"{what} expects batches x, (x, y) or (x, y, sample_weight); got a "
-            f"{type(value).__name__} of {len(value)}"
+            f"{what} expects batches x, (x, y), (x, y, sample_weight) or (x, y, sample_weight, "
+            f"mask); got a {type(value).__name__} of {len(value)}"
         )
     return Batch(*value)

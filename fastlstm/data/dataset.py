@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fastlstm.data.batch import Batch
+from fastlstm.data.lengths import mask_of
 from fastlstm.data.order import Order
 from fastlstm.data.prefetch import Prefetch
 from fastlstm.data.samples import ArraySamples, Samples
@@ -42,6 +43,8 @@ class Dataset:
         (N,) or (N, T) weights.
     mask : array_like, optional
         (N, T) of booleans: the steps that count, as in ``fit``.
+    lengths : array_like, optional
+        (N,) steps of each sample that count, the first ones; in the place of ``mask``.
     batch_size : int
         Samples in a batch; the last one of an epoch may have fewer.
     shuffle : bool
@@ -83,13 +86,14 @@ class Dataset:
         sample_weight: Any = None,
         mask: Any = None,
         *,
+        lengths: Any = None,
         batch_size: int = 32,
         shuffle: bool = False,
         seed: int | None = None,
         drop_remainder: bool = False,
         prefetch: int = 0,
     ) -> None:
-        samples = ArraySamples(x, y, sample_weight, mask)
+        samples = ArraySamples(x, y, sample_weight, mask_of(mask, lengths, x))
         self._set_up(samples, batch_size, shuffle, seed, drop_remainder, prefetch)
 
     @classmethod

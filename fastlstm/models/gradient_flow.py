@@ -27,16 +27,20 @@ if TYPE_CHECKING:
     from fastlstm.models.model import Model
 
 
-def norms(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, np.ndarray]:
+def norms(
+    model: Model, x: Any, y: Any, sample_weight: Any = None, mask: Any = None
+) -> dict[str, np.ndarray]:
     """Norms of the ``gradients``, each (T,), from the last step of a layer to its first."""
-    found = gradients(model, x, y, sample_weight)
+    found = gradients(model, x, y, sample_weight, mask)
     return {
         name: np.sqrt(np.square(values, dtype=np.float64).sum(axis=(0, 2)))[::-1]
         for name, values in found.items()
     }
 
 
-def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, np.ndarray]:
+def gradients(
+    model: Model, x: Any, y: Any, sample_weight: Any = None, mask: Any = None
+) -> dict[str, np.ndarray]:
     """Gradients of a batch's loss with respect to the states of all recurrent layers.
 
     Dropout is active, as in training, with the same random numbers at each call, which are not
@@ -46,7 +50,7 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
     ----------
     model : Model
         A compiled model; its weights stay as they are.
-    x, y, sample_weight : array_like
+    x, y, sample_weight, mask : array_like
         A batch, as for ``fit``.
 
     Returns
@@ -57,13 +61,14 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
         of that step's output and of all later steps. Steps are in the order in which the layer
         takes them.
     """
-    data = model.prepare(x, y, sample_weight)
+    data = model.prepare(x, y, sample_weight, mask)
     with model.lock, drawing_from(np.random.default_rng(0)):
         chain = model._runner.chain(
             model.batch_shapes(data.x, len(data)),
             Watched,
             model=model,
             weighted=data.weight is not None,
+            masked=data.mask is not None,
             task="gradient",
             **label_counts(model.goals, data.y),
         )

@@ -372,6 +372,7 @@ class Model(Network):
             ``history.history`` has a list for the loss and each metric, one value an epoch.
         """
         self._compiled("fit")
+        options = self._with_mask(x, options)
         return loop.fit(
             self,
             x,
@@ -400,6 +401,7 @@ class Model(Network):
     ) -> Any:
         """Loss and metrics on arrays; see ``fastlstm.training.loop.evaluate``."""
         self._compiled("evaluate")
+        options = self._with_mask(x, options)
         return loop.evaluate(
             self,
             x,
@@ -414,6 +416,7 @@ class Model(Network):
         self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", **options: Any
     ) -> Any:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
+        options = self._with_mask(x, options)
         outputs = loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
         return self._hand_out(outputs)
 
@@ -425,11 +428,14 @@ class Model(Network):
         class_weight: Any = None,
         return_dict: bool = False,
         *,
+        mask: Any = None,
+        lengths: Any = None,
         bptt: Any = "full",
     ) -> Any:
         """One update from one batch, or one for each window of ``bptt`` steps, as in ``fit``.
 
-        ``class_weight`` is a dict of weights by class, as in ``fit``.
+        ``class_weight`` is a dict of weights by class, and ``mask`` or ``lengths`` say which steps
+        count, as in ``fit``.
 
         Returns
         -------
@@ -437,7 +443,7 @@ class Model(Network):
             The loss; with metrics a list [loss, *metrics], or a dict where ``return_dict``.
         """
         self._compiled("train_on_batch")
-        data = self.prepare(x, y, sample_weight)
+        data = self.prepare(x, y, sample_weight, self.mask_for(x, mask, lengths))
         if class_weight is not None:
             data = self.weigh_classes(data, class_weight)
         bptt = self.check_bptt(bptt)
@@ -453,13 +459,27 @@ class Model(Network):
         return self._results(loss, return_dict)
 
     def test_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> Any:
-        """Loss and metrics of one batch, as ``train_on_batch`` returns them."""
+        """Loss and metrics of one batch, as ``train_on_batch`` takes it and returns them."""
         self._compiled("test_on_batch")
-        data = self.prepare(x, y, sample_weight)
+        data = self.prepare(x, y, sample_weight, self.mask_for(x, mask, lengths))
         self._reset_metrics()
         return self._results(self.test_step(data, np.arange(len(data))), return_dict)
+
+    def _with_mask(self, x: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of ``fit`` and the like: lengths of the first of several inputs as its mask."""
+        if options.get("lengths") is None or len(self.graph.inputs) == 1:
+            return options
+        mask = self.mask_for(x, options.get("mask"), options["lengths"])
+        return {**options, "mask": mask, "lengths": None}
 
     def _reset_metrics(self) -> None:
         for metric in self.metrics:
@@ -472,12 +492,20 @@ class Model(Network):
         return list(values.values()) if self.metrics else loss
 
     def value_and_grad(
-        self, x: Any, y: Any, sample_weight: Any = None, *, bptt: Any = "full"
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+        bptt: Any = "full",
     ) -> tuple[float, list[np.ndarray]]:
         """Loss of a batch and its gradient; updates nothing.
 
         Dropout is active, as in training; states of stateful layers stay as they are. With
-        ``bptt="checkpoint"`` it takes less memory, as in ``fit``.
+        ``bptt="checkpoint"`` it takes less memory, and ``mask`` or ``lengths`` say which steps
+        count, as in ``fit``.
 
         Returns
         -------
@@ -486,7 +514,7 @@ class Model(Network):
             Gradients in the order and shapes of ``get_weights``, of frozen weights too.
         """
         self._compiled("value_and_grad")
-        data = self.prepare(x, y, sample_weight)
+        data = self.prepare(x, y, sample_weight, self.mask_for(x, mask, lengths))
         bptt = check_bptt(bptt, self, windows=False)
         with self.lock:
             chain = self._step(data, np.arange(len(data)), "gradient", bptt)
@@ -494,7 +522,15 @@ class Model(Network):
             chain.backward()
             return loss, [grad.copy() for layer in self.all_layers for grad in layer.grads()]
 
-    def gradient_flow(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, np.ndarray]:
+    def gradient_flow(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+    ) -> dict[str, np.ndarray]:
         """How the gradient of the loss fares on its way back through time; updates nothing.
 
         Returns
@@ -505,13 +541,21 @@ class Model(Network):
             ``fastlstm.models.gradient_flow``.
         """
         self._compiled("gradient_flow")
-        return gradient_flow.norms(self, x, y, sample_weight)
+        return gradient_flow.norms(self, x, y, sample_weight, self.mask_for(x, mask, lengths))
 
     def plot_gradient_flow(
-        self, x: Any, y: Any, sample_weight: Any = None, *, ax: Any = None
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+        ax: Any = None,
     ) -> Any:
         """Draw ``gradient_flow`` with matplotlib: a line a layer; see ``fastlstm.figures``."""
-        return figures.gradient_flow(self.gradient_flow(x, y, sample_weight), ax=ax)
+        norms = self.gradient_flow(x, y, sample_weight, mask=mask, lengths=lengths)
+        return figures.gradient_flow(norms, ax=ax)
 
     # -- files ---------------------------------------------------------------------------------
 

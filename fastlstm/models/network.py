@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastlstm.data.lengths import mask_of
 from fastlstm.layers.base import Layer, refuse_arrays
 from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.freezing import Freezable
@@ -377,9 +378,18 @@ class Network(FreezableModel):
             chain.commit()
             return outputs
 
-    def predict_on_batch(self, x: Any) -> Any:
-        """Output for one batch, (batch, ...), all of it at once."""
-        return self(x)
+    def mask_for(self, x: Any, mask: Any, lengths: Any) -> Any:
+        """The mask that was given, or that of samples whose first input has so many steps."""
+        if lengths is not None and len(self.graph.inputs) > 1:
+            x = by_name(x, self.input_names, "x")[0]
+        return mask_of(mask, lengths, x)
+
+    def predict_on_batch(self, x: Any, *, mask: Any = None, lengths: Any = None) -> Any:
+        """Output for one batch, (batch, ...), all of it at once.
+
+        ``mask`` or ``lengths`` say which steps count, as in ``predict``.
+        """
+        return self(x, mask=self.mask_for(x, mask, lengths))
 
     def stream(self, batch: int = 1) -> Stream:
         """Run sequences step by step, as values arrive.

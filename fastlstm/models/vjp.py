@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlstm.data.lengths import mask_of
 from fastlstm.layers.base import Layer
 from fastlstm.layers.chain import Chain, time_first
 from fastlstm.layers.graph import Graph
@@ -19,7 +20,12 @@ Pullback = Callable[..., tuple[Any, list[np.ndarray], list[np.ndarray]]]
 
 
 def vjp(
-    layer: Layer | Model, x: Any, initial_state: Any = None, mask: Any = None
+    layer: Layer | Model,
+    x: Any,
+    initial_state: Any = None,
+    mask: Any = None,
+    *,
+    lengths: Any = None,
 ) -> tuple[Any, Pullback]:
     """Outputs of a layer or model, and the function that pulls gradients back through it.
 
@@ -32,7 +38,9 @@ def vjp(
     initial_state : list of array_like, optional
         States of a recurrent layer before the first step, each (batch, units).
     mask : array_like, optional
-        (batch, time) of booleans.
+        (batch, time) of booleans, for the first input.
+    lengths : array_like, optional
+        (batch,) steps of each sample that count, the first ones; in the place of ``mask``.
 
     Returns
     -------
@@ -50,6 +58,7 @@ def vjp(
     else:
         runner = layer.runner_for(x)
         samples, graph, layers, lock = runner.build_for(x), runner.graph, [layer], runner.lock
+    mask = mask_of(mask, lengths, samples)
     with lock:
         made = _Linearized(graph, layers, samples, initial_state, mask, lock)
         return made.outputs_and_pullback()

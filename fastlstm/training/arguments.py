@@ -22,27 +22,6 @@ def number_or_none(value: Any, name: str) -> int | None:
     return None if value is None else whole_number(value, name)
 
 
-def mask_of(mask: Any, lengths: Any, x: Any) -> Any:
-    """The mask that was given, or that of samples with so many steps."""
-    if lengths is None:
-        return mask
-    if mask is not None:
-        raise ValueError("mask and lengths say the same: give one of them")
-    shape = getattr(x, "shape", None) or np.asarray(x).shape
-    if len(shape) < 2:
-        raise ValueError(f"lengths are for x of shape (samples, time, ...), got {shape}")
-    counts = np.asarray(lengths)
-    if counts.shape != shape[:1] or counts.dtype.kind not in "iu":
-        raise ValueError(
-            f"lengths expects a whole number of steps for each of the {shape[0]} samples, got "
-            f"{counts.dtype} of shape {counts.shape}"
-        )
-    if counts.size and (counts.min() < 0 or counts.max() > shape[1]):
-        wrong = counts.min() if counts.min() < 0 else counts.max()
-        raise ValueError(f"lengths expects 0 to {shape[1]} steps, got {wrong}")
-    return np.arange(shape[1]) < counts[:, None]
-
-
 def verbosity(verbose: Any) -> int:
     """0, 1 or 2."""
     if verbose == "auto":

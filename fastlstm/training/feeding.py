@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastlstm.data.batch import Batch
 from fastlstm.data.dataset import Dataset
+from fastlstm.data.lengths import mask_of
 from fastlstm.data.samples import ArraySamples
 from fastlstm.data.sequences import SequenceSamples, of_unequal_length
 from fastlstm.training.arguments import batch_size_of, check_alone, check_stateful
@@ -146,10 +147,10 @@ def predict_source(
     """Where the batches of ``predict`` come from, and where its outputs go."""
 
     def prepare(batch: Batch) -> Inputs:
-        inputs = model.prepare_inputs(batch.x)
-        if batch.mask is None:
+        inputs, counts = model.prepare_inputs(batch.x), _mask_of(batch)
+        if counts is None:
             return inputs, {}
-        return inputs, {"mask": model.prepare_mask(batch.mask, inputs)}
+        return inputs, {"mask": model.prepare_mask(counts, inputs)}
 
     passes = as_passes(x)
     if passes is not None:
@@ -180,14 +181,17 @@ def _validation(
     if passes is not None:
         check_alone(passes.name, validation_batch_size=batch_size)
         return test_source(model, "validation", given, None, None, None, None, steps)
-    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-        raise ValueError(
-            f"validation_data expects a tuple (x, y) or (x, y, sample_weight), or a Dataset or "
-            f"another source of batches of these; got {type(given).__name__}"
-        )
-    x, y, weight = (*given, None)[:3]
+    if not isinstance(given, Batch):
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3, 4):
+            raise ValueError(
+                f"validation_data expects a tuple (x, y), (x, y, sample_weight) or (x, y, "
+                f"sample_weight, mask), a fastlstm.data.Batch, or a Dataset or another source of "
+                f"batches of these; got {type(given).__name__}"
+            )
+        given = Batch(*given)
+    x, y, weight, mask = given.x, given.y, given.sample_weight, _mask_of(given)
     size = default if batch_size is None else batch_size_of(batch_size, "validation_batch_size")
-    return test_source(model, "validation", x, y, weight, None, size, steps)
+    return test_source(model, "validation", x, y, weight, mask, size, steps)
 
 
 def _whole(
@@ -216,10 +220,18 @@ def _preparing(model: Trainable, class_weight: Any) -> Callable[[Batch], Data]:
     """What checks and converts a batch."""
 
     def prepare(batch: Batch) -> Data:
-        data = model.prepare(batch.x, batch.y, batch.sample_weight, **_given(batch.mask))
+        data = model.prepare(batch.x, batch.y, batch.sample_weight, **_given(_mask_of(batch)))
         return data if class_weight is None else model.weigh_classes(data, class_weight)
 
     return prepare
+
+
+def _mask_of(batch: Batch) -> Any:
+    """Which steps of a batch count; None for all."""
+    # Sequences that were filled up have a mask where their lengths differ.
+    if batch.mask is not None or batch.numbers is not None:
+        return batch.mask
+    return mask_of(None, batch.lengths, batch.x)
 
 
 def _samples(data: Data) -> int:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy.typing as npt
 
+from fastlstm.data.lengths import mask_of
 from fastlstm.training.arguments import (
     check_shuffle,
     check_validation_freq,
     check_validation_split,
-    mask_of,
     number_or_none,
     validates,
     verbosity,
@@ -81,8 +81,9 @@ def fit(
     validation_split : float
         Part of the samples, the last ones, to validate on instead of training on them.
     validation_data : tuple, Dataset, PyDataset or iterable, optional
-        (x, y) or (x, y, sample_weight) to validate on, or what has batches of these; goes before
-        ``validation_split``.
+        (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask) to validate on; a
+        ``fastlstm.data.Batch``, which may have lengths too; or what has batches of these. Goes
+        before ``validation_split``.
     shuffle : bool
         Take the samples in a new random order each epoch; of a PyDataset, the batches. A Dataset
         has an order of its own.

@@ -330,7 +330,7 @@ def test_an_interrupted_run_leaves_the_model_and_its_history(capsys):
         ({"validation_freq": 0}, "validation_freq"),
         ({"validation_freq": "2"}, "validation_freq"),
         ({"validation_freq": [0]}, "validation_freq"),
-        ({"validation_data": X}, r"tuple \(x, y\) or .* got ndarray"),
+        ({"validation_data": X}, r"tuple \(x, y\), .* got ndarray"),
         ({"validation_data": (X,)}, r"tuple \(x, y\)"),
         ({"verbose": 3}, "verbose expects 0, 1, 2 or 'auto', got 3"),
         ({"verbose": "yes"}, "verbose"),

@@ -239,8 +239,8 @@ def test_batches_of_one_two_or_three_parts(make):
     parts = (X[:2], Y[:2], np.ones(2))
     _fit(iter([make(parts[:1]), make(parts[:2]), make(parts), X[:2]]), Model())
     assert given == [(False, False), (True, False), (True, True), (False, False)]
-    with pytest.raises(ValueError, match=r"x, .* or .*; got a tuple of 4"):
-        _fit(iter([(1, 2, 3, 4)]))
+    with pytest.raises(ValueError, match=r"x, .* or .*; got a tuple of 5"):
+        _fit(iter([(1, 2, 3, 4, 5)]))
 
 
 def test_classes_are_weighed_batch_by_batch():

@@ -25,6 +25,8 @@ class GradientFlow(Callback):
     ----------
     x, y, sample_weight : array_like
         A batch, as for ``fit``, of the same one each time; some dozens of samples do.
+    mask, lengths : array_like, optional
+        Which of its steps count, or how many of each sample, as for ``fit``.
     every : int
         Epochs from one record to the next.
 
@@ -52,8 +54,18 @@ class GradientFlow(Callback):
     (30,)
     """
 
-    def __init__(self, x: Any, y: Any, sample_weight: Any = None, *, every: int = 1) -> None:
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+        every: int = 1,
+    ) -> None:
         self.x, self.y, self.sample_weight = x, y, sample_weight
+        self.mask, self.lengths = mask, lengths
         self.every = whole_number(every, "GradientFlow every")
         self._forget()
 
@@ -85,7 +97,9 @@ class GradientFlow(Callback):
     def _record(self) -> None:
         self.epochs.append(self._trained)
         model: Any = self.model
-        for name, norms in model.gradient_flow(self.x, self.y, self.sample_weight).items():
+        counted = {"mask": self.mask, "lengths": self.lengths}
+        found = model.gradient_flow(self.x, self.y, self.sample_weight, **counted)
+        for name, norms in found.items():
             self.history.setdefault(name, []).append(norms)
 
     def plot(self, layer: str | None = None, *, ax: Any = None) -> Any:
