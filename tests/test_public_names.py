@@ -18,12 +18,12 @@ NAMES = {
     """,
     "fastlstm.layers": """
         Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
-        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Divide Dropout Embedding
+        Bidirectional Concatenate Conv1D CoupledLSTM Cropping1D Dense Divide Dot Dropout Embedding
         Flatten GRU GRUCell GaussianNoise GetItem GlobalAveragePooling1D GlobalMaxPooling1D Input
         LSTM LSTMCell Lambda Layer LayerNormalization Masking MaxPooling1D Maximum MinGRU MinLSTM
         Minimum MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN RepeatVector
         Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
-        StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average concatenate maximum
+        StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average concatenate dot maximum
         minimum multiply subtract
     """,
     "fastlstm.models": "Ensemble Model Sequential load_model vjp",

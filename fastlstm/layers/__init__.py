@@ -8,6 +8,7 @@ from fastlstm.layers.bidirectional import Bidirectional
 from fastlstm.layers.conv1d import Conv1D
 from fastlstm.layers.cropping import Cropping1D, Slice, ZeroPadding1D
 from fastlstm.layers.dense import Dense
+from fastlstm.layers.dot import Dot
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
 from fastlstm.layers.embedding import Embedding
 from fastlstm.layers.gaussian_noise import GaussianNoise
@@ -42,6 +43,7 @@ from fastlstm.layers.short import (
     add,
     average,
     concatenate,
+    dot,
     maximum,
     minimum,
     multiply,
@@ -70,6 +72,7 @@ __all__ = [
     "Cropping1D",
     "Dense",
     "Divide",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -109,6 +112,7 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",
