@@ -94,7 +94,7 @@ class Model(Network):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self.connected:
-            for call in calls_between(*self.symbols):
+            for call in sorted(calls_between(*self.symbols), key=lambda call: call.serial):
                 call.note()
 
     def _start_untrained(self) -> None:
