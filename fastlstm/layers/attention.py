@@ -39,10 +39,6 @@ class _Attention(Several):
         self.use_scale = bool(use_scale)
         self.dropout = check_rate(dropout, f"{type(self).__name__} dropout")
 
-    @property
-    def causal(self) -> bool:
-        return False
-
     @abstractmethod
     def how(self, training: bool, causal: bool) -> How:
         """What sets this kind apart."""

@@ -268,11 +268,6 @@ class Concatenate(Several):
         if axis not in (-2, -1, 1, 2):
             raise ValueError(f"Concatenate expects axis to be -1, 1 or 2, got {axis!r}")
         self.axis = int(axis)
-        self._joins_steps = False  # of what it was called on last
-
-    @property
-    def causal(self) -> bool:
-        return not self._joins_steps
 
     def over_time(self, ndim: int) -> bool:
         """Whether steps are what is put one after the other, in inputs of this rank."""
@@ -288,8 +283,7 @@ class Concatenate(Several):
             )
         if ndim == 2 and self.axis in (2, -2):
             raise ValueError(f"Concatenate has axis={self.axis}, got {_listed(shapes)}")
-        self._joins_steps = self.over_time(ndim)
-        axis = 1 if self._joins_steps else ndim - 1
+        axis = 1 if self.over_time(ndim) else ndim - 1
         made: list[int | None] = []
         for place, sizes in enumerate(zip(*shapes, strict=True)):
             known = {size for size in sizes if size is not None}

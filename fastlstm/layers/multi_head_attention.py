@@ -93,10 +93,6 @@ class MultiHeadAttention(Several):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
 
-    @property
-    def causal(self) -> bool:
-        return False
-
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
         query, value, key = (*shapes, shapes[1])[:3]

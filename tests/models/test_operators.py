@@ -214,19 +214,7 @@ def test_short_forms(rng):
         np.testing.assert_allclose(model([x, y]), value, rtol=1e-6)
 
 
-def _looks(kind):
-    def make(x):
-        layer = getattr(fastlstm.layers, kind)
-        return layer(2, 2)(x, x) if kind == "MultiHeadAttention" else layer()([x, x])
-
-    return make
-
-
 WAITS = {
-    "attention": _looks("Attention"),
-    "sums": _looks("AdditiveAttention"),
-    "heads": _looks("MultiHeadAttention"),
-    "one after the other": lambda x: fastlstm.layers.concatenate([x, x], axis=1),
     "products": lambda x: fastlstm.layers.dot([x, x], axes=2),
     "a step": lambda x: x[:, 0] + x[:, -1],
 }
