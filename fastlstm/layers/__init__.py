@@ -9,6 +9,7 @@ from fastlstm.layers.conv1d import Conv1D
 from fastlstm.layers.crf import CRF
 from fastlstm.layers.cropping import Cropping1D, Slice, ZeroPadding1D
 from fastlstm.layers.dense import Dense
+from fastlstm.layers.dot import Dot
 from fastlstm.layers.dropout import Dropout, SpatialDropout1D
 from fastlstm.layers.embedding import Embedding
 from fastlstm.layers.gaussian_noise import GaussianNoise
@@ -51,6 +52,7 @@ from fastlstm.layers.short import (
     add,
     average,
     concatenate,
+    dot,
     maximum,
     minimum,
     multiply,
@@ -81,6 +83,7 @@ __all__ = [
     "Cropping1D",
     "Dense",
     "Divide",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -124,6 +127,7 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",

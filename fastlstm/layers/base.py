@@ -99,6 +99,15 @@ class Layer(Freezable, Called, ABC):
                     user.symbols  # noqa: B018
         return super()._first_call(what)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "call" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} defines call(), which runs Python for each batch; layers here are "
+                "compiled. Put together those that there are, as a Model(inputs, outputs), which "
+                "is called like a layer; CONTRIBUTING.md says how a new one is written"
+            )
+        super().__init_subclass__(**options)
+
     def changed(self) -> None:
         """Note that the weights have changed: whoever holds panels of them packs them anew."""
         self.version += 1

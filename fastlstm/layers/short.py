@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from fastlstm.layers import merging
+from fastlstm.layers.dot import Dot
 
 
 def add(inputs: Any, **options: Any) -> Any:
@@ -43,6 +44,11 @@ def minimum(inputs: Any, **options: Any) -> Any:
 def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
     """``Concatenate(axis, **options)(inputs)``."""
     return merging.Concatenate(axis, **options)(inputs)
+
+
+def dot(inputs: Any, axes: Any, normalize: bool = False, **options: Any) -> Any:
+    """``Dot(axes, normalize, **options)(inputs)``."""
+    return Dot(axes, normalize, **options)(inputs)
 
 
 def Lambda(function: Any = None, *_: Any, **__: Any) -> NoReturn:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 Shape = tuple[int | None, ...]
 
-_serial = itertools.count()
+_latest = 0  # serial number of a call
 
 
 class Symbol:
@@ -129,10 +128,18 @@ class Call:
         shapes: Sequence[Shape],
         options: dict[str, Any] | None = None,
     ) -> None:
-        self.serial = next(_serial)
+        global _latest
+        _latest += 1
+        self.serial = _latest
         self.layer, self.inputs, self.options = layer, list(inputs), options or {}
         self.outputs = [Symbol(shape, layer.name, self) for shape in shapes]
         self.note()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Calls to come may take outputs of this one, which may be of another process.
+        global _latest
+        self.__dict__.update(state)
+        _latest = max(_latest, self.serial)
 
     def note(self) -> None:
         """Let the layer know that it was called."""

@@ -58,11 +58,13 @@ class Model(Network):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        if "call" in vars(cls):
-            raise TypeError(
-                f"{cls.__name__} defines call(), which runs Python for each batch; here a model is "
-                "a graph: call layers on Input(...) and make a Model(inputs, outputs)"
-            )
+        for name in ("call", "train_step", "test_step", "predict_step", "compute_loss"):
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__} defines {name}(), which runs Python for each batch; here a "
+                    "model is a graph: call layers on Input(...) and make a Model(inputs, "
+                    "outputs). vjp(model, x) gives gradients for a loop or a loss of your own"
+                )
         super().__init_subclass__(**options)
 
     # Whether it is a graph of its own rather than layers one after the other.
@@ -91,7 +93,7 @@ class Model(Network):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self.connected:
-            for call in calls_between(*self.symbols):
+            for call in sorted(calls_between(*self.symbols), key=lambda call: call.serial):
                 call.note()
 
     def _start_untrained(self) -> None:

@@ -57,6 +57,7 @@ class Weighted(Protocol):
 
 def save_model(model: Model, filepath: Any, *, overwrite: bool) -> None:
     """Write configuration, weights and the optimizer's state."""
+    structure.check_apart(model)
     tensors = _weight_tensors(model)
     config: dict[str, Any] = {"model": model.get_config()}
     if model.optimizer is not None and model.goals:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,27 @@ def graph_config(model: Model) -> dict[str, Any]:
         if isinstance(ends, dict):
             config[f"{side}_keys"] = list(ends)
     return config
+
+
+def check_apart(model: Model) -> None:
+    """An error where a layer is reached in several ways, by models inside: no file says so."""
+    times = Counter(_reached(model))
+    for layer, count in times.items():
+        if count > 1:
+            raise ValueError(
+                f"layer {layer.name!r} is part of several of {[part.name for part in model.layers]}"
+                f", which a file of model {model.name!r} cannot say: build it of the layers, with "
+                "no models inside; or save the weights alone with save_weights"
+            )
+
+
+def _reached(model: Any) -> Iterator[Layer]:
+    """The layers of all models inside, as often as there is a way to them."""
+    for entry in model.layers:
+        if isinstance(entry, Layer):
+            yield entry
+        else:
+            yield from _reached(entry)
 
 
 def serialized(entry: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlstm.kernels import dense, reshape, steps
+from fastlstm.kernels import columns, combine, dense, reshape, steps
 from fastlstm.kernels.activations import Tanh
 from fastlstm.kernels.parallel import set_num_threads
 
@@ -49,6 +49,30 @@ def test_take_and_put(start, stride, count, threads, rng):
     expected = np.zeros_like(x)
     expected[places] = x[places]
     np.testing.assert_array_equal(back, expected)
+
+
+@THREADS
+@pytest.mark.parametrize(("start", "stride", "count"), [(0, 1, 9), (2, 1, 5), (1, 3, 3), (0, 2, 4)])
+def test_take_and_put_columns(start, stride, count, threads, rng):
+    set_num_threads(threads)
+    x = rng.standard_normal((14, 9)).astype(np.float32)
+    places = start + stride * np.arange(count)
+    some, back = np.full((14, count), np.nan, np.float32), np.full_like(x, np.nan)
+    columns.take_every(some, x, start, stride, work=1e9)
+    np.testing.assert_array_equal(some, x[:, places])
+    columns.put_every(back, some, start, stride, work=1e9)
+    expected = np.zeros_like(x)
+    expected[:, places] = x[:, places]
+    np.testing.assert_array_equal(back, expected)
+
+
+@THREADS
+def test_rescale(threads, rng):
+    set_num_threads(threads)
+    x = rng.standard_normal(99).astype(np.float32)
+    out = np.full_like(x, np.nan)
+    combine.rescale(out, x, -2.5, 0.5, work=1e9)
+    np.testing.assert_allclose(out, 0.5 - 2.5 * x, rtol=1e-6)
 
 
 @THREADS

@@ -563,9 +563,12 @@ def test_what_does_not_fit_is_said(act, error, parts):
         assert part in str(caught.value)
 
 
-def test_subclassing_says_what_to_do_instead():
-    with pytest.raises(TypeError, match=r"Model\(inputs, outputs\)"):
+@pytest.mark.parametrize("name", ["call", "train_step", "test_step", "compute_loss"])
+def test_subclassing_says_what_to_do_instead(name):
+    with pytest.raises(TypeError, match=rf"defines {name}\(\).*Model\(inputs, outputs\)"):
+        type("Mine", (Model,), {name: lambda self, x: x})
 
-        class Mine(Model):
-            def call(self, x):
-                return x
+
+def test_subclassing_a_layer_says_what_to_do_instead():
+    with pytest.raises(TypeError, match=r"defines call\(\).*Model\(inputs, outputs\)"):
+        type("Mine", (Dense,), {"call": lambda self, x: x})

@@ -22,6 +22,7 @@ from fastlstm.layers import (
     Embedding,
     LayerNormalization,
     TimeDistributed,
+    symbol,
 )
 from fastlstm.models import Ensemble, load_model
 from tests.reference import finite
@@ -309,6 +310,21 @@ def test_a_layer_in_a_frozen_model_and_outside_of_it_is_trained():
     assert frozen.trained == [False, False]
 
 
+def test_a_layer_that_is_reached_in_two_ways_is_no_matter_for_a_file(rng, tmp_path):
+    shared = Dense(D)
+    inner = Sequential([Input((D,)), shared], name="inner")
+    x = Input((D,))
+    model = Model(x, Add()([inner(x), shared(x)]))
+    with pytest.raises(ValueError, match=rf"{shared.name!r} is part of several of .*save_weights"):
+        model.save(tmp_path / "model")
+    model.save_weights(tmp_path / "weights")
+    before = model.get_weights()
+    model.set_weights([2 * weight for weight in before])
+    model.load_weights(tmp_path / "weights")
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    assert not (tmp_path / "model").exists()
+
+
 # -- a model that ends at a layer -----------------------------------------------------------------
 
 
@@ -356,6 +372,32 @@ def test_a_model_up_to_a_layer_of(kind, how, rng, tmp_path):
     np.testing.assert_array_equal(
         Model(model.layers[1].input, model.output)(model.layers[0](series)), model(series)
     )
+
+
+@pytest.mark.usefixtures("serial")
+def test_what_comes_after_a_model_of_another_process(rng, monkeypatch):
+    """Calls are numbered, and those of this process start anew."""
+    x = Input((D,))
+    there = pickle.dumps(Model(x, Dense(2)(Dense(4)(x))))
+    monkeypatch.setattr(symbol, "_latest", 0)
+    model = pickle.loads(there)
+    whole = Model(model.input, Dense(1)(model.output))
+    vectors = _floats(rng, 4, D)
+    np.testing.assert_array_equal(whole(vectors), whole.layers[-1](model(vectors)))
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_layer_that_was_called_twice_gives_the_first_output(rng):
+    layer = Dense(D)
+    x = Input((D,))
+    first = layer(x)
+    model = Model(x, layer(first))
+    assert layer.output is first
+    assert layer.input is x
+    copied = copy.deepcopy(model)
+    once = Model(copied.input, copied.layers[0].output)
+    vectors = _floats(rng, 4, D)
+    np.testing.assert_array_equal(once(vectors), layer(vectors))
 
 
 @pytest.mark.usefixtures("serial")

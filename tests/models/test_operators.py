@@ -10,7 +10,7 @@ import pytest
 
 import fastlstm
 from fastlstm import Input, Model, vjp
-from fastlstm.layers import LSTM, Add, Dense, Embedding, Lambda, Multiply
+from fastlstm.layers import GRU, LSTM, Add, Dense, Embedding, Lambda, Multiply
 from fastlstm.models import load_model
 from tests.reference import finite
 
@@ -201,6 +201,10 @@ def test_short_forms(rng):
         "maximum": np.maximum(x, y), "minimum": np.minimum(x, y),
         "concatenate": np.concatenate([x, y], 1),
     }  # fmt: skip
+    np.testing.assert_allclose(
+        layers.dot([x, y], 1, normalize=True)[:, 0],
+        (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1), rtol=1e-5,
+    )  # fmt: skip
     first, second = Input((D,)), Input((D,))
     for name, value in expected.items():
         short = getattr(layers, name)
@@ -208,6 +212,33 @@ def test_short_forms(rng):
         model = Model([first, second], short([first, second], name="joined"))
         assert model.layers[0].name == "joined"
         np.testing.assert_allclose(model([x, y]), value, rtol=1e-6)
+
+
+WAITS = {
+    "products": lambda x: fastlstm.layers.dot([x, x], axes=2),
+    "a step": lambda x: x[:, 0] + x[:, -1],
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_what_looks_across_steps_is_not_streamed(name):
+    x = Input((None, D))
+    model = Model(x, WAITS[name](LSTM(D, return_sequences=True)(x)))
+    with pytest.raises(ValueError, match="needs the end of the sequence first"):
+        model.stream()
+
+
+@pytest.mark.usefixtures("serial")
+def test_what_works_step_by_step_is_streamed(rng):
+    x = Input((None, D))
+    y = 0.5 * LSTM(D, return_sequences=True)(x) + x
+    both = fastlstm.layers.concatenate([y[..., 1:], -y[..., ::2]], axis=-1)
+    model = Model(x, fastlstm.layers.concatenate([LSTM(3)(both), GRU(2)(both)], axis=1))
+    series = rng.standard_normal((3, T, D)).astype(np.float32)
+    stream = model.stream(3)
+    for t in range(T):
+        got = stream.step(series[:, t])
+        np.testing.assert_array_equal(got, model(series[:, : t + 1]))
 
 
 S, V = Input((T, D)), Input((D,))
