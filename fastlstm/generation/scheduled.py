@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from fastlstm.data.batch import Batch
 from fastlstm.generation.source import Array
-from fastlstm.utils import numeric_array
-from fastlstm.validation import real_number, whole_number
+from fastlstm.validation import numeric_array, real_number, whole_number
 
 Forcing = Callable[[int], float]
 
