@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,6 +34,63 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     by_lower = {known.lower(): known for known in names}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def check_rest(
+    what: str,
+    arguments: Mapping[str, Any],
+    known: Iterable[str],
+    instead: Mapping[str, str],
+    without_effect: Collection[str] = (),
+) -> None:
+    """An error where arguments that something does not know ask for what is not here.
+
+    Keras' own are accepted where they ask for nothing: None, False, or what changes no result.
+
+    Parameters
+    ----------
+    what : str
+        What they were given to, for the error.
+    arguments : Mapping
+        Those that it does not know, with their values.
+    known : iterable of str
+        Those that it does.
+    instead : Mapping of str to str
+        What to do instead of each that Keras has.
+    without_effect : collection of str
+        Those of Keras' that change no result.
+
+    Raises
+    ------
+    TypeError
+        For the first one that asks for something.
+    """
+    for name, value in arguments.items():
+        if name in without_effect or (name in instead and (value is None or value is False)):
+            continue
+        if name in instead:
+            raise TypeError(f"{what} has no {name!r} yet: {instead[name]}")
+        raise TypeError(f"{what} has no argument {name!r}.{suggestion(name, known)}")
+
+
+def arguments_of(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a function takes."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    parameters = signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind in named and p.name != "self"]
+
+
+def arguments_of_class(kind: type) -> list[str]:
+    """Names of the arguments that a class takes, those that it passes on to its bases as well."""
+    found: dict[str, None] = {}
+    for base in kind.__mro__:
+        if base is object or "__init__" not in vars(base):
+            continue
+        made = vars(base)["__init__"]
+        found.update(dict.fromkeys(arguments_of(made)))
+        if all(p.kind is not p.VAR_KEYWORD for p in signature(made).parameters.values()):
+            break
+    return list(found)
 
 
 def find(kind: str, name: str, table: Mapping[str, T]) -> T:

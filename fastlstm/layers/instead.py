@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import Parameter, signature
 from typing import Any
 
-from fastlstm.registry import suggestion
+from fastlstm import registry
+from fastlstm.registry import arguments_of_class
 
 # About how Keras computes; whatever is given, the results are the same.
 _WITHOUT_EFFECT = {
@@ -52,29 +52,8 @@ _INSTEAD = {
 
 
 def check_rest(kind: type, arguments: Mapping[str, Any]) -> None:
-    """An error where arguments that a layer does not know ask for what is not here.
-
-    Keras' own are accepted where they ask for nothing: None, False, or what changes no result.
-    """
-    for name, value in arguments.items():
-        if name in _WITHOUT_EFFECT or (name in _INSTEAD and (value is None or value is False)):
-            continue
-        if name in _INSTEAD:
-            raise TypeError(f"{kind.__name__} has no {name!r} yet: {_INSTEAD[name]}")
-        raise TypeError(
-            f"{kind.__name__} has no argument {name!r}.{suggestion(name, known_to(kind))}"
-        )
-
-
-def known_to(kind: type) -> list[str]:
-    """Names of the arguments that a layer of this kind takes, those of its bases among them."""
-    found: dict[str, None] = {}
-    for base in kind.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = signature(vars(base)["__init__"]).parameters.values()
-        named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-        found.update(dict.fromkeys(p.name for p in parameters if p.kind in named))
-        if all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
-            break  # what is above it, it does not pass on
-    return [name for name in found if name != "self"]
+    """An error where arguments that a layer does not know ask for what is not here."""
+    if not arguments:
+        return
+    known = arguments_of_class(kind)
+    registry.check_rest(kind.__name__, arguments, known, _INSTEAD, _WITHOUT_EFFECT)

@@ -13,7 +13,7 @@ from fastlstm.config import floatx
 from fastlstm.kernels.masks import clear_weightless
 from fastlstm.kernels.program import Kernel
 from fastlstm.kernels.rowlosses import rescale
-from fastlstm.registry import snake_case
+from fastlstm.registry import arguments_of_class, check_rest, snake_case
 from fastlstm.validation import numeric_array
 
 Array = npt.NDArray[Any]
@@ -57,6 +57,25 @@ MEAN = "sum_over_batch_size"
 MEANS = (MEAN, "mean")
 BY_WEIGHT = "mean_with_sample_weight"
 _REDUCTIONS = (*MEANS, BY_WEIGHT, "sum", "none")
+# Arguments that Keras' losses and metrics have and those here do not.
+_INSTEAD = {
+    "axis": "the last one is the only one there is; leave it at -1",
+    "from_sorted_ids": "give predictions of all classes",
+    "ignore_class": (
+        "say which steps count: Embedding(mask_zero=True), Masking, or mask= in fit; or give rows "
+        "of that class a sample_weight of 0"
+    ),
+    "label_weights": "weigh the samples, or make an output of each label",
+    "multi_label": "make an output, and its metric, of each label",
+    "num_labels": "make an output, and its metric, of each label",
+}
+
+
+def refuse_rest(kind: type, arguments: dict[str, Any]) -> None:
+    """An error where arguments that a loss or metric does not know ask for what is not here."""
+    rest = {name: value for name, value in arguments.items() if (name, value) != ("axis", -1)}
+    if rest:  # sums are in float64, whatever the dtype
+        check_rest(kind.__name__, rest, arguments_of_class(kind), _INSTEAD, {"dtype"})
 
 
 class Loss(ABC):
@@ -100,7 +119,8 @@ class Loss(ABC):
     reduction: str = MEAN
     _name: str | None = None
 
-    def __init__(self, reduction: str | None = MEAN, name: str | None = None) -> None:
+    def __init__(self, reduction: str | None = MEAN, name: str | None = None, **rest: Any) -> None:
+        refuse_rest(type(self), rest)
         reduction = "none" if reduction is None else reduction
         if reduction not in _REDUCTIONS:
             raise ValueError(

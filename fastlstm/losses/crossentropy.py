@@ -34,8 +34,9 @@ class Smoothed(Loss):
         axis: int = -1,
         reduction: str | None = MEAN,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, **rest)
         check_axis(axis)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(
@@ -137,8 +138,9 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: str | None = MEAN,
         axis: int = -1,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, **rest)
         check_axis(axis)
         self.from_logits = bool(from_logits)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastlstm.kernels import equations, rowlosses
 from fastlstm.kernels import losses as kernels
 from fastlstm.losses.base import (
@@ -49,9 +51,13 @@ class CosineSimilarity(Loss):
     """
 
     def __init__(
-        self, axis: int = -1, reduction: str | None = MEAN, name: str | None = None
+        self,
+        axis: int = -1,
+        reduction: str | None = MEAN,
+        name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, **rest)
         check_axis(axis)
 
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:

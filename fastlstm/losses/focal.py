@@ -64,8 +64,9 @@ class BinaryFocalCrossentropy(_Focal):
         axis: int = -1,
         reduction: str | None = MEAN,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, axis, reduction, name)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, **rest)
         self._set(alpha, gamma)
         self.apply_class_balancing = bool(apply_class_balancing)
         weight = (1.0 - self.alpha, 2.0 * self.alpha - 1.0) if apply_class_balancing else (1.0, 0.0)
@@ -115,8 +116,9 @@ class CategoricalFocalCrossentropy(_Focal):
         axis: int = -1,
         reduction: str | None = MEAN,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, axis, reduction, name)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, **rest)
         self._set(alpha, gamma)
 
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:

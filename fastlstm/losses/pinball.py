@@ -36,8 +36,9 @@ class Quantile(Loss):
         quantiles: float | Iterable[float] = 0.5,
         reduction: str | None = MEAN,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, **rest)
         levels = np.array(quantiles, float, ndmin=1)
         fits = levels.ndim == 1 and levels.size and 0.0 < levels.min() <= levels.max() < 1.0
         if not fits or (np.diff(levels) <= 0.0).any():

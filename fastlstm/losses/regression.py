@@ -76,9 +76,13 @@ class Huber(Elementwise):
     equation = kernels.Huber()
 
     def __init__(
-        self, delta: float = 1.0, reduction: str | None = MEAN, name: str | None = None
+        self,
+        delta: float = 1.0,
+        reduction: str | None = MEAN,
+        name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, **rest)
         if not 0.0 < delta < np.inf:
             raise ValueError(f"Huber expects delta greater than 0 and finite, got {delta!r}")
         self.delta = self.option = float(delta)

@@ -29,8 +29,8 @@ class BinaryAccuracy(MeanMetric):
     leaves_out = True
     needs_probabilities = True
 
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5, **rest: Any) -> None:
+        super().__init__(name, **rest)
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold expects a probability from 0 to 1, got {threshold!r}")
         self.threshold = float(threshold)
@@ -81,8 +81,8 @@ class _TopK(MeanMetric):
     accepts_logits = ("softmax", "sigmoid")
     leaves_out = True
 
-    def __init__(self, k: int = 5, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, k: int = 5, name: str | None = None, **rest: Any) -> None:
+        super().__init__(name, **rest)
         self.k = whole_number(k, f"{self.name} k")
 
     def get_config(self) -> dict[str, Any]:
@@ -144,8 +144,8 @@ class Accuracy(MeanMetric):
     accepts_logits = ("softmax", "sigmoid")
     leaves_out = True
 
-    def __init__(self, name: str = "accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "accuracy", **rest: Any) -> None:
+        super().__init__(name, **rest)
         self._binary = BinaryAccuracy(name)
         self._categorical = CategoricalAccuracy(name)
         self._sparse = SparseCategoricalAccuracy(name)

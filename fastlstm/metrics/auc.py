@@ -67,8 +67,9 @@ class AUC(Metric):
         *,
         thresholds: Iterable[float] | None = None,
         from_logits: bool = False,
+        **rest: Any,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, **rest)
         if curve not in _CURVES:
             raise ValueError(f"AUC expects curve 'ROC' or 'PR', got {curve!r}")
         if summation_method not in _SUMMATIONS:

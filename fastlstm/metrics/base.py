@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.losses.base import Call, prepare_predictions, prepare_weights
+from fastlstm.losses.base import Call, prepare_predictions, prepare_weights, refuse_rest
 from fastlstm.losses.crossentropy import class_ids
 from fastlstm.registry import snake_case
 from fastlstm.validation import numeric_array
@@ -53,7 +53,8 @@ class MetricArrays(NamedTuple):
 class Named:
     """A name, and a configuration that tells all arguments."""
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, **rest: Any) -> None:
+        refuse_rest(type(self), rest)
         self.name = snake_case(type(self).__name__) if name is None else name
 
     def get_config(self) -> dict[str, Any]:
@@ -74,8 +75,8 @@ class Mean(Named):
         Key in logs, by default "mean".
     """
 
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, **rest: Any) -> None:
+        super().__init__(name, **rest)
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -141,8 +142,8 @@ class Metric(Named, ABC):
     leaves_out: ClassVar[bool] = False
     direction: str = "max"
 
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, **rest: Any) -> None:
+        super().__init__(name, **rest)
         self._sums = np.zeros(0)
         self._fresh = True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastlstm.kernels import counts as kernels
@@ -27,8 +29,8 @@ class ConfusionMatrix(Metric):
     accepts_logits = ("softmax", "sigmoid")
     takes_ids = True
 
-    def __init__(self, num_classes: int, name: str = "confusion_matrix") -> None:
-        super().__init__(name)
+    def __init__(self, num_classes: int, name: str = "confusion_matrix", **rest: Any) -> None:
+        super().__init__(name, **rest)
         self.num_classes = whole_number(num_classes, "ConfusionMatrix num_classes", 2)
 
     def sums_size(self, columns: int) -> int:

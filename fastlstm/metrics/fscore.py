@@ -41,8 +41,9 @@ class FBetaScore(Metric):
         beta: float = 1.0,
         threshold: float | None = None,
         name: str = "fbeta_score",
+        **rest: Any,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, **rest)
         if average not in _AVERAGES:
             raise ValueError(
                 f"{name} expects average None, 'micro', 'macro' or 'weighted'; got {average!r}"
@@ -100,8 +101,9 @@ class F1Score(FBetaScore):
         average: str | None = None,
         threshold: float | None = None,
         name: str = "f1_score",
+        **rest: Any,
     ) -> None:
-        super().__init__(average, 1.0, threshold, name)
+        super().__init__(average, 1.0, threshold, name, **rest)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -32,8 +32,8 @@ class Perplexity(MeanMetric):
     accepts_logits = ("softmax",)
     takes_ids = True
 
-    def __init__(self, from_logits: bool = False, name: str = "perplexity") -> None:
-        super().__init__(name)
+    def __init__(self, from_logits: bool = False, name: str = "perplexity", **rest: Any) -> None:
+        super().__init__(name, **rest)
         self.from_logits = bool(from_logits)
         self._sparse = LossMetric(losses.SparseCategoricalCrossentropy(from_logits), name)
         self._one_hot = LossMetric(losses.CategoricalCrossentropy(from_logits), name)

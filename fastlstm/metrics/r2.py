@@ -37,8 +37,9 @@ class R2Score(Metric):
         class_aggregation: str | None = "uniform_average",
         num_regressors: int = 0,
         name: str = "r2_score",
+        **rest: Any,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, **rest)
         if class_aggregation not in _AGGREGATIONS:
             raise ValueError(
                 f"R2Score expects class_aggregation None, 'uniform_average' or "

@@ -43,8 +43,9 @@ class Sides(Metric):
         top_k: int | None = None,
         class_id: int | None = None,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, **rest)
         self.thresholds = thresholds
         self.top_k = None if top_k is None else whole_number(top_k, f"{self.name} top_k")
         self.class_id = (
@@ -107,8 +108,8 @@ class _Count(Sides):
 
     which: ClassVar[int]
 
-    def __init__(self, thresholds: Any = None, name: str | None = None) -> None:
-        super().__init__(thresholds, name=name)
+    def __init__(self, thresholds: Any = None, name: str | None = None, **rest: Any) -> None:
+        super().__init__(thresholds, name=name, **rest)
 
     def value_of(self, tp: Array, fp: Array, tn: Array, fn: Array) -> Array:
         """The count."""

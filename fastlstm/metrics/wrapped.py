@@ -29,8 +29,8 @@ class LossMetric(MeanMetric):
     direction = "min"
     loss: losses.Loss
 
-    def __init__(self, loss: losses.Loss, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, loss: losses.Loss, name: str | None = None, **rest: Any) -> None:
+        super().__init__(name, **rest)
         if loss.of_sequences:
             raise ValueError(
                 f"{loss.name} is a loss of whole sequences, which metrics do not measure; what "
@@ -76,8 +76,8 @@ class _OfLoss(LossMetric):
 
     made: ClassVar[type[losses.Loss]]
 
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(self.made(), name)
+    def __init__(self, name: str | None = None, **rest: Any) -> None:
+        super().__init__(self.made(), name, **rest)
 
 
 class MeanAbsoluteError(_OfLoss):
@@ -118,8 +118,8 @@ class LogCoshError(_OfLoss):
 
     made = losses.LogCosh
 
-    def __init__(self, name: str = "logcosh") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "logcosh", **rest: Any) -> None:
+        super().__init__(name, **rest)
 
 
 class CosineSimilarity(_OfLoss):
@@ -169,9 +169,13 @@ class _Entropy(LossMetric):
     made: ClassVar[Any]
 
     def __init__(
-        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+        self,
+        name: str | None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        **rest: Any,
     ) -> None:
-        super().__init__(self.made(from_logits, label_smoothing), name)
+        super().__init__(self.made(from_logits, label_smoothing), name, **rest)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -193,8 +197,8 @@ class CategoricalCrossentropy(_Entropy):
 class SparseCategoricalCrossentropy(LossMetric):
     """Mean of the cross-entropy of class ids; arguments as for the loss."""
 
-    def __init__(self, name: str | None = None, from_logits: bool = False) -> None:
-        super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
+    def __init__(self, name: str | None = None, from_logits: bool = False, **rest: Any) -> None:
+        super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name, **rest)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -19,6 +19,7 @@ from fastlstm.models.goals import Goal, make_goals
 from fastlstm.models.memory import MemoryReport, memory_report
 from fastlstm.models.named import by_name
 from fastlstm.models.network import Network
+from fastlstm.models.options import check_options
 from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import label_counts, prepare_targets
 from fastlstm.models.weights import weigh_classes
@@ -180,6 +181,7 @@ class Model(Network):
         weighted_metrics: Any = None,
         *,
         loss_weights: Any = None,
+        **rest: Any,
     ) -> None:
         """Choose how the model is trained.
 
@@ -200,7 +202,10 @@ class Model(Network):
             ``metrics`` is called "weighted_..." in logs.
         loss_weights : list or dict of float, optional
             What the losses of several outputs weigh in their sum.
+        **rest
+            What Keras has besides and what changes no result here, such as ``jit_compile``.
         """
+        check_options("compile", rest, Model.compile)
         # All of it or nothing: a name that is not known leaves the model as it was.
         chosen = optimizers.get(optimizer)
         goals = make_goals(self.output_names, loss, loss_weights, metrics, weighted_metrics)
@@ -374,7 +379,7 @@ class Model(Network):
             ``history.history`` has a list for the loss and each metric, one value an epoch.
         """
         self._compiled("fit")
-        options = self._with_mask(x, options)
+        options = self._with_mask(x, check_options("fit", options, loop.fit))
         return loop.fit(
             self,
             x,
@@ -403,7 +408,7 @@ class Model(Network):
     ) -> Any:
         """Loss and metrics on arrays; see ``fastlstm.training.loop.evaluate``."""
         self._compiled("evaluate")
-        options = self._with_mask(x, options)
+        options = self._with_mask(x, check_options("evaluate", options, loop.evaluate))
         return loop.evaluate(
             self,
             x,
@@ -418,7 +423,7 @@ class Model(Network):
         self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", **options: Any
     ) -> Any:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
-        options = self._with_mask(x, options)
+        options = self._with_mask(x, check_options("predict", options, loop.predict))
         outputs = loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
         return self._hand_out(outputs)
 
@@ -561,12 +566,13 @@ class Model(Network):
 
     # -- files ---------------------------------------------------------------------------------
 
-    def save(self, filepath: Any, overwrite: bool = True) -> None:
+    def save(self, filepath: Any, overwrite: bool = True, **rest: Any) -> None:
         """Write the model, its weights and the optimizer's state to one file.
 
         The file is in the safetensors format, whatever its name; an interrupted save leaves the
         old file as it was.
         """
+        check_options("save", rest, Model.save)
         self._need_weights()
         saving.save_model(self, filepath, overwrite=overwrite)
 

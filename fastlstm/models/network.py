@@ -18,6 +18,7 @@ from fastlstm.memory import aligned, check_room
 from fastlstm.models import saving
 from fastlstm.models.freezing import FreezableModel
 from fastlstm.models.named import by_name
+from fastlstm.models.options import check_options
 from fastlstm.models.stream import Stream, stream_of
 from fastlstm.models.summary import diagram, summary_lines
 
@@ -411,18 +412,22 @@ class Network(FreezableModel):
 
     # -- files and text -----------------------------------------------------------------------
 
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+    def save_weights(self, filepath: Any, overwrite: bool = True, **rest: Any) -> None:
         """Write the weights alone."""
+        check_options("save_weights", rest, Network.save_weights)
         self._need_weights()
         saving.save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: Any) -> None:
+    def load_weights(self, filepath: Any, **rest: Any) -> None:
         """Read weights that ``save_weights`` or ``save`` wrote for the same layers."""
+        check_options("load_weights", rest, Network.load_weights)
         self._need_weights()
         saving.load_weights(self, filepath)
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(self, print_fn: Callable[[str], Any] | None = None, **rest: Any) -> None:
         """Print a table of the layers, their output shapes and numbers of weights."""
+        check_options("summary", rest, Network.summary)
+        print_fn = print_fn or print
         for line in summary_lines(self):
             print_fn(line)
 

@@ -19,6 +19,7 @@ from fastlstm.optimizers.exclusion import Exclusion
 from fastlstm.optimizers.options import (
     Rate,
     check_at_most_one,
+    check_rest,
     checked_rate,
     optional_count,
     optional_number,
@@ -87,7 +88,9 @@ class Optimizer(ABC):
         ema_overwrite_frequency: int | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **rest: Any,
     ) -> None:
+        check_rest(type(self), rest)
         check_at_most_one(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
         self._set_rate(learning_rate)
         self.weight_decay = optional_number("weight_decay", weight_decay)

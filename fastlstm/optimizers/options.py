@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from fastlstm import registry
 from fastlstm.optimizers.schedules import LearningRateSchedule
 from fastlstm.optimizers.schedules import get as get_schedule
+from fastlstm.registry import arguments_of_class
 from fastlstm.validation import real_number, whole_number
 
 Rate = float | LearningRateSchedule | Mapping[str, Any]
@@ -29,6 +31,21 @@ class Options(DecayedOptions, total=False):
     """Arguments that every other optimizer takes."""
 
     weight_decay: float | None
+
+
+# Of Keras, and of older versions of it.
+_INSTEAD = {
+    "decay": "give a schedule as learning_rate, such as schedules.InverseTimeDecay",
+    "jit_compile": "everything is compiled; leave it out",
+    "loss_scale_factor": "gradients are float32 or float64, and small ones do not vanish",
+    "lr": "it is called learning_rate",
+}
+
+
+def check_rest(kind: type, arguments: Mapping[str, Any]) -> None:
+    """An error where arguments that an optimizer does not know ask for what is not here."""
+    if arguments:
+        registry.check_rest(kind.__name__, arguments, arguments_of_class(kind), _INSTEAD)
 
 
 def check_at_most_one(**clips: float | None) -> None:

@@ -82,10 +82,10 @@ class Trainable(Protocol):
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Replace all weights."""
 
-    def save(self, path: str) -> None:
+    def save(self, path: str, /) -> None:
         """Write the model to a file."""
 
-    def save_weights(self, path: str) -> None:
+    def save_weights(self, path: str, /) -> None:
         """Write the weights to a file."""
 
     def reset_states(self) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import fastlstm
 from fastlstm import Input, Model, Sequential, layers
-from fastlstm.layers.instead import known_to
 from fastlstm.models import load_model
+from fastlstm.registry import arguments_of_class
 from tests.reference import finite
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -104,7 +104,7 @@ def test_every_argument_of_keras(name):
     refused, kind = [], getattr(layers, name)
     # A cell's are those of its layer; and RNN makes the layer of its cell.
     kind = layers.LSTM if kind is layers.RNN else getattr(kind, "layer", kind)
-    known = known_to(kind)
+    known = arguments_of_class(kind)
     for argument, default in _arguments_of_keras(name).items():
         _made(name, **{argument: default})
         if argument in known:

@@ -29,6 +29,8 @@ class ModelCheckpoint(Monitor):
         "min", "max", or "auto" to infer it from the metric.
     save_freq : "epoch" or int
         After each epoch, or after so many batches.
+    initial_value_threshold : float, optional
+        With ``save_best_only``, a value that the first one saved must be better than.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class ModelCheckpoint(Monitor):
         save_weights_only: bool = False,
         mode: str = "auto",
         save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode)
+        self.initial_value_threshold = self.best = initial_value_threshold
         whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
         if save_freq != "epoch" and not whole:
             raise ValueError(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastlstm.registry import arguments_of_class, check_rest
 from fastlstm.training.callbacks.base import Logs
 from fastlstm.training.callbacks.learning_rate import settable
 from fastlstm.training.callbacks.monitor import Monitor
 from fastlstm.validation import real_number, whole_number
+
+_INSTEAD = {
+    "baseline": "the first epoch is what the second one is compared with",
+    "epsilon": "it is called min_delta",
+}
 
 
 class ReduceLROnPlateau(Monitor):
@@ -50,7 +58,11 @@ class ReduceLROnPlateau(Monitor):
         min_delta: float = 1e-4,
         cooldown: int = 0,
         min_lr: float = 0.0,
+        **rest: Any,
     ) -> None:
+        if rest:
+            known = arguments_of_class(type(self))
+            check_rest("ReduceLROnPlateau", rest, known, _INSTEAD)
         super().__init__(monitor, mode, min_delta)
         self.factor = real_number("ReduceLROnPlateau factor", factor, below=1.0)
         self.patience = whole_number(patience, "ReduceLROnPlateau patience", least=0)

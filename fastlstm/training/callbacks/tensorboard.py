@@ -7,9 +7,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fastlstm.registry import check_rest
 from fastlstm.training.callbacks.base import Callback, Logs
 
 _numbers = itertools.count()
+
+
+_WITHOUT_EFFECT = {"profile_batch", "write_graph", "write_steps_per_second"}
+_INSTEAD = {
+    "embeddings_freq": "save the weights of the Embedding with model.save_weights",
+    "embeddings_metadata": "save the weights of the Embedding with model.save_weights",
+    "histogram_freq": "only scalars are written; a callback of your own sees model.get_weights()",
+    "write_images": "only scalars are written; a callback of your own sees model.get_weights()",
+}
 
 
 class TensorBoard(Callback):
@@ -25,6 +35,9 @@ class TensorBoard(Callback):
     update_freq : "epoch", "batch" or int
         Besides each epoch, write each batch, or one in so many.
 
+    **rest
+        What Keras has besides: accepted where it asks for nothing, such as ``histogram_freq=0``.
+
     Raises
     ------
     ImportError
@@ -32,8 +45,13 @@ class TensorBoard(Callback):
     """
 
     def __init__(
-        self, log_dir: str | os.PathLike[str] = "logs", update_freq: str | int = "epoch"
+        self,
+        log_dir: str | os.PathLike[str] = "logs",
+        update_freq: str | int = "epoch",
+        **rest: Any,
     ) -> None:
+        asked = {name: value for name, value in rest.items() if value != 0}
+        check_rest("TensorBoard", asked, ("log_dir", "update_freq"), _INSTEAD, _WITHOUT_EFFECT)
         whole = isinstance(update_freq, int) and not isinstance(update_freq, bool)
         if update_freq not in ("epoch", "batch") and not (whole and int(update_freq) > 0):
             raise ValueError(
