@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm.kernels import attention, reshape, unit
+from fastlstm.kernels import products, reshape, unit
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.op import Op
@@ -133,22 +133,18 @@ class DotOp(Op):
         self._y = plan.array((len(first), batch, len(second)), dtype)
         self.y = self._y if all(x.ndim == 3 for x in xs) else self._y[0]
         self._turned = plan.array((get_num_threads(), second.shape[2] * len(second)), dtype)
-        self._scale = np.ones(1, dtype)
-        self._no_mask = np.empty((0, batch), np.uint8)
         self._work = 2.0 * first.size * len(second)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         for side in self._sides:
             side.record_forward(program)
         first, second = (side.rows for side in self._sides)
-        arrays = self._y, self._turned, first, second, self._scale, self._no_mask, self._no_mask
-        program.add(attention.dot_scores, *arrays, False, 1, work=self._work)
+        program.add(products.products, self._y, self._turned, first, second, work=self._work)
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         self._d_y = d_ys[0].reshape(self._y.shape)
         for side in self._sides:
             side.bind_backward(plan)
-        self._parts = plan.array((self._y.shape[1],), np.float64)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.bind_gradients([d_y], plan, [need_d_x] * 2)
@@ -160,8 +156,8 @@ class DotOp(Op):
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         first, second = self._sides
-        arrays = first.d_rows, second.d_rows, self._parts, self._d_y, first.rows, second.rows
-        program.add(attention.dot_gradients, *arrays, self._scale, 1, work=2.0 * self._work)
+        arrays = first.d_rows, second.d_rows, self._d_y, first.rows, second.rows
+        program.add(products.products_gradients, *arrays, work=2.0 * self._work)
         for side in self._sides:
             side.record_backward(program)
 
