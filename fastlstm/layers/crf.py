@@ -92,8 +92,11 @@ class CRF(Layer):
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype, trainable=trainable)
+        super().__init__(
+            name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
+        )
         self.tags = whole_number(tags, "CRF tags")
         if gives not in _OUTPUTS:
             raise ValueError(f"CRF gives expects 'tags' or 'marginals', got {gives!r}")

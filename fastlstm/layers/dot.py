@@ -35,7 +35,7 @@ class Dot(Several):
     normalize : bool
         Whether inputs are brought to length one along the axis first: the cosine of the angle
         between the two.
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 
@@ -49,8 +49,9 @@ class Dot(Several):
         *,
         name: str | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, **rest)
         pair = tuple(axes) if isinstance(axes, (tuple, list)) else (axes, axes)
         whole = all(isinstance(axis, int) and not isinstance(axis, bool) for axis in pair)
         if len(pair) != 2 or not whole:

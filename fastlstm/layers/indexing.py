@@ -29,7 +29,7 @@ class GetItem(Weightless):
     ----------
     steps, features : int, (start, stop, step) or None
         As Python counts them; None takes all.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer; ``input_shape`` is (time, features), time may be None.
     """
 
@@ -44,8 +44,9 @@ class GetItem(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.steps, self.features = steps, features
         if isinstance(steps, int) and isinstance(features, int):
             raise ValueError("GetItem expects to keep steps or features, got one number for each")

@@ -127,7 +127,7 @@ class Divide(_Elementwise):
 
     Parameters
     ----------
-    name, dtype
+    name, dtype, trainable
         As for every layer.
     """
 

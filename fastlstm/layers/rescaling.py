@@ -24,7 +24,7 @@ class Rescaling(Weightless):
     ----------
     scale, offset : float
         What every number is multiplied by, and what is added then.
-    name, input_shape, dtype
+    name, input_shape, dtype, trainable
         As for every layer.
     """
 
@@ -38,8 +38,9 @@ class Rescaling(Weightless):
         name: str | None = None,
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
+        **rest: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape, dtype=dtype)
+        super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
         self.scale = _finite("Rescaling scale", scale)
         self.offset = _finite("Rescaling offset", offset)
 
