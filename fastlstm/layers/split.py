@@ -44,7 +44,8 @@ A lone row takes 0.9 of the time with 64 inputs, 0.97 with 8.
 Without h·U, as in MinGRU and MinLSTM, a unit sees no other one, so threads that take units meet
 nowhere. In training each then passes through its own part of the gates from first to last, and x·W
 meets all rows; in inference, where gates stay in the caches, pieces of h are what parts them, and
-rows are better. Time by units over time by rows, with other processes about, hence unevenly:
+rows are better while W is small. Time by units over time by rows, with other processes about,
+hence unevenly:
 
                                               inference  saving  back
 batch 8, 1000 steps, 64 units, 4 inputs            1.22    1.05  0.83
@@ -185,9 +186,9 @@ def _by_units(work: Work, threads: int, back: bool, saving: bool) -> bool:
         return False
     if batch < 2 * threads:
         return True
-    if work.recurrent and work.u_bytes + (0 if back else work.w_bytes) < _WORTH_BARRIERS:
-        return False
-    if not (work.recurrent or saving):
+    kept_apart = saving and not work.recurrent  # no barriers, and gates that go through memory
+    weights = work.u_bytes + (0 if back else work.w_bytes)
+    if weights < _WORTH_BARRIERS and not kept_apart:
         return False
     if batch <= _ROWS_ANYWAY * threads:
         return True
