@@ -57,8 +57,8 @@ batch 256, 50 steps, 128 units, 16 inputs          1.48    1.15  1.04
 batch 32, 100 steps, 96 units, three panels        1.35    1.07  1.07
 batch 128, 100 steps, 96 units, three panels       1.57    1.41  1.43
 
-A panel taken through many steps before the next one is slower, as a step then waits for what the
-last one has just stored: 1.46 times as long to go forward, a lone row of 256 units. A scan over
+A panel taken through many steps before the next one is slower, likely as a step then waits for what
+the last one has just stored: 1.46 times as long to go forward, a lone row of 256 units. A scan over
 pieces of time in parallel, which h' = a·h + b allows, is no choice: its sums are in another order
 than those of a stream.
 
