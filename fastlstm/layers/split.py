@@ -44,7 +44,8 @@ A lone row takes 0.9 of the time with 64 inputs, 0.97 with 8.
 Without h·U, as in MinGRU and MinLSTM, a unit sees no other one, so threads that take units meet
 nowhere. In training each then passes through its own part of the gates from first to last, and x·W
 meets all rows; in inference, where gates stay in the caches, pieces of h are what parts them, and
-rows are better. Time by units over time by rows, with other processes about, hence unevenly:
+rows are better while W is small. Time by units over time by rows, with other processes about,
+hence unevenly:
 
                                               inference  saving  back
 batch 8, 1000 steps, 64 units, 4 inputs            1.22    1.05  0.83
@@ -56,8 +57,8 @@ batch 256, 50 steps, 128 units, 16 inputs          1.48    1.15  1.04
 batch 32, 100 steps, 96 units, three panels        1.35    1.07  1.07
 batch 128, 100 steps, 96 units, three panels       1.57    1.41  1.43
 
-A panel taken through many steps before the next one is slower, as a step then waits for what the
-last one has just stored: 1.46 times as long to go forward, a lone row of 256 units. A scan over
+A panel taken through many steps before the next one is slower, likely as a step then waits for what
+the last one has just stored: 1.46 times as long to go forward, a lone row of 256 units. A scan over
 pieces of time in parallel, which h' = a·h + b allows, is no choice: its sums are in another order
 than those of a stream.
 
@@ -185,9 +186,9 @@ def _by_units(work: Work, threads: int, back: bool, saving: bool) -> bool:
         return False
     if batch < 2 * threads:
         return True
-    if work.recurrent and work.u_bytes + (0 if back else work.w_bytes) < _WORTH_BARRIERS:
-        return False
-    if not (work.recurrent or saving):
+    kept_apart = saving and not work.recurrent  # no barriers, and gates that go through memory
+    weights = work.u_bytes + (0 if back else work.w_bytes)
+    if weights < _WORTH_BARRIERS and not kept_apart:
         return False
     if batch <= _ROWS_ANYWAY * threads:
         return True
