@@ -80,7 +80,8 @@ class Several(Layer):
                 f"{type(self).__name__} expects a list of {self.fewest} inputs or more, got "
                 f"{type(x).__name__}"
             )
-        self.check_several(x)
+        if not options:  # which may say that some of them are masks
+            self.check_several(x)
         takes = tuple(range(len(x)))
         gives = tuple(range(len(x), len(x) + 1 + bool(options.get("return_attention_scores"))))
         step = Step(self, takes, gives, options)
