@@ -331,7 +331,7 @@ def test_stateful(rng):
         (lambda: Bidirectional(LSTM(3), merge_mode="max"), ValueError, ["concat", "max"]),
         (lambda: Bidirectional(LSTM(3), backward_layer=LSTM(3)), ValueError, ["go_backwards"]),
         (
-            lambda: Bidirectional(LSTM(3), "sum", LSTM(4, go_backwards=True)),
+            lambda: Bidirectional(LSTM(3), "sum", backward_layer=LSTM(4, go_backwards=True)),
             ValueError,
             ["units", "3", "4"],
         ),
