@@ -66,8 +66,9 @@ class CTC(SequenceLoss):
         *,
         blank: int = 0,
         zero_infinity: bool = False,
+        **rest: Any,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, **rest)
         self.blank = whole_number(blank, "CTC blank", least=0)
         self.zero_infinity = bool(zero_infinity)
 
