@@ -68,13 +68,14 @@ def _step_of(torch: Any, name: str, x: np.ndarray, y: np.ndarray) -> Callable[[]
         loss = torch.nn.functional.mse_loss(output(given), wanted)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.benchmark(group="layers, training step")
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 def test_training_step(benchmark: Any, name: str) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, BATCH, STEPS, FEATURES), dtype=np.float32)
