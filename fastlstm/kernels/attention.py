@@ -28,6 +28,19 @@ _LOW = 1e9
 
 
 @inline
+def _add_scaled(y, y_at, value, x, x_at, count):
+    """y += value · x for neighbouring numbers of both, counted through the arrays.
+
+    By vectors, as no compiler sees that the arrays are apart.
+    """
+    step = lanes(y)
+    for i in range(0, count, step):
+        some = min(step, count - i)
+        total = load_first(y, y_at + i, some) + value * load_first(x, x_at + i, some)
+        store_first(total, y, y_at + i, some)
+
+
+@inline
 def _turn(turned, member, x, b, start, depth):
     """turned[d, s] = x[s, b, start + d]."""
     steps = x.shape[0]
@@ -50,8 +63,8 @@ def dot_scores(p, turned, q, k, scale, mask, asked, seen, causal, heads, crew):
                 p[t, b, h * steps + s] = 0.0
             for d in range(depth):
                 value = q[t, b, h * depth + d] * scale[0]
-                for s in range(steps):
-                    p[t, b, h * steps + s] += value * turned[crew.member, d * steps + s]
+                at = crew.member * turned.shape[1] + d * steps
+                _add_scaled(p, ((t * batch + b) * heads + h) * steps, value, turned, at, steps)
             _lower(p, mask, asked, seen, causal, t, b, h * steps, steps)
 
 
@@ -110,11 +123,9 @@ def dot_gradients(d_q, d_k, d_scales, d_p, q, k, scale, heads, crew):
                 d_q[t, b, at + d] = 0.0
             for s in range(steps):
                 value = d_p[t, b, h * steps + s]
-                for d in range(depth):
-                    d_q[t, b, at + d] += value * k[s, b, at + d]
-                value *= scale[0]
-                for d in range(depth):
-                    d_k[s, b, at + d] += value * q[t, b, at + d]
+                asking, asked = (t * batch + b) * width + at, (s * batch + b) * width + at
+                _add_scaled(d_q, asking, value, k, asked, depth)
+                _add_scaled(d_k, asked, value * scale[0], q, asking, depth)
             for d in range(depth):
                 total += q[t, b, at + d] * d_q[t, b, at + d]
                 d_q[t, b, at + d] *= scale[0]
@@ -182,8 +193,8 @@ def mix(out, p, v, heads, crew):
                 out[t, b, at + d] = 0.0
             for s in range(steps):
                 value = p[t, b, h * steps + s]
-                for d in range(depth):
-                    out[t, b, at + d] += value * v[s, b, at + d]
+                v_at = (s * batch + b) * width + at
+                _add_scaled(out, (t * batch + b) * width + at, value, v, v_at, depth)
 
 
 @kernel
@@ -204,13 +215,12 @@ def mix_gradients(d_p, d_v, turned, d_out, p, v, more, heads, crew):
                 for s in range(steps):
                     d_p[t, b, start + s] = 0.0
             for d in range(depth):
-                value = d_out[t, b, at + d]
-                for s in range(steps):
-                    d_p[t, b, start + s] += value * turned[crew.member, d * steps + s]
+                turned_at = crew.member * turned.shape[1] + d * steps
+                p_at = ((t * batch + b) * heads + h) * steps
+                _add_scaled(d_p, p_at, d_out[t, b, at + d], turned, turned_at, steps)
             for s in range(steps):
-                value = p[t, b, start + s]
-                for d in range(depth):
-                    d_v[s, b, at + d] += value * d_out[t, b, at + d]
+                v_at, out_at = (s * batch + b) * width + at, (t * batch + b) * width + at
+                _add_scaled(d_v, v_at, p[t, b, start + s], d_out, out_at, depth)
 
 
 @kernel
