@@ -146,6 +146,8 @@ def real_number(
     fits = math.isfinite(number) and (number >= 0.0 if above is None else number > above)
     if not fits or (below is not None and number >= below) or (most is not None and number > most):
         wanted = "at least 0" if above is None else f"greater than {above:g}"
+        if above == -math.inf:
+            wanted = "that is finite"
         wanted += f" and less than {below:g}" if below is not None else ""
         wanted += f" and at most {most:g}" if most is not None else ""
         raise ValueError(f"{name} expects a number {wanted}, got {value!r}")

@@ -18,35 +18,15 @@ from __future__ import annotations
 
 from fastlstm.kernels import math
 from fastlstm.kernels.jit import inline
+from fastlstm.kernels.products import turn
 from fastlstm.kernels.program import kernel
+from fastlstm.kernels.rows import add_scaled_row
 from fastlstm.kernels.simd import fill, lanes, load_first, store_first, sum_lanes
 from fastlstm.kernels.team import share
 
 # What is taken from the scores of keys that do not count, as in Keras: their weight is zero, and
 # where none counts, all weights are equal.
 _LOW = 1e9
-
-
-@inline
-def _add_scaled(y, y_at, value, x, x_at, count):
-    """y += value · x for neighbouring numbers of both, counted through the arrays.
-
-    By vectors, as no compiler sees that the arrays are apart.
-    """
-    step = lanes(y)
-    for i in range(0, count, step):
-        some = min(step, count - i)
-        total = load_first(y, y_at + i, some) + value * load_first(x, x_at + i, some)
-        store_first(total, y, y_at + i, some)
-
-
-@inline
-def _turn(turned, member, x, b, start, depth):
-    """turned[d, s] = x[s, b, start + d]."""
-    steps = x.shape[0]
-    for s in range(steps):
-        for d in range(depth):
-            turned[member, d * steps + s] = x[s, b, start + d]
 
 
 @kernel
@@ -57,14 +37,14 @@ def dot_scores(p, turned, q, k, scale, mask, asked, seen, causal, heads, crew):
     first, last = share(batch * heads, crew)
     for item in range(first, last):
         b, h = item // heads, item % heads
-        _turn(turned, crew.member, k, b, h * depth, depth)
+        turn(turned, crew.member, k, b, h * depth, depth)
         for t in range(queries):
             for s in range(steps):
                 p[t, b, h * steps + s] = 0.0
             for d in range(depth):
                 value = q[t, b, h * depth + d] * scale[0]
                 at = crew.member * turned.shape[1] + d * steps
-                _add_scaled(p, ((t * batch + b) * heads + h) * steps, value, turned, at, steps)
+                add_scaled_row(p, ((t * batch + b) * heads + h) * steps, value, turned, at, steps)
             _lower(p, mask, asked, seen, causal, t, b, h * steps, steps)
 
 
@@ -86,9 +66,10 @@ def _is_hidden(mask, asked, seen, causal, t, b, s):
 @inline
 def _lower(p, mask, asked, seen, causal, t, b, start, steps):
     """Bring the scores of keys that do not count out of the way."""
-    for s in range(steps):
-        if _is_hidden(mask, asked, seen, causal, t, b, s):
-            p[t, b, start + s] -= _LOW
+    if causal or asked.size > 0 or mask.size > 0 or seen.size > 0:
+        for s in range(steps):
+            if _is_hidden(mask, asked, seen, causal, t, b, s):
+                p[t, b, start + s] -= _LOW
 
 
 @kernel
@@ -124,8 +105,8 @@ def dot_gradients(d_q, d_k, d_scales, d_p, q, k, scale, heads, crew):
             for s in range(steps):
                 value = d_p[t, b, h * steps + s]
                 asking, asked = (t * batch + b) * width + at, (s * batch + b) * width + at
-                _add_scaled(d_q, asking, value, k, asked, depth)
-                _add_scaled(d_k, asked, value * scale[0], q, asking, depth)
+                add_scaled_row(d_q, asking, value, k, asked, depth)
+                add_scaled_row(d_k, asked, value * scale[0], q, asking, depth)
             for d in range(depth):
                 total += q[t, b, at + d] * d_q[t, b, at + d]
                 d_q[t, b, at + d] *= scale[0]
@@ -194,7 +175,7 @@ def mix(out, p, v, heads, crew):
             for s in range(steps):
                 value = p[t, b, h * steps + s]
                 v_at = (s * batch + b) * width + at
-                _add_scaled(out, (t * batch + b) * width + at, value, v, v_at, depth)
+                add_scaled_row(out, (t * batch + b) * width + at, value, v, v_at, depth)
 
 
 @kernel
@@ -206,7 +187,7 @@ def mix_gradients(d_p, d_v, turned, d_out, p, v, more, heads, crew):
     for item in range(first, last):
         b, h = item // heads, item % heads
         at, start = h * depth, h * steps
-        _turn(turned, crew.member, v, b, at, depth)
+        turn(turned, crew.member, v, b, at, depth)
         for s in range(steps):
             for d in range(depth):
                 d_v[s, b, at + d] = 0.0
@@ -217,10 +198,10 @@ def mix_gradients(d_p, d_v, turned, d_out, p, v, more, heads, crew):
             for d in range(depth):
                 turned_at = crew.member * turned.shape[1] + d * steps
                 p_at = ((t * batch + b) * heads + h) * steps
-                _add_scaled(d_p, p_at, d_out[t, b, at + d], turned, turned_at, steps)
+                add_scaled_row(d_p, p_at, d_out[t, b, at + d], turned, turned_at, steps)
             for s in range(steps):
                 v_at, out_at = (s * batch + b) * width + at, (t * batch + b) * width + at
-                _add_scaled(d_v, v_at, p[t, b, start + s], d_out, out_at, depth)
+                add_scaled_row(d_v, v_at, p[t, b, start + s], d_out, out_at, depth)
 
 
 @kernel

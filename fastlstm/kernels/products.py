@@ -10,8 +10,19 @@ columns first, in ``turned`` (threads, K·J): then the inner loop runs over neig
 
 from __future__ import annotations
 
+from fastlstm.kernels.jit import inline
 from fastlstm.kernels.program import kernel
+from fastlstm.kernels.rows import add_scaled_row
 from fastlstm.kernels.team import share
+
+
+@inline
+def turn(turned, member, x, b, start, depth):
+    """turned[d, j] = x[j, b, start + d], in this member's part of ``turned``."""
+    rows = x.shape[0]
+    for j in range(rows):
+        for d in range(depth):
+            turned[member, d * rows + j] = x[j, b, start + d]
 
 
 @kernel
@@ -21,16 +32,13 @@ def products(out, turned, a, c, crew):
     columns = c.shape[0]
     first, last = share(batch, crew)
     for b in range(first, last):
-        for j in range(columns):
-            for k in range(depth):
-                turned[crew.member, k * columns + j] = c[j, b, k]
+        turn(turned, crew.member, c, b, 0, depth)
         for i in range(rows):
             for j in range(columns):
                 out[i, b, j] = 0.0
             for k in range(depth):
-                value = a[i, b, k]
-                for j in range(columns):
-                    out[i, b, j] += value * turned[crew.member, k * columns + j]
+                at = crew.member * turned.shape[1] + k * columns
+                add_scaled_row(out, (i * batch + b) * columns, a[i, b, k], turned, at, columns)
 
 
 @kernel
@@ -47,8 +55,6 @@ def products_gradients(d_a, d_c, d_out, a, c, crew):
             for k in range(depth):
                 d_a[i, b, k] = 0.0
             for j in range(columns):
-                value = d_out[i, b, j]
-                for k in range(depth):
-                    d_a[i, b, k] += value * c[j, b, k]
-                for k in range(depth):
-                    d_c[j, b, k] += value * a[i, b, k]
+                a_at, c_at = (i * batch + b) * depth, (j * batch + b) * depth
+                add_scaled_row(d_a, a_at, d_out[i, b, j], c, c_at, depth)
+                add_scaled_row(d_c, c_at, d_out[i, b, j], a, a_at, depth)

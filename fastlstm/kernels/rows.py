@@ -131,6 +131,19 @@ def scale_row(x, at, n, factor):
 
 
 @inline
+def add_scaled_row(y, y_at, factor, x, x_at, n):
+    """y += factor · x, for ``n`` elements of each.
+
+    By vectors, as no compiler sees that two arrays are apart.
+    """
+    step = lanes(y)
+    for j in range(0, n, step):
+        count = min(step, n - j)
+        total = load_first(y, y_at + j, count) + factor * load_first(x, x_at + j, count)
+        store_first(total, y, y_at + j, count)
+
+
+@inline
 def fill_row(x, at, n, value):
     """x = value."""
     step = lanes(x)

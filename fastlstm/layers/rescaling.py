@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.symbol import Call, Shape, Symbol
 from fastlstm.layers.weightless import Weightless
 from fastlstm.memory import Plan
+from fastlstm.validation import real_number
 
 
 class Rescaling(Weightless):
@@ -41,8 +41,8 @@ class Rescaling(Weightless):
         **rest: Any,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
-        self.scale = _finite("Rescaling scale", scale)
-        self.offset = _finite("Rescaling offset", offset)
+        self.scale = real_number("Rescaling scale", scale, above=-math.inf)
+        self.offset = real_number("Rescaling offset", offset, above=-math.inf)
 
     def symbolic_call(self, inputs: list[Symbol], **options: Any) -> Any:
         if not options:
@@ -91,11 +91,3 @@ class RescalingOp(Op):
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         flat = segment.rows(self.d_y).reshape(-1)
         program.add(combine.scale, flat, self._layer.scale, work=1.0 * flat.size)
-
-
-def _finite(what: str, value: Any) -> float:
-    """The value as a float, of either sign."""
-    fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not fits or not math.isfinite(float(value)):
-        raise ValueError(f"{what} expects a finite number, got {value!r}")
-    return float(value)

@@ -460,8 +460,8 @@ class Model(Network):
             since = "" if isinstance(bptt, str) else " from that window on"
             raise FloatingPointError(
                 f"the loss of this batch, or its gradient, is {loss}; nothing was updated{since}. "
-                "Lower "
-                "the learning rate, set clipnorm on the optimizer, or check the scale of the data"
+                "Lower the learning rate, set clipnorm on the optimizer, or check the scale of the "
+                "data"
             )
         return self._results(loss, return_dict)
 
