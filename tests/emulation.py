@@ -212,6 +212,15 @@ def _multiply_panel(
         _part(c, c_at + r * c_row, columns)[:] += flat[place] @ b
 
 
+def _multiply_panel_ahead(
+    layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at, count, segs, seg_k,
+    ahead, ahead_at, ahead_row,
+):  # fmt: skip
+    _multiply_panel(
+        layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at, count, segs, seg_k
+    )
+
+
 def _multiply_two_panels(
     layout, c, c_at, c_second, a, a_at, a_seg, panel, panel_at, panel_second, segs, seg_k
 ):  # fmt: skip
@@ -315,6 +324,7 @@ EMULATED: dict[Any, dict[str, Any]] = {
     },
     tile: {
         "multiply_panel": _multiply_panel,
+        "multiply_panel_ahead": _multiply_panel_ahead,
         "multiply_two_panels": _multiply_two_panels,
         "project_panel": _project_panel,
         "project_two_panels": _project_two_panels,

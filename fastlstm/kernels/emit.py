@@ -61,12 +61,21 @@ def store_vector(builder, vector, value, pointer):
     builder.store(value, typed, align=vector.dtype.bitwidth // 8)
 
 
+def prefetch(builder, pointer):
+    """LLVM hint that the cache line of ``pointer`` is read before long, by the second level."""
+    _prefetch(builder, pointer, to_write=0, locality=2)
+
+
 def prefetch_to_write(builder, pointer):
     """LLVM hint that the cache line of ``pointer`` is soon read and written."""
+    _prefetch(builder, pointer, to_write=1, locality=3)
+
+
+def _prefetch(builder, pointer, to_write, locality):
     i32, byte = ir.IntType(32), ir.IntType(8)
-    to_write, to_all_levels, data = (ir.Constant(i32, n) for n in (1, 3, 1))
     place = builder.bitcast(pointer, byte.as_pointer())
-    call(builder, "llvm.prefetch.p0i8", ir.VoidType(), place, to_write, to_all_levels, data)
+    hints = [ir.Constant(i32, n) for n in (to_write, locality, 1)]
+    call(builder, "llvm.prefetch.p0i8", ir.VoidType(), place, *hints)
 
 
 def load_part(builder, vector, pointer, count):

@@ -21,6 +21,11 @@ class Host(NamedTuple):
         """Elements of ``bits`` bits in one vector register."""
         return self.vector_bytes * 8 // bits
 
+    @property
+    def fetches_ahead(self) -> bool:
+        """Whether a tile has loads to spare for what it does not read yet."""
+        return self.registers >= 32
+
     def tile_rows(self, vectors: int) -> int:
         """Rows of a register tile that is ``vectors`` wide.
 

@@ -16,7 +16,7 @@ from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
 from fastlstm.kernels.spans import counts, span_start, span_stop
 from fastlstm.kernels.team import share, take
-from fastlstm.kernels.tile import multiply_panel, multiply_two_panels
+from fastlstm.kernels.tile import multiply_panel, multiply_panel_ahead, multiply_two_panels
 from fastlstm.kernels.transpose import transpose_square
 
 # Steps of k at a time: a panel's slice and the rows that meet it stay in the first-level cache.
@@ -38,7 +38,7 @@ PANELS_PACKED = 16
 PANELS_AHEAD = 4
 # Columns of A that Aᵀ·B packs side by side: whole vectors and whole tiles; a tile that strode over
 # wider rows would miss the caches of addresses as well.
-A_GROUP = 24
+A_GROUP = max(24, 3 * HOST.lanes(32))
 
 
 @kernel
@@ -284,17 +284,22 @@ def multiply_transposed(
             for p in range(p_first, p_last):
                 k0, k1 = max(0, g0 - p * depth), min(depth, g1 - p * depth)
                 source, at = b, (p * b_rows + start) * columns
+                ahead, ahead_row = at + b_rows * columns, columns
                 if b_rows == 0:
-                    ahead = (p - p_first) % PANELS_AHEAD
-                    if ahead == 0:
+                    n = d.shape[1]
+                    ahead, ahead_row = start * n + (p + PANELS_AHEAD) * columns, n
+                    place = (p - p_first) % PANELS_AHEAD
+                    if place == 0:
                         count = min(PANELS_AHEAD, p_last - p)
-                        n = d.shape[1]
                         _copy_panels(packed_b, b_at, b, mask, start, height, p, count, columns, n)
-                    source, at = packed_b, b_at + ahead * SUM_BLOCK * columns
+                    source, at = packed_b, b_at + place * SUM_BLOCK * columns
                 elif not together:
                     _copy_rows(packed_b, b_at, b, at, mask, start, height, columns)
                     source, at = packed_b, b_at
-                _add_product(layout, partial, packed_a, a_at, source, at, p, k0, k1, height)
+                _add_product(
+                    layout, partial, packed_a, a_at, source, at, p, k0, k1, height,
+                    b, ahead, ahead_row,
+                )  # fmt: skip
         _finish_sums(d, partial, blocks, g0, g1)
 
 
@@ -308,7 +313,9 @@ def _count(mask, first, last):
 
 
 @inline
-def _add_product(layout, partial, packed_a, a_at, b, b_at, p, k0, k1, rows):
+def _add_product(
+    layout, partial, packed_a, a_at, b, b_at, p, k0, k1, rows, ahead, ahead_at, ahead_row
+):  # fmt: skip
     """Rows k0 to k1 of a panel of sums, from some packed rows of A and of a panel of B."""
     _, depth, columns = partial.shape
     k = k0
@@ -316,9 +323,9 @@ def _add_product(layout, partial, packed_a, a_at, b, b_at, p, k0, k1, rows):
         stop = min(k1, k // A_GROUP * A_GROUP + A_GROUP)
         k_at = a_at + k // A_GROUP * A_GROUP * SUM_BLOCK + k % A_GROUP
         # Row and k strides of A are exchanged: that is all there is to the transpose.
-        multiply_panel(
+        multiply_panel_ahead(
             layout, partial, (p * depth + k) * columns, columns, packed_a, k_at, 1, 0, A_GROUP,
-            b, b_at, stop - k, 1, rows,
+            b, b_at, stop - k, 1, rows, ahead, ahead_at, ahead_row,
         )  # fmt: skip
         k = stop
 

@@ -20,6 +20,7 @@ from fastlstm.kernels.emit import (
     data_pointer,
     fused_multiply_add,
     load_vector,
+    prefetch,
     prefetch_to_write,
     splat,
     store_vector,
@@ -42,10 +43,12 @@ class _Product(NamedTuple):
     panel: Any
     segs: Any
     seg_k: Any
+    ahead: Any  # what will be read next, a row of it for each k
+    ahead_row: Any
 
     @staticmethod
     def types(element):
-        return [element, _I64, _I64, _I64, element, _I64, _I64]
+        return [element, _I64, _I64, _I64, element, _I64, _I64, element, _I64]
 
 
 @intrinsic
@@ -58,15 +61,43 @@ def multiply_panel(
     C[r] starts at ``c_at + r * c_row`` and is ``columns`` long. A[r, s·seg_k + k] stands at
     ``a_at + r * a_row + s * a_seg + k * a_k``: a row-major matrix is one segment, a gate array
     in panel order is one segment a panel, a transposed matrix swaps ``a_row`` and ``a_k``.
-    P is packed, (segs·seg_k, columns) from ``panel_at``.
+    P is packed, (segs·seg_k, columns) from ``panel_at``. What follows it is fetched meanwhile.
     """
     i = types.intp
     sig = types.void(layout, c, i, i, a, i, i, i, i, panel, i, i, i, i)
 
     def codegen(context, builder, sig, args):
         at = _Pointers(context, builder, sig, args)
-        product = _Product(at(4), args[6], args[7], args[8], at(9), args[12], args[13])
         tile = _Tile(builder.module, layout, c, 1, adding=True)
+        follows = tile.follows(builder, at(9), args[12], args[13])
+        product = _Product(
+            at(4), args[6], args[7], args[8], at(9), args[12], args[13], *follows
+        )
+        builder.call(tile.function(), [args[11], at(1), args[3], at(1), args[3], *product])
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@intrinsic
+def multiply_panel_ahead(
+    typingctx, layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at,
+    rows, segs, seg_k, ahead, ahead_at, ahead_row,
+):  # fmt: skip
+    """``multiply_panel``, fetching meanwhile what will be used next.
+
+    That is segs·seg_k rows, as wide as the panel, of the array ``ahead``; they start ``ahead_row``
+    apart from ``ahead_at`` on, and need not exist.
+    """
+    i = types.intp
+    sig = types.void(layout, c, i, i, a, i, i, i, i, panel, i, i, i, i, ahead, i, i)
+
+    def codegen(context, builder, sig, args):
+        at = _Pointers(context, builder, sig, args)
+        tile = _Tile(builder.module, layout, c, 1, adding=True)
+        product = _Product(
+            at(4), args[6], args[7], args[8], at(9), args[12], args[13], at(14), args[16]
+        )
         builder.call(tile.function(), [args[11], at(1), args[3], at(1), args[3], *product])
         return context.get_dummy_value()
 
@@ -89,7 +120,7 @@ def multiply_two_panels(
 
     def codegen(context, builder, sig, args):
         at = _Pointers(context, builder, sig, args)
-        product = _Product(at(4), None, args[6], _int(1), at(7), args[10], args[11])
+        product = _Product(at(4), None, args[6], _int(1), at(7), args[10], args[11], None, None)
         row = _LoneRow(builder, layout, c)
         row.run([at(1), at(1, args[3])], None, [product], [args[9]])
         return context.get_dummy_value()
@@ -117,9 +148,10 @@ def project_panel(
         start = builder.select(args[6], at(4), at(1))
         start_row = builder.select(args[6], _int(0), args[3])
         one = _int(1)
-        first = _Product(at(7), args[9], _int(0), one, at(10), one, args[12])
-        second = _Product(at(13), args[15], _int(0), one, at(16), one, args[18])
         tile = _Tile(builder.module, layout, c, 2, adding=False)
+        follows = [tile.follows(builder, at(n), one, args[n + 2]) for n in (10, 16)]
+        first = _Product(at(7), args[9], _int(0), one, at(10), one, args[12], *follows[0])
+        second = _Product(at(13), args[15], _int(0), one, at(16), one, args[18], *follows[1])
         arguments = [args[19], at(1), args[3], start, start_row, *first, *second]
         builder.call(tile.function(), arguments)
         return context.get_dummy_value()
@@ -150,8 +182,8 @@ def project_two_panels(
             for bias, out in zip([at(4), at(4, args[6])], outs, strict=True)
         ]
         one = _int(1)
-        first = _Product(at(8), None, _int(0), one, at(10), one, args[13])
-        second = _Product(at(14), None, _int(0), one, at(16), one, args[19])
+        first = _Product(at(8), None, _int(0), one, at(10), one, args[13], None, None)
+        second = _Product(at(14), None, _int(0), one, at(16), one, args[19], None, None)
         row = _LoneRow(builder, layout, c)
         row.line, row.block = args[20:22]
         start_block = builder.select(args[7], row.block, row.packed_block)
@@ -239,6 +271,12 @@ class _Tile:
         self.vectors = panel_vectors(layout.value.blocks)
         self.products = products
         self.adding = adding
+
+    def follows(self, builder, panel, segs, seg_k):
+        """What stands behind a panel, as a product's ``ahead`` and ``ahead_row``."""
+        columns = _int(self.vectors * self.vector.lanes)
+        size = builder.mul(builder.mul(segs, seg_k), columns)
+        return builder.gep(panel, [size]), columns
 
     def function(self):
         """The function, emitted once for a module."""
@@ -333,12 +371,69 @@ class _Tile:
         a_rows = [
             builder.gep(first, [builder.mul(_int(r), product.a_row)]) for r in range(len(sums))
         ]
+        if HOST.fetches_ahead:
+            ahead, apart = self._lines_ahead(product, row)
         with _Loop(builder, product.segs) as seg:
             shift = builder.mul(seg, product.a_seg)
             starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
             k0 = builder.mul(seg, product.seg_k)
             with _Loop(builder, product.seg_k) as k:
-                self._step(product, k, builder.add(k0, k), starts, sums)
+                panel_k = builder.add(k0, k)
+                if HOST.fetches_ahead:
+                    prefetch(builder, builder.gep(ahead, [builder.mul(panel_k, apart)]))
+                self._step(product, k, panel_k, starts, sums)
+
+    def _lines_ahead(self, product, row):
+        """The first cache line that a tile fetches ahead, and how far apart they are, one for each k.
+
+        As many tiles as a row has lines share the work, each its part of memory that is in one piece,
+        or else its line of every row.
+        """
+        builder, columns = self.builder, self.vectors * self.vector.lanes
+        line = _int(_LINE_BYTES * self.vector.lanes // HOST.vector_bytes)
+        lines = -(-self.vectors * HOST.vector_bytes // _LINE_BYTES)
+        tile = builder.udiv(row, _int(HOST.tile_rows(self.vectors)))
+        turn = builder.urem(tile, _int(lines))
+        in_one_piece = builder.icmp_signed("==", product.ahead_row, _int(columns))
+        part = builder.mul(builder.mul(product.segs, product.seg_k), line)
+        first = builder.mul(turn, builder.select(in_one_piece, part, line))
+        apart = builder.select(in_one_piece, line, product.ahead_row)
+        return builder.gep(product.ahead, [first]), apart
+
+    def _place(self, pointer, stride, row, r, v):
+        builder = self.builder
+        start = builder.mul(builder.add(row, _int(r)), stride)
+        return builder.gep(pointer, [builder.add(start, _int(v * self.vector.lanes))])
+
+    def _load(self, *place):
+        return load_vector(self.builder, self.vector, self._place(*place))
+
+    def _multiply(self, product, row, sums):
+        builder = self.builder
+        first = builder.gep(product.a, [builder.mul(row, product.a_row)])
+        a_rows = [
+            builder.gep(first, [builder.mul(_int(r), product.a_row)]) for r in range(len(sums))
+        ]
+        if HOST.fetches_ahead:
+            ahead, apart = self._lines_ahead(product, row)
+        with _Loop(builder, product.segs) as seg:
+            shift = builder.mul(seg, product.a_seg)
+            starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
+            k0 = builder.mul(seg, product.seg_k)
+            with _Loop(builder, product.seg_k) as k:
+                panel_k = builder.add(k0, k)
+                if HOST.fetches_ahead:
+                    prefetch(builder, builder.gep(ahead, [builder.mul(panel_k, apart)]))
+                self._step(product, k, panel_k, starts, sums)
+
+    def _line_ahead(self, product, row):
+        """The cache line that a tile fetches of each row ahead: tiles take turns."""
+        builder = self.builder
+        lines = -(-self.vectors * HOST.vector_bytes // _LINE_BYTES)
+        tile = builder.udiv(row, _int(HOST.tile_rows(self.vectors)))
+        line = builder.urem(tile, _int(lines))
+        elements = _LINE_BYTES * self.vector.lanes // HOST.vector_bytes
+        return builder.gep(product.ahead, [builder.mul(line, _int(elements))])
 
     def _step(self, product, k, panel_k, starts, sums):
         builder, lanes = self.builder, self.vector.lanes
