@@ -24,7 +24,7 @@ class Host(NamedTuple):
     @property
     def fetches_ahead(self) -> bool:
         """Whether a tile has loads to spare for what it does not read yet."""
-        return self.registers >= 32
+        return self.vector_bytes == 64
 
     def tile_rows(self, vectors: int) -> int:
         """Rows of a register tile that is ``vectors`` wide.
