@@ -70,9 +70,7 @@ def multiply_panel(
         at = _Pointers(context, builder, sig, args)
         tile = _Tile(builder.module, layout, c, 1, adding=True)
         follows = tile.follows(builder, at(9), args[12], args[13])
-        product = _Product(
-            at(4), args[6], args[7], args[8], at(9), args[12], args[13], *follows
-        )
+        product = _Product(at(4), args[6], args[7], args[8], at(9), args[12], args[13], *follows)
         builder.call(tile.function(), [args[11], at(1), args[3], at(1), args[3], *product])
         return context.get_dummy_value()
 
@@ -340,7 +338,7 @@ class _Tile:
                 value = zero if self.adding else self._load(self.start, self.start_row, row, r, v)
                 builder.store(value, slot)
         if self.adding:
-            self._fetch_ahead(row, sums)
+            self._fetch_sums(row, sums)
         with _Loop(builder, _int(len(products))) as n:
             self._multiply(_nth(builder, products, n), row, sums)
         for r, line in enumerate(sums):
@@ -351,7 +349,7 @@ class _Tile:
                 target = self._place(self.c, self.c_row, row, r, v)
                 store_vector(builder, self.vector, total, target)
 
-    def _fetch_ahead(self, row, sums):
+    def _fetch_sums(self, row, sums):
         """Have C in the first-level cache when the sums are added to it."""
         for r, line in enumerate(sums):
             for v in range(0, len(line), max(1, _LINE_BYTES // HOST.vector_bytes)):
@@ -384,10 +382,10 @@ class _Tile:
                 self._step(product, k, panel_k, starts, sums)
 
     def _lines_ahead(self, product, row):
-        """The first cache line that a tile fetches ahead, and how far apart they are, one for each k.
+        """The first cache line that a tile fetches ahead, and how far apart they are, one a step.
 
-        As many tiles as a row has lines share the work, each its part of memory that is in one piece,
-        or else its line of every row.
+        As many tiles as a row has lines share the work: each takes its part of what is in one
+        piece, or else its line of every row.
         """
         builder, columns = self.builder, self.vectors * self.vector.lanes
         line = _int(_LINE_BYTES * self.vector.lanes // HOST.vector_bytes)
@@ -399,41 +397,6 @@ class _Tile:
         first = builder.mul(turn, builder.select(in_one_piece, part, line))
         apart = builder.select(in_one_piece, line, product.ahead_row)
         return builder.gep(product.ahead, [first]), apart
-
-    def _place(self, pointer, stride, row, r, v):
-        builder = self.builder
-        start = builder.mul(builder.add(row, _int(r)), stride)
-        return builder.gep(pointer, [builder.add(start, _int(v * self.vector.lanes))])
-
-    def _load(self, *place):
-        return load_vector(self.builder, self.vector, self._place(*place))
-
-    def _multiply(self, product, row, sums):
-        builder = self.builder
-        first = builder.gep(product.a, [builder.mul(row, product.a_row)])
-        a_rows = [
-            builder.gep(first, [builder.mul(_int(r), product.a_row)]) for r in range(len(sums))
-        ]
-        if HOST.fetches_ahead:
-            ahead, apart = self._lines_ahead(product, row)
-        with _Loop(builder, product.segs) as seg:
-            shift = builder.mul(seg, product.a_seg)
-            starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
-            k0 = builder.mul(seg, product.seg_k)
-            with _Loop(builder, product.seg_k) as k:
-                panel_k = builder.add(k0, k)
-                if HOST.fetches_ahead:
-                    prefetch(builder, builder.gep(ahead, [builder.mul(panel_k, apart)]))
-                self._step(product, k, panel_k, starts, sums)
-
-    def _line_ahead(self, product, row):
-        """The cache line that a tile fetches of each row ahead: tiles take turns."""
-        builder = self.builder
-        lines = -(-self.vectors * HOST.vector_bytes // _LINE_BYTES)
-        tile = builder.udiv(row, _int(HOST.tile_rows(self.vectors)))
-        line = builder.urem(tile, _int(lines))
-        elements = _LINE_BYTES * self.vector.lanes // HOST.vector_bytes
-        return builder.gep(product.ahead, [builder.mul(line, _int(elements))])
 
     def _step(self, product, k, panel_k, starts, sums):
         builder, lanes = self.builder, self.vector.lanes
