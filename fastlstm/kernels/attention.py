@@ -9,18 +9,17 @@ asked  (Q, B) or (0, B): which queries count
 seen   (Q or 1, B, S or 1), not 0 where a query may look at a key; or empty, for all
 heads  H
 
-A thread takes samples and heads as a whole, so every sum has one order. Keys, or values, of one
-sample and head are turned into rows of (D, S) first, in ``turned`` (threads, D·S): then the inner
-loops run over neighbouring numbers.
+A thread takes samples and heads as a whole, so every sum has one order. What the products do in
+``scratch`` stands in ``products``.
 """
 
 from __future__ import annotations
 
 from fastlstm.kernels import math
 from fastlstm.kernels.jit import inline
-from fastlstm.kernels.products import turn
+from fastlstm.kernels.products import lay_columns, lay_rows, multiply_laid
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.rows import add_scaled_row
+from fastlstm.kernels.rows import dot_rows, scale_row
 from fastlstm.kernels.simd import fill, lanes, load_first, store_first, sum_lanes
 from fastlstm.kernels.team import share
 
@@ -30,22 +29,20 @@ _LOW = 1e9
 
 
 @kernel
-def dot_scores(p, turned, q, k, scale, mask, asked, seen, causal, heads, crew):
+def dot_scores(p, scratch, q, k, scale, mask, asked, seen, causal, heads, crew):
     """p = scale · q·kᵀ, less where it does not count; scale is (1,)."""
     queries, batch, width = q.shape
     steps, depth = k.shape[0], width // heads
+    row, p_row = batch * width, batch * heads * steps
     first, last = share(batch * heads, crew)
     for item in range(first, last):
-        b, h = item // heads, item % heads
-        turn(turned, crew.member, k, b, h * depth, depth)
+        lay_columns(scratch, crew.member, k, item * depth, row, depth, steps)
+        multiply_laid(
+            p, item * steps, p_row, scale[0], False,
+            q, item * depth, row, 1, scratch, crew.member, queries, depth, steps,
+        )  # fmt: skip
         for t in range(queries):
-            for s in range(steps):
-                p[t, b, h * steps + s] = 0.0
-            for d in range(depth):
-                value = q[t, b, h * depth + d] * scale[0]
-                at = crew.member * turned.shape[1] + d * steps
-                add_scaled_row(p, ((t * batch + b) * heads + h) * steps, value, turned, at, steps)
-            _lower(p, mask, asked, seen, causal, t, b, h * steps, steps)
+            _lower(p, mask, asked, seen, causal, t, item // heads, item % heads * steps, steps)
 
 
 @inline
@@ -87,30 +84,29 @@ def hide(p, mask, asked, seen, causal, heads, crew):
 
 
 @kernel
-def dot_gradients(d_q, d_k, d_scales, d_p, q, k, scale, heads, crew):
+def dot_gradients(d_q, d_k, d_scales, scratch, d_p, q, k, scale, heads, crew):
     """The gradients of ``dot_scores``; d_scales is (B·H,), the parts of that of the scale."""
     queries, batch, width = q.shape
     steps, depth = k.shape[0], width // heads
+    row, p_row = batch * width, batch * heads * steps
     first, last = share(batch * heads, crew)
     for item in range(first, last):
-        b, h = item // heads, item % heads
-        at = h * depth
-        for s in range(steps):
-            for d in range(depth):
-                d_k[s, b, at + d] = 0.0
+        at, p_at = item * depth, item * steps
+        lay_rows(scratch, crew.member, k, at, row, steps, depth)
+        multiply_laid(
+            d_q, at, row, 1.0, False,
+            d_p, p_at, p_row, 1, scratch, crew.member, queries, steps, depth,
+        )  # fmt: skip
         total = 0.0
         for t in range(queries):
-            for d in range(depth):
-                d_q[t, b, at + d] = 0.0
-            for s in range(steps):
-                value = d_p[t, b, h * steps + s]
-                asking, asked = (t * batch + b) * width + at, (s * batch + b) * width + at
-                add_scaled_row(d_q, asking, value, k, asked, depth)
-                add_scaled_row(d_k, asked, value * scale[0], q, asking, depth)
-            for d in range(depth):
-                total += q[t, b, at + d] * d_q[t, b, at + d]
-                d_q[t, b, at + d] *= scale[0]
+            total += dot_rows(q, at + t * row, d_q, at + t * row, depth)
+            scale_row(d_q, at + t * row, depth, scale[0])
         d_scales[item] = total
+        lay_rows(scratch, crew.member, q, at, row, queries, depth)
+        multiply_laid(
+            d_k, at, row, scale[0], False,
+            d_p, p_at, 1, p_row, scratch, crew.member, steps, queries, depth,
+        )  # fmt: skip
 
 
 @kernel
@@ -161,47 +157,39 @@ def additive_gradients(d_q, d_k, d_scales, d_p, q, k, scale, crew):
 
 
 @kernel
-def mix(out, p, v, heads, crew):
+def mix(out, scratch, p, v, heads, crew):
     """out = p·v, (Q, B, H·E)."""
     queries, batch, width = out.shape
     steps, depth = v.shape[0], width // heads
+    row, p_row = batch * width, batch * heads * steps
     first, last = share(batch * heads, crew)
     for item in range(first, last):
-        b, h = item // heads, item % heads
-        at = h * depth
-        for t in range(queries):
-            for d in range(depth):
-                out[t, b, at + d] = 0.0
-            for s in range(steps):
-                value = p[t, b, h * steps + s]
-                v_at = (s * batch + b) * width + at
-                add_scaled_row(out, (t * batch + b) * width + at, value, v, v_at, depth)
+        lay_rows(scratch, crew.member, v, item * depth, row, steps, depth)
+        multiply_laid(
+            out, item * depth, row, 1.0, False,
+            p, item * steps, p_row, 1, scratch, crew.member, queries, steps, depth,
+        )  # fmt: skip
 
 
 @kernel
-def mix_gradients(d_p, d_v, turned, d_out, p, v, more, heads, crew):
+def mix_gradients(d_p, d_v, scratch, d_out, p, v, more, heads, crew):
     """The gradients of ``mix``; d_p is added to what is there where there is ``more``."""
     queries, batch, width = d_out.shape
     steps, depth = v.shape[0], width // heads
+    row, p_row = batch * width, batch * heads * steps
     first, last = share(batch * heads, crew)
     for item in range(first, last):
-        b, h = item // heads, item % heads
-        at, start = h * depth, h * steps
-        turn(turned, crew.member, v, b, at, depth)
-        for s in range(steps):
-            for d in range(depth):
-                d_v[s, b, at + d] = 0.0
-        for t in range(queries):
-            if not more:
-                for s in range(steps):
-                    d_p[t, b, start + s] = 0.0
-            for d in range(depth):
-                turned_at = crew.member * turned.shape[1] + d * steps
-                p_at = ((t * batch + b) * heads + h) * steps
-                add_scaled_row(d_p, p_at, d_out[t, b, at + d], turned, turned_at, steps)
-            for s in range(steps):
-                v_at, out_at = (s * batch + b) * width + at, (t * batch + b) * width + at
-                add_scaled_row(d_v, v_at, p[t, b, start + s], d_out, out_at, depth)
+        at, p_at = item * depth, item * steps
+        lay_columns(scratch, crew.member, v, at, row, depth, steps)
+        multiply_laid(
+            d_p, p_at, p_row, 1.0, more,
+            d_out, at, row, 1, scratch, crew.member, queries, depth, steps,
+        )  # fmt: skip
+        lay_rows(scratch, crew.member, d_out, at, row, queries, depth)
+        multiply_laid(
+            d_v, at, row, 1.0, False,
+            p, p_at, 1, p_row, scratch, crew.member, steps, queries, depth,
+        )  # fmt: skip
 
 
 @kernel

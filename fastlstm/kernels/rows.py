@@ -131,16 +131,17 @@ def scale_row(x, at, n, factor):
 
 
 @inline
-def add_scaled_row(y, y_at, factor, x, x_at, n):
-    """y += factor · x, for ``n`` elements of each.
-
-    By vectors, as no compiler sees that two arrays are apart.
-    """
-    step = lanes(y)
-    for j in range(0, n, step):
-        count = min(step, n - j)
-        total = load_first(y, y_at + j, count) + factor * load_first(x, x_at + j, count)
-        store_first(total, y, y_at + j, count)
+def dot_rows(x, x_at, y, y_at, n):
+    """Sum of x · y over ``n`` elements of each, in float64."""
+    step = lanes(x)
+    total = 0.0
+    for j0 in range(0, n, step * SUM_VECTORS):
+        part = fill(x, 0.0)
+        for j in range(j0, min(n, j0 + step * SUM_VECTORS), step):
+            count = min(step, n - j)
+            part = part + load_first(x, x_at + j, count) * load_first(y, y_at + j, count)
+        total += np.float64(sum_lanes(part))
+    return total
 
 
 @inline

@@ -10,6 +10,7 @@ import numpy as np
 from fastlstm.kernels import attention, dense, layout
 from fastlstm.kernels.masks import clear_masked
 from fastlstm.kernels.parallel import get_num_threads
+from fastlstm.kernels.products import scratch_size
 from fastlstm.kernels.program import Program
 from fastlstm.layers.attention_masks import Counted
 from fastlstm.layers.draws import Draws
@@ -73,7 +74,7 @@ class AttentionOp(Op):
     ) -> None:
         self._how, self._arrays, self._counted = how, (q, k, v), counted
         self._asked, self._mask = counted.asked, counted.keys
-        queries, batch, width = q.shape
+        queries, batch, _ = q.shape
         steps, heads = len(k), how.heads
         dtype = q.dtype
         self.weights = plan.array((queries, batch, heads * steps), dtype)
@@ -85,8 +86,8 @@ class AttentionOp(Op):
             self._used = self._dropout.y
         self.y = plan.array((queries, batch, v.shape[2]), dtype)
         self.gives_weights = False
-        depth = max(width, v.shape[2]) // heads
-        self._turned = plan.array((get_num_threads(), depth * steps), dtype)
+        sizes = (scratch_size(queries, steps, x.shape[2] // heads, dtype.itemsize) for x in (q, v))
+        self._scratch = plan.array((get_num_threads(), max(sizes)), dtype)
         self._work = 2.0 * q.size * steps
 
     @property
@@ -113,7 +114,7 @@ class AttentionOp(Op):
             sums = self.weights, q, k, how.scale, *counts
             program.add(attention.additive_scores, *sums, work=10.0 * self._work)
         else:
-            args = self.weights, self._turned, q, k, how.scale, *counts
+            args = self.weights, self._scratch, q, k, how.scale, *counts
             program.add(attention.dot_scores, *args, how.heads, work=self._work)
         program.add(dense.softmax, self._rows, work=20.0 * self._rows.size)
         if how.hides and self._counted.hides:
@@ -122,7 +123,7 @@ class AttentionOp(Op):
         if self._dropout is not None:
             self._dropout.record_forward(program)
         work = 2.0 * v.size * len(q)
-        program.add(attention.mix, self.y, self._used, v, how.heads, work=work)
+        program.add(attention.mix, self.y, self._scratch, self._used, v, how.heads, work=work)
         self._record_clearing(program, self.y)
 
     def _record_clearing(self, program: Program, array: np.ndarray) -> None:
@@ -157,7 +158,7 @@ class AttentionOp(Op):
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         how, (q, k, v), (d_q, d_k, d_v) = self._how, self._arrays, self._d_arrays
         self._record_clearing(program, self._d_y)
-        args = self._d_weights, d_v, self._turned, self._d_y, self._used, v, False, how.heads
+        args = self._d_weights, d_v, self._scratch, self._d_y, self._used, v, False, how.heads
         program.add(attention.mix_gradients, *args, work=4.0 * v.size * len(q))
         if self._dropout is not None:
             self._dropout.record_backward(program)
@@ -169,7 +170,8 @@ class AttentionOp(Op):
             arrays = d_q, d_k, self._parts, self._d_weights, q, k, how.scale
             program.add(attention.additive_gradients, *arrays, work=20.0 * self._work)
         else:
-            arrays = d_q, d_k, self._parts.reshape(-1), self._d_weights, q, k, how.scale
-            program.add(attention.dot_gradients, *arrays, how.heads, work=2.0 * self._work)
+            parts = self._parts.reshape(-1)
+            bound = d_q, d_k, parts, self._scratch, self._d_weights, q, k, how.scale
+            program.add(attention.dot_gradients, *bound, how.heads, work=2.0 * self._work)
         if how.d_scale is not None:
             program.add(attention.sum_parts, how.d_scale, self._parts, self.adds)

@@ -133,14 +133,15 @@ class DotOp(Op):
         batch, dtype = first.shape[1], first.dtype
         self._y = plan.array((len(first), batch, len(second)), dtype)
         self.y = self._y if all(x.ndim == 3 for x in xs) else self._y[0]
-        self._turned = plan.array((get_num_threads(), second.shape[2] * len(second)), dtype)
+        size = products.scratch_size(len(first), len(second), first.shape[2], dtype.itemsize)
+        self._scratch = plan.array((get_num_threads(), size), dtype)
         self._work = 2.0 * first.size * len(second)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         for side in self._sides:
             side.record_forward(program)
         first, second = (side.rows for side in self._sides)
-        program.add(products.products, self._y, self._turned, first, second, work=self._work)
+        program.add(products.products, self._y, self._scratch, first, second, work=self._work)
 
     def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
         self._d_y = d_ys[0].reshape(self._y.shape)
@@ -157,7 +158,8 @@ class DotOp(Op):
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
         first, second = self._sides
-        arrays = first.d_rows, second.d_rows, self._d_y, first.rows, second.rows
+        d_rows = first.d_rows, second.d_rows
+        arrays = *d_rows, self._scratch, self._d_y, first.rows, second.rows
         program.add(products.products_gradients, *arrays, work=2.0 * self._work)
         for side in self._sides:
             side.record_backward(program)

@@ -12,9 +12,10 @@ from fastlstm.kernels import products
 def _run(a, c, d_out, threads=1):
     fastlstm.set_num_threads(threads)
     out, d_a, d_c = np.empty_like(d_out), np.empty_like(a), np.empty_like(c)
-    turned = np.empty((threads, a.shape[2] * len(c)), a.dtype)
-    products.products(out, turned, a, c, work=1e9)
-    products.products_gradients(d_a, d_c, d_out, a, c, work=1e9)
+    size = products.scratch_size(len(a), len(c), a.shape[2], a.itemsize)
+    scratch = np.full((threads, size), np.nan, a.dtype)
+    products.products(out, scratch, a, c, work=1e9)
+    products.products_gradients(d_a, d_c, scratch, d_out, a, c, work=1e9)
     return out, d_a, d_c
 
 
@@ -23,7 +24,9 @@ def _arrays(rng, rows, columns, depth, batch=7):
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (4, 3, 5), (1, 6, 9), (8, 1, 2)])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (4, 3, 5), (1, 6, 9), (8, 1, 2), (70, 50, 33), (16, 130, 96)]
+)
 def test_values_and_gradients(sizes, rng):
     a, c, d_out = _arrays(rng, *sizes)
     out, d_a, d_c = _run(a, c, d_out)
