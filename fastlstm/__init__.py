@@ -18,6 +18,7 @@ from fastlstm import (
     regularizers,
     utils,
 )
+from fastlstm.elsewhere import advise
 from fastlstm.kernels.parallel import get_num_threads, set_num_threads
 from fastlstm.layers import Input
 from fastlstm.models import Model, Sequential, vjp
@@ -49,3 +50,7 @@ __all__ = [
     "utils",
     "vjp",
 ]
+
+
+def __getattr__(name: str) -> None:
+    raise advise(__name__, name)

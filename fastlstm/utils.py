@@ -11,16 +11,36 @@ import numpy.typing as npt
 from fastlstm import figures
 from fastlstm.config import floatx
 from fastlstm.data import timeseries_dataset_from_array
+from fastlstm.elsewhere import advise
+from fastlstm.layers.base import forget_names
 from fastlstm.randomness import set_random_seed
 from fastlstm.validation import numeric_array
 
 __all__ = [
+    "clear_session",
     "pad_sequences",
     "plot_model",
     "set_random_seed",
     "timeseries_dataset_from_array",
     "to_categorical",
 ]
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Count layers from the first again, in the names that they get by themselves.
+
+    Models are not touched: their memory is free as soon as nothing refers to them.
+
+    Parameters
+    ----------
+    free_memory : bool
+        Keras' argument, without effect.
+    """
+    forget_names()
+
+
+def __getattr__(name: str) -> None:
+    raise advise(__name__, name)
 
 
 def pad_sequences(

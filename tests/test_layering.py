@@ -14,7 +14,7 @@ PACKAGE = Path(fastlstm.__file__).parent
 
 # From the ground up; what stands nowhere here fails, so that a new part gets its floor.
 STOREYS = [
-    {"available", "config"},
+    {"available", "config", "elsewhere"},
     {"figures", "memory", "randomness", "registry", "validation"},
     {"data"},
     {"kernels"},

@@ -17,15 +17,16 @@ NAMES = {
         regularizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
-        Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense Divide Dot Dropout ELU
-        Embedding Flatten GRU GRUCell GaussianNoise GetItem GlobalAveragePooling1D
-        GlobalMaxPooling1D Input LSTM LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell
-        LayerNormalization LeakyReLU Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum
-        MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU RepeatVector
-        Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
-        StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average concatenate dot
-        maximum minimum multiply subtract
+        Activation Add AdditiveAttention Attention Average AveragePooling1D AvgPool1D
+        BatchNormalization Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense
+        Divide Dot Dropout ELU Embedding Flatten GRU GRUCell GaussianNoise GetItem
+        GlobalAveragePooling1D GlobalAvgPool1D GlobalMaxPool1D GlobalMaxPooling1D Input LSTM
+        LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell LayerNormalization LeakyReLU
+        Masking MaxPool1D MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
+        Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU RepeatVector Rescaling Reshape
+        SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract
+        TimeDistributed ZeroPadding1D add average concatenate dot maximum minimum multiply
+        subtract
     """,
     "fastlstm.activations": """
         elu exponential get hard_sigmoid hard_tanh leaky_relu linear log_sigmoid relu relu6 selu
@@ -86,7 +87,8 @@ NAMES = {
         CRFGradients crf_log_likelihood crf_marginals crf_value_and_grad crf_viterbi_decode
     """,
     "fastlstm.utils": """
-        pad_sequences plot_model set_random_seed timeseries_dataset_from_array to_categorical
+        clear_session pad_sequences plot_model set_random_seed timeseries_dataset_from_array
+        to_categorical
     """,
     "fastlstm.sklearn": "SequenceClassifier SequenceRegressor",
 }

@@ -1,5 +1,6 @@
 """What users stack."""
 
+from fastlstm.elsewhere import advise
 from fastlstm.layers.activation import Activation, Softmax
 from fastlstm.layers.attention import AdditiveAttention, Attention
 from fastlstm.layers.base import Layer
@@ -62,6 +63,10 @@ from fastlstm.layers.simple_rnn import SimpleRNN
 from fastlstm.layers.slstm import SLSTM
 from fastlstm.layers.time_distributed import TimeDistributed
 
+# Keras' other names.
+AvgPool1D, MaxPool1D = AveragePooling1D, MaxPooling1D
+GlobalAvgPool1D, GlobalMaxPool1D = GlobalAveragePooling1D, GlobalMaxPooling1D
+
 __all__ = [
     "CRF",
     "ELU",
@@ -75,6 +80,7 @@ __all__ = [
     "Attention",
     "Average",
     "AveragePooling1D",
+    "AvgPool1D",
     "BatchNormalization",
     "Bidirectional",
     "Concatenate",
@@ -91,6 +97,8 @@ __all__ = [
     "GaussianNoise",
     "GetItem",
     "GlobalAveragePooling1D",
+    "GlobalAvgPool1D",
+    "GlobalMaxPool1D",
     "GlobalMaxPooling1D",
     "Input",
     "LSTMCell",
@@ -101,6 +109,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Masking",
+    "MaxPool1D",
     "MaxPooling1D",
     "Maximum",
     "MinGRU",
@@ -133,3 +142,7 @@ __all__ = [
     "multiply",
     "subtract",
 ]
+
+
+def __getattr__(name: str) -> None:
+    raise advise(__name__, name)

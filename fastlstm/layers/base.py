@@ -29,6 +29,11 @@ from fastlstm.validation import as_floats
 _names: Counter[str] = Counter()
 
 
+def forget_names() -> None:
+    """Give the next layers the first names again."""
+    _names.clear()
+
+
 class WeightSpec(NamedTuple):
     """A weight before it has values."""
 

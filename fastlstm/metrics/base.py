@@ -106,6 +106,11 @@ class Mean(Named):
         self._total += float(np.sum(array * spread))
         self._weight += float(np.sum(spread))
 
+    def __call__(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Add values, as ``update_state`` does, and return the mean of all so far."""
+        self.update_state(values, sample_weight)
+        return self.result()
+
 
 class Metric(Named, ABC):
     """Base class of metrics on targets and predictions.
@@ -240,6 +245,16 @@ class Metric(Named, ABC):
             prepare_weights(sample_weight, pred.shape[:-1], pred.dtype).reshape(-1),
             False,
         )
+
+    def __call__(
+        self,
+        y_true: npt.ArrayLike,
+        y_pred: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Any:
+        """Add arrays, as ``update_state`` does, and return the metric of all so far."""
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
 
     def prepare_targets(self, true: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         """Targets for predictions of a shape, checked."""
