@@ -171,10 +171,10 @@ def fit(
     model.history = history
     model.stop_training = False
     logs: dict[str, float] = {}
-    calls.call("on_train_begin")
+    calls.call("on_train_begin", {})
     try:
         for epoch in range(initial_epoch, epochs):
-            calls.call("on_epoch_begin", epoch)
+            calls.call("on_epoch_begin", epoch, {})
             progress.start(f"Epoch {epoch + 1}/{epochs}", source.steps)
             results = _train_epoch(model, source, calls, progress, epoch, chosen)
             if results is None:
@@ -320,13 +320,13 @@ def predict(
     mask = mask_of(mask, lengths, x)
     source, outputs = predict_source(model, x, mask, batch_size, number_or_none(steps, "steps"))
     _announce(calls, model, source.steps, progress.verbose)
-    calls.call("on_predict_begin")
+    calls.call("on_predict_begin", {})
     begin, end = calls.hook("on_predict_batch_begin"), calls.hook("on_predict_batch_end")
     try:
         progress.start("Predict", source.steps)
         for number, ((inputs, masked), index, batch) in enumerate(source.epoch()):
             if begin is not None:
-                begin(number)
+                begin(number, {})
             parts = model.predict_step(inputs, index, **masked)
             outputs.add(parts, index, batch)
             progress.update(len(index), dict)
@@ -336,7 +336,7 @@ def predict(
     finally:
         progress.close()
         source.close()
-    calls.call("on_predict_end")
+    calls.call("on_predict_end", {})
     return outputs.result()
 
 
@@ -373,7 +373,7 @@ def _train_epoch(
     means = _Means(model)
     for batch, (data, index, _) in enumerate(source.epoch()):
         if begin is not None:
-            begin(batch)
+            begin(batch, {})
         loss = model.train_step(data, index, bptt)
         if not math.isfinite(loss) and not calls.handles_nan:
             raise FloatingPointError(
@@ -410,13 +410,13 @@ def _test(
     """Loss and metrics; None if there was no batch."""
     begin, end = calls.hook("on_test_batch_begin"), calls.hook("on_test_batch_end")
     source.rewind()
-    calls.call("on_test_begin")
+    calls.call("on_test_begin", {})
     if progress is not None:
         progress.start("Evaluate", source.steps)
     means = _Means(model)
     for batch, (data, index, _) in enumerate(source.epoch()):
         if begin is not None:
-            begin(batch)
+            begin(batch, {})
         means.add(model.test_step(data, index), len(index))
         if progress is not None:
             progress.update(len(index), means.logs)

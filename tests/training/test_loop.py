@@ -183,14 +183,14 @@ def test_order_of_the_calls():
     logs = ["loss", "seen"]
     _fit(callbacks=[recorder], validation_data=(X[:4], Y[:4]), batch_size=5)
     assert recorder.calls == [
-        ("on_train_begin",),
-        ("on_epoch_begin", 0),
-        ("on_train_batch_begin", 0),
+        ("on_train_begin", []),
+        ("on_epoch_begin", 0, []),
+        ("on_train_batch_begin", 0, []),
         ("on_train_batch_end", 0, logs),
-        ("on_train_batch_begin", 1),
+        ("on_train_batch_begin", 1, []),
         ("on_train_batch_end", 1, logs),
-        ("on_test_begin",),
-        ("on_test_batch_begin", 0),
+        ("on_test_begin", []),
+        ("on_test_batch_begin", 0, []),
         ("on_test_batch_end", 0, logs),
         ("on_test_end", logs),
         ("on_epoch_end", 0, [*logs, "val_loss", "val_seen"]),
@@ -206,12 +206,12 @@ def test_order_of_the_calls():
     predict(FakeModel(), X[:3], callbacks=recorder, verbose=0)
     evaluate(FakeModel(), X[:3], Y[:3], callbacks=recorder, verbose=0)
     assert recorder.calls == [
-        ("on_predict_begin",),
-        ("on_predict_batch_begin", 0),
+        ("on_predict_begin", []),
+        ("on_predict_batch_begin", 0, []),
         ("on_predict_batch_end", 0, ["outputs"]),
-        ("on_predict_end",),
-        ("on_test_begin",),
-        ("on_test_batch_begin", 0),
+        ("on_predict_end", []),
+        ("on_test_begin", []),
+        ("on_test_batch_begin", 0, []),
         ("on_test_batch_end", 0, logs),
         ("on_test_end", logs),
     ]
