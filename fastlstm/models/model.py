@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlstm import figures, optimizers
 from fastlstm.layers.graph import Graph, calls_between, in_keras_order
+from fastlstm.layers.input import input_layer
 from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, Symbol, symbols
 from fastlstm.losses.base import prepare_weights
@@ -79,7 +80,7 @@ class Model(Network):
         super().__init__(name or "model", graph)
         self._start_untrained()
         self._symbols = starts, ends
-        self.layers = in_keras_order(starts, ends)
+        self.layers = in_keras_order({start: input_layer(start) for start in starts}, ends)
         self.input_names = self._input_keys or _apart([symbol.name for symbol in starts])
         self.output_names = self._output_keys or _apart([symbol.name for symbol in ends])
         self._check_layers()
@@ -104,7 +105,7 @@ class Model(Network):
         self.goals: list[Goal] = []
 
     def _check_layers(self) -> None:
-        names = [layer.name for layer in self.layers]
+        names = [entry.name for entry in self.entries]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"a layer is named {name!r} already; names in a model must differ")

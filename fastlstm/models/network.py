@@ -12,6 +12,7 @@ from fastlstm.layers.base import Layer, refuse_arrays
 from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
+from fastlstm.layers.input import InputLayer
 from fastlstm.layers.runner import Arrays, Runner, as_mask
 from fastlstm.layers.symbol import Call, Shape, Symbol, is_symbolic, symbols
 from fastlstm.memory import aligned, check_room
@@ -31,7 +32,7 @@ class Network(FreezableModel):
     name : str
         Name in summaries and files.
     layers : list of Layer or Model
-        What it is made of, in the order of the weights.
+        What it is made of, in the order of the weights; of a graph its inputs as well.
     input_names, output_names : list of str
         Names of the arrays that go in and come out.
     """
@@ -59,10 +60,15 @@ class Network(FreezableModel):
         return self._runner.graph
 
     @property
+    def entries(self) -> list[Any]:
+        """What of ``layers`` computes: all but the inputs."""
+        return [entry for entry in self.layers if not isinstance(entry, InputLayer)]
+
+    @property
     def all_layers(self) -> list[Layer]:
         """All layers in the order of the weights, those of models inside among them."""
         found: dict[Layer, None] = {}
-        for entry in self.layers:
+        for entry in self.entries:
             found.update(dict.fromkeys(entry.all_layers if is_model(entry) else [entry]))
         return list(found)
 
@@ -83,7 +89,7 @@ class Network(FreezableModel):
     def _trained_of(self) -> dict[Layer, list[bool]]:
         """For each layer, which of its weights training changes."""
         found: dict[Layer, list[bool]] = {}
-        for entry in self.layers:
+        for entry in self.entries:
             parts = entry._trained_of() if is_model(entry) else {entry: entry.trained}
             for layer, flags in parts.items():
                 # What is reached in several ways is trained where one of them lets it be.
@@ -170,7 +176,8 @@ class Network(FreezableModel):
         """The layer of this name, or at this index."""
         if index is not None:
             return self.layers[index]
-        for layer in self.layers:
+        # An input may have the name of a layer.
+        for layer in (*self.entries, *self.layers):
             if layer.name == name:
                 return layer
         raise ValueError(
@@ -186,7 +193,7 @@ class Network(FreezableModel):
         """For each weight its layer, and its place among the layer's."""
         found: dict[str, tuple[Layer, int]] = {}
         seen: set[Layer] = set()
-        for entry in self.layers:
+        for entry in self.entries:
             parts = entry._named_weights() if is_model(entry) else _weights_of(entry)
             for name, place in parts.items():
                 if place[0] not in seen:

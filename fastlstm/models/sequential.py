@@ -7,7 +7,7 @@ from typing import Any
 
 from fastlstm.layers.base import Layer
 from fastlstm.layers.graph import Graph
-from fastlstm.layers.input import Input
+from fastlstm.layers.input import Input, InputLayer
 from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, Symbol
 from fastlstm.models.model import Model
@@ -20,8 +20,9 @@ class Sequential(Model):
     Parameters
     ----------
     layers : list of Layer or Model, optional
-        First to last; an ``Input`` may stand before them. More come with ``add``. A model of one
-        input and one output may stand among them, such as an encoder that was trained before.
+        First to last; an ``Input`` or ``InputLayer`` may stand before them, and is none of
+        ``model.layers``. More come with ``add``. A model of one input and one output may stand
+        among them, such as an encoder that was trained before.
     name : str, optional
         Name in summaries and files.
 
@@ -56,6 +57,8 @@ class Sequential(Model):
                 f"model {self.name!r} is part of another model, which has its layers as they are; "
                 "add layers before it becomes one"
             )
+        if isinstance(layer, InputLayer):
+            layer = layer.output
         if isinstance(layer, Symbol):
             if self.layers or self._sample_shape is not None:
                 raise ValueError("Input is the first entry of a Sequential, got it later")
