@@ -431,8 +431,18 @@ class Network(FreezableModel):
         self._need_weights()
         saving.load_weights(self, filepath)
 
-    def summary(self, print_fn: Callable[[str], Any] | None = None, **rest: Any) -> None:
-        """Print a table of the layers, their output shapes and numbers of weights."""
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        **rest: Any,
+    ) -> None:
+        """Print a table of the layers, their output shapes and numbers of weights.
+
+        ``print_fn`` is called with each line in the place of ``print``; the table is as wide as it
+        needs to be, whatever ``line_length`` and ``positions`` say.
+        """
         check_options("summary", rest, Network.summary)
         print_fn = print_fn or print
         for line in summary_lines(self):

@@ -23,6 +23,8 @@ class Sequential(Model):
         First to last; an ``Input`` or ``InputLayer`` may stand before them, and is none of
         ``model.layers``. More come with ``add``. A model of one input and one output may stand
         among them, such as an encoder that was trained before.
+    trainable : bool
+        Whether training changes the weights; an attribute too, that may be set at any time.
     name : str, optional
         Name in summaries and files.
 
@@ -39,8 +41,16 @@ class Sequential(Model):
     connected = False
 
     def __init__(
-        self, layers: Sequence[Layer | Model | Symbol] | None = None, name: str | None = None
+        self,
+        layers: Sequence[Layer | Model | Symbol] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
     ):
+        if isinstance(trainable, str):
+            raise TypeError(
+                f"Sequential expects trainable, True or False, after the layers, got {trainable!r};"
+                f" a name is given as name={trainable!r}"
+            )
         super(Model, self).__init__(name or "sequential", Graph.of([]))
         self._start_untrained()
         self.layers = []
@@ -49,6 +59,8 @@ class Sequential(Model):
         self._sample_shape: tuple[int | None, ...] | None = None
         for layer in layers or []:
             self.add(layer)
+        if not trainable:
+            self.trainable = False
 
     def add(self, layer: Layer | Model | Symbol) -> None:
         """Put a layer, a model, or at the very start an ``Input``, on top."""
