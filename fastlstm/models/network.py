@@ -45,6 +45,7 @@ class Network(FreezableModel):
     def __init__(self, name: str, graph: Graph) -> None:
         self.name = name
         self.is_part = False  # of another model, whose graph holds this one's
+        self.holder: Layer | None = None  # whose weights those of this model are
         self._runner = Runner(graph)
         self._params = np.empty(0, np.float32)
         self._grads = self._params
@@ -127,6 +128,12 @@ class Network(FreezableModel):
         self._owns = False
         self._runner.forget()
 
+    def held_by(self, layer: Layer) -> None:
+        """Have no weights but those of a layer that is made of this model, under its lock."""
+        self.holder, self.is_part = layer, True
+        self.let_go()
+        self.use_lock(layer.runner.lock)
+
     def _join(self) -> None:
         """Become one of the models that have these layers: one of them computes at a time."""
         for layer in self.all_layers:
@@ -153,6 +160,7 @@ class Network(FreezableModel):
             "_grads": nothing,
             "_owns": False,
             "_followed": -1,
+            "holder": None,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -163,6 +171,12 @@ class Network(FreezableModel):
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """All weights, and their gradients, each in one flat array."""
+        if self.holder is not None:
+            raise ValueError(
+                f"model {self.name!r} is part of layer {self.holder.name!r}, which has its weights "
+                "and is trained for both: train the model that has the layer; or train this one "
+                "before, or a copy.deepcopy() of it"
+            )
         if not self._owns and self.built:
             self._gather()
         return self._params, self._grads

@@ -151,7 +151,7 @@ class Sequential(Model):
         self._ensure_built(samples[0].shape[1:])
 
     def _ensure_built(self, sample_shape: tuple[int | None, ...]) -> None:
-        if self._owns:
+        if self._owns or self.holder is not None:
             return
         shape = self._sample_shape or tuple(sample_shape)
         for layer in self.layers:

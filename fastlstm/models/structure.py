@@ -13,6 +13,7 @@ from fastlstm.layers.base import Layer
 from fastlstm.layers.graph import calls_between
 from fastlstm.layers.input import Input, InputLayer
 from fastlstm.layers.symbol import Shape, Symbol
+from fastlstm.layers.time_distributed import Reader
 from fastlstm.registry import find, serialize
 
 if TYPE_CHECKING:
@@ -178,6 +179,9 @@ def _entry(entry: Any) -> Any:
 def _alone(entry: Any) -> Any:
     """A layer, or a model that may not be built."""
     return from_config(entry["config"]) if entry["class_name"] in _MODELS else _layer(entry)
+
+
+Reader.read = _alone
 
 
 def _name(entry: Any) -> str:

@@ -21,7 +21,6 @@ from fastlstm.layers import (
     Dense,
     Embedding,
     LayerNormalization,
-    TimeDistributed,
     symbol,
 )
 from fastlstm.models import Ensemble, load_model
@@ -555,7 +554,6 @@ def _itself():
         (lambda: _fixed()(Input((3,))), ValueError, ["'fixed' expects shape (None, 4, 3)"]),
         (lambda: Dense(2, name="alone").output, AttributeError, ["'alone'", "not called"]),
         (lambda: Sequential([Dense(2)]).input, ValueError, ["no weights yet"]),
-        (lambda: TimeDistributed(_built()), TypeError, ["each of its layers", "Sequential"]),
         (lambda: Bidirectional(_built()), TypeError, ["Bidirectional", "Sequential"]),
         (lambda: Model({1: Input((2,))}, Input((2,))), TypeError, ["dict of symbols"]),
         (lambda: Sequential([LayerNormalization]), TypeError, ["a class needs its arguments"]),
