@@ -156,7 +156,7 @@ class TimeDistributed(Wrapper):
             if len(shape) == 4 and not self.folds:
                 advice = "it takes one vector a step; put it into a model with what makes one"
             elif len(shape) > 3:
-                advice = "steps of steps have one TimeDistributed around another"
+                advice = "a step is a vector, or a sequence (time, features), and no more"
             raise ValueError(
                 f"TimeDistributed expects input {forms}, got shape {tuple(shape)}; {advice}"
             )

@@ -27,7 +27,7 @@ from fastlstm.layers import (
     SpatialDropout1D,
     TimeDistributed,
 )
-from fastlstm.models import clone_model, load_model
+from fastlstm.models import Ensemble, clone_model, load_model
 from tests.reference import finite
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -259,6 +259,51 @@ def test_it_is_the_layer_at_every_step(rng):
     np.testing.assert_array_equal(y, np.stack([model(ids[:, t]) for t in range(S)], 1))
     with pytest.raises(ValueError, match="ids from 0 to 19, got 20"):
         TimeDistributed(Sequential([Embedding(WORDS, 4), GRU(3)]))(np.full((2, 3, 4), 20))
+
+
+@pytest.mark.usefixtures("serial")
+@pytest.mark.parametrize("make", MODELS)
+def test_calls_again_and_other_shapes(make, rng):
+    """The same shape takes a shorter way from the second call on."""
+    model = make(fastlstm, None)
+    x, _ = _data(make, rng)
+    several = isinstance(x, list)
+    for steps in (S, S, 2, S, S):
+        x = [array[::-1].copy() for array in x] if several else x[::-1].copy()
+        part = [array[:, :steps].copy() for array in x] if several else x[:, :steps].copy()
+        np.testing.assert_array_equal(model(part), model.predict(part, verbose=0))
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_stream_of_sentences(rng):
+    for make in (_sentences, _ids):
+        encoder = copy.deepcopy(make(fastlstm).layers[0].layer)
+        layers = [TimeDistributed(encoder), LSTM(5, return_sequences=True), Dense(1)]
+        shape = (None, W) if make is _ids else (None, W, D)
+        model = Sequential([Input(shape), *layers])
+        x, _ = _data(make, rng)
+        stream, y = model.stream(B), model.predict(x, verbose=0)
+        for t in range(S):
+            np.testing.assert_array_equal(stream.step(x[:, t]), y[:, t])
+        with pytest.raises(ValueError, match=r"stream.step expects x of shape"):
+            stream.step(x[:, 0, :2])
+    endless = Sequential([Input((None, None, D)), TimeDistributed(LSTM(3)), LSTM(2)])
+    with pytest.raises(ValueError, match="size of a step"):
+        endless.stream()
+
+
+@pytest.mark.usefixtures("serial")
+def test_several_models_at_once(rng):
+    model = _sentences(fastlstm)
+    model.compile("sgd", "mse")
+    ensemble = Ensemble(model, 2)
+    x, y = _data(_sentences, rng)
+    both = [np.stack([array, 2 * array]) for array in (x, y)]
+    losses = []
+    for number in range(2):
+        model.set_weights([weight[number] for weight in ensemble.get_weights()])
+        losses.append(model.train_on_batch(both[0][number], both[1][number]))
+    np.testing.assert_allclose(ensemble.train_on_batch(*both), losses, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("serial")
