@@ -126,7 +126,7 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
 
 
 def plot_model(
-    model: Any, to_file: Any = "model.png", show_shapes: bool = False, dpi: int = 150
+    model: Any, to_file: Any = "model.png", show_shapes: bool = False, *, dpi: int = 150
 ) -> Any:
     """Draw the layers of a model and what they take from one another, with matplotlib.
 

@@ -82,7 +82,7 @@ def warm_up(each: Callable[[Usual], object]) -> None:
         model = Sequential(usual.layers)
         x, y = _samples(usual)
         for optimizer in usual.optimizers:
-            model.compile(optimizer, usual.loss, usual.metrics)
+            model.compile(optimizer, usual.loss, metrics=usual.metrics)
             # The whole batch is worth several threads, one sample is not.
             for size in (_BATCH, 1):
                 model.train_on_batch(x[:size], y[:size])

@@ -187,6 +187,15 @@ def _tagged(rng):
     return model, x, rng.integers(0, C, (B, T)).astype(np.int32)
 
 
+def _texts(rng):
+    """Sentences of words, each of which goes through an encoder."""
+    encoder = Sequential([Embedding(500, 64, mask_zero=True, input_shape=(5,)), LSTM(64)])
+    model = Sequential([TimeDistributed(encoder, input_shape=(T, 5)), GRU(64), Dense(1)])
+    model.compile("adam", "mse")
+    ids = rng.integers(0, 500, (B, T, 5)).astype(np.int32)
+    return model, ids, rng.standard_normal((B, 1)).astype(np.float32)
+
+
 def _peak(step):
     """Bytes that ``step`` holds at once beyond what is there before."""
     gc.collect()
@@ -252,6 +261,7 @@ MODELS = [
     _plain,
     _stacked,
     _options,
+    _texts,
     _averaged,
     _bounded,
     _labelled,

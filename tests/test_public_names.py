@@ -20,13 +20,13 @@ NAMES = {
         Activation Add AdditiveAttention Attention Average AveragePooling1D AvgPool1D
         BatchNormalization Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense
         Divide Dot Dropout ELU Embedding Flatten GRU GRUCell GaussianNoise GetItem
-        GlobalAveragePooling1D GlobalAvgPool1D GlobalMaxPool1D GlobalMaxPooling1D Input LSTM
-        LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell LayerNormalization LeakyReLU
-        Masking MaxPool1D MaxPooling1D Maximum MinGRU MinLSTM Minimum MultiHeadAttention
-        Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU RepeatVector Rescaling Reshape
-        SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D StackedRNNCells Subtract
-        TimeDistributed ZeroPadding1D add average concatenate dot maximum minimum multiply
-        subtract
+        GlobalAveragePooling1D GlobalAvgPool1D GlobalMaxPool1D GlobalMaxPooling1D Input
+        InputLayer LSTM LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell LayerNormalization
+        LeakyReLU Masking MaxPool1D MaxPooling1D Maximum MinGRU MinLSTM Minimum
+        MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU RepeatVector
+        Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
+        StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average concatenate dot
+        maximum minimum multiply subtract
     """,
     "fastlstm.activations": """
         elu exponential get hard_sigmoid hard_tanh leaky_relu linear log_sigmoid relu relu6 selu

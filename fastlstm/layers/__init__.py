@@ -17,7 +17,7 @@ from fastlstm.layers.gaussian_noise import GaussianNoise
 from fastlstm.layers.global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from fastlstm.layers.gru import GRU
 from fastlstm.layers.indexing import GetItem
-from fastlstm.layers.input import Input
+from fastlstm.layers.input import Input, InputLayer
 from fastlstm.layers.layer_norm_lstm import LayerNormLSTM
 from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.lstm import LSTM, CoupledLSTM, PeepholeLSTM
@@ -101,6 +101,7 @@ __all__ = [
     "GlobalMaxPool1D",
     "GlobalMaxPooling1D",
     "Input",
+    "InputLayer",
     "LSTMCell",
     "Lambda",
     "Layer",

@@ -117,8 +117,10 @@ class Layer(Freezable, Called, ABC):
         """Note that the weights have changed: whoever holds panels of them packs them anew."""
         self.version += 1
         Layer.changes += 1
-        if isinstance(self._owner, Layer):  # this one is part of it
-            self._owner.version += 1
+        owner = self._owner
+        while isinstance(owner, Layer):  # this one is part of it
+            owner.version += 1
+            owner = owner._owner
 
     # -- what a subclass says -----------------------------------------------------------------
 

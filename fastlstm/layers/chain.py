@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,10 +72,7 @@ class Chain:
     ) -> None:
         self.graph, self.layers, self.saving = graph, graph.layers, saving
         self.ids = graph.takes_ids
-        self.xs = [
-            plan.array(shape, np.dtype(np.int32) if ids else self.layers[0].dtype)
-            for shape, ids in zip(shapes, self.ids, strict=True)
-        ]
+        self.xs = self._make_inputs(shapes, plan)
         timed = [has_time(len(shape), ids) for shape, ids in zip(shapes, self.ids, strict=True)]
         steps, batch = shapes[0][:2] if timed[0] else (1, shapes[0][0])
         self.mask = plan.array((steps if masked else 0, batch), np.uint8)
@@ -107,6 +105,17 @@ class Chain:
         suits = told is not None and ByLength.suits(self.ops, batch)
         self.order = ByLength(told, self.index, plan) if told is not None and suits else None
         self._threads = get_num_threads()  # that scratch was laid out for
+
+    def _make_inputs(self, shapes: Sequence[tuple[int, ...]], plan: Plan) -> list[np.ndarray]:
+        """Arrays that will hold the inputs."""
+        return [
+            plan.array(shape, np.dtype(np.int32) if ids else self.layers[0].dtype)
+            for shape, ids in zip(shapes, self.ids, strict=True)
+        ]
+
+    def _make_gradients(self, plan: Plan) -> list[np.ndarray]:
+        """Arrays that will hold the gradients of the outputs."""
+        return [plan.array(y.shape, y.dtype) for y in self.ys]
 
     def _told_lengths(self) -> Op | ByMask | None:
         """What says how long the samples are, where rows may be computed in an order of their own.
@@ -188,7 +197,7 @@ class Chain:
             self._values[place] = Value(array, kept)
 
     def _bind_backward(self, plan: Plan, input_gradient: bool) -> None:
-        self.d_ys = [plan.array(y.shape, y.dtype) for y in self.ys]
+        self.d_ys = self._make_gradients(plan)
         # What adds to the gradient of each array: where it is an output, and where it is taken.
         parts: dict[int, list[np.ndarray]] = {}
         for number, d_y in zip(self.graph.outputs, self.d_ys, strict=True):
@@ -403,8 +412,19 @@ def record_sum(program: Program, total: np.ndarray, parts: list[np.ndarray]) -> 
 
 
 def has_time(ndim: int, ids: bool) -> bool:
-    """Whether arrays of this rank have a time axis: sequences of ids, or of feature vectors."""
-    return ndim == (2 if ids else 3)
+    """Whether arrays of this rank have a time axis: sequences of ids, or of feature vectors.
+
+    One axis more is of steps that are sequences themselves, for ``TimeDistributed``.
+    """
+    return ndim >= (2 if ids else 3)
+
+
+def chain_shape(sample: Sequence[int], batch: int, ids: bool) -> tuple[int, ...]:
+    """The shape of a batch of samples as a chain wants it: time first, all of a step in a row."""
+    if not has_time(1 + len(sample), ids):
+        return (batch, *sample)
+    steps, *step = sample
+    return (steps, batch, *([math.prod(step)] if step else []))
 
 
 def time_first(array: np.ndarray, ids: bool) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -135,33 +135,34 @@ def calls_between(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[C
     return list(found)
 
 
-def in_keras_order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[Any]:
-    """The layers and models that were called, in the order that Keras has their weights in.
+def in_keras_order(inputs: Mapping[Symbol, Any], outputs: Sequence[Symbol]) -> list[Any]:
+    """The layers of inputs, and the layers and models that were called, in Keras' order.
 
     The farther from the outputs, the earlier; at the same distance, as met on the way up from them.
     """
     met: dict[Any, int] = {}
-    finished: dict[Call, None] = {}
+    finished: dict[Any, Any] = {}  # calls, and the symbols that are inputs, with their layers
 
     def climb(symbol: Symbol) -> None:
-        call = symbol.made_by
-        if call is None or call in finished or symbol in inputs:
+        call = None if symbol in inputs else symbol.made_by
+        place, layer = (call, call.layer) if call else (symbol, inputs[symbol])
+        if place in finished:
             return
-        met.setdefault(call.layer, len(met))
-        for above in call.inputs:
+        met.setdefault(layer, len(met))
+        for above in call.inputs if call else []:
             climb(above)
-        finished.setdefault(call)
+        finished.setdefault(place, layer)
 
     for symbol in outputs:
         climb(symbol)
-    of_call: dict[Call, int] = {}
+    of_place: dict[Any, int] = {}
     of_layer: dict[Any, int] = {}
-    for call in reversed(finished):
-        depth = max(of_call.get(call, 0), of_layer.get(call.layer, 0))
-        of_call[call] = of_layer[call.layer] = depth
-        for symbol in call.inputs:
-            if symbol.made_by is not None:
-                of_call[symbol.made_by] = max(depth + 1, of_call.get(symbol.made_by, 0))
+    for place, layer in reversed(finished.items()):
+        depth = max(of_place.get(place, 0), of_layer.get(layer, 0))
+        of_place[place] = of_layer[layer] = depth
+        for above in place.inputs if isinstance(place, Call) else []:
+            before = above if above in inputs else above.made_by
+            of_place[before] = max(depth + 1, of_place.get(before, 0))
     return sorted(of_layer, key=lambda layer: (-of_layer[layer], met[layer]))
 
 

@@ -39,6 +39,7 @@ _INSTEAD = {
     "lora_alpha": "freeze the layer with trainable=False, and train a small Dense beside it",
     "lora_rank": "freeze the layer with trainable=False, and train a small Dense beside it",
     "noise_shape": "SpatialDropout1D drops whole features, noise_shape=(batch, 1, features)",
+    "optional": "a model takes all of its inputs; make a second model for those without this one",
     "quantization_config": "weights are float32 or float64: leave it at None",
     "ragged": "give a list of sequences of unequal length, or lengths=, to fit and predict",
     "renorm_clipping": "there is no renorm; leave it at None",

@@ -22,7 +22,7 @@ class Repeat:
 
     def __init__(self, chain: Chain, samples: np.ndarray) -> None:
         self._shape, self._dtype = samples.shape, samples.dtype
-        self._x = time_first(chain.x, chain.ids[0])
+        self._x = time_first(chain.x, chain.ids[0]).reshape(samples.shape)  # a view
         self._y = time_first(chain.y, ids=False)
         self._run = chain.bound("check", "forward")
         self._packed = chain.packed

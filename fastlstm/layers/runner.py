@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from fastlstm.kernels.parallel import get_num_threads
-from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.chain import Chain, chain_shape
 from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.repeat import Repeat
@@ -132,9 +132,7 @@ class Runner:
         shapes = []
         for array, ids in zip(samples, self.graph.takes_ids, strict=True):
             count, *sample = array.shape
-            count = count if batch is None else batch
-            timed = has_time(array.ndim, ids)
-            shapes.append((sample[0], count, *sample[1:]) if timed else (count, *sample))
+            shapes.append(chain_shape(sample, count if batch is None else batch, ids))
         return tuple(shapes)
 
     def build_for(self, x: Any) -> Arrays:

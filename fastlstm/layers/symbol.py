@@ -25,7 +25,11 @@ class Symbol:
         Of the input, or of the layer that makes it.
     made_by : Call or None
         What makes it; None for an input.
+    layer : InputLayer or None
+        Of an input, what stands for it among the layers of a model.
     """
+
+    layer: Any = None
 
     def __init__(self, shape: Shape, name: str, made_by: Call | None = None) -> None:
         self.shape, self.name, self.made_by = tuple(shape), name, made_by

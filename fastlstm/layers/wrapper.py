@@ -59,8 +59,13 @@ class Wrapper(FreezableGroup, Layer):
 
     def changed(self) -> None:
         super().changed()
+        self._age()
+
+    def _age(self) -> None:
         for layer in self.layers:
             layer.version += 1
+            if isinstance(layer, Wrapper):
+                layer._age()
 
     @property
     def lock(self) -> Any:

@@ -21,6 +21,8 @@ class BinaryAccuracy(MeanMetric):
     ----------
     name : str
         Key in logs.
+    dtype : optional
+        Accepted as in Keras; sums are in float64.
     threshold : float
         Probability above which a prediction counts as 1.
     """
@@ -29,8 +31,14 @@ class BinaryAccuracy(MeanMetric):
     leaves_out = True
     needs_probabilities = True
 
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5, **rest: Any) -> None:
-        super().__init__(name, **rest)
+    def __init__(
+        self,
+        name: str = "binary_accuracy",
+        dtype: Any = None,
+        threshold: float = 0.5,
+        **rest: Any,
+    ) -> None:
+        super().__init__(name, dtype=dtype, **rest)
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold expects a probability from 0 to 1, got {threshold!r}")
         self.threshold = float(threshold)

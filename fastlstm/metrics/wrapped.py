@@ -171,11 +171,12 @@ class _Entropy(LossMetric):
     def __init__(
         self,
         name: str | None = None,
+        dtype: Any = None,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
         **rest: Any,
     ) -> None:
-        super().__init__(self.made(from_logits, label_smoothing), name, **rest)
+        super().__init__(self.made(from_logits, label_smoothing), name, dtype=dtype, **rest)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -197,8 +198,15 @@ class CategoricalCrossentropy(_Entropy):
 class SparseCategoricalCrossentropy(LossMetric):
     """Mean of the cross-entropy of class ids; arguments as for the loss."""
 
-    def __init__(self, name: str | None = None, from_logits: bool = False, **rest: Any) -> None:
-        super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name, **rest)
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        **rest: Any,
+    ) -> None:
+        chosen = losses.SparseCategoricalCrossentropy(from_logits)
+        super().__init__(chosen, name, dtype=dtype, **rest)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

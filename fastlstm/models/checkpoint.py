@@ -26,6 +26,7 @@ from fastlstm.layers.feed import Feed
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import Segment
+from fastlstm.layers.time_distributed import TimeDistributed
 from fastlstm.memory import Plan
 from fastlstm.models.regions import Region, find_regions, main_takes
 from fastlstm.models.supervised import Supervised
@@ -51,11 +52,16 @@ def streamed_inputs(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[int
     """The inputs that are long enough to be taken in segments, of shapes with the time first."""
     found = {}
     for number, shape, ids in zip(graph.inputs, shapes, graph.takes_ids, strict=True):
-        if has_time(len(shape), ids):
+        if has_time(len(shape), ids) and not _folded(graph.taker(number)):
             parts = segments(*shape[:2])
             if len(parts) > 1:
                 found[number] = parts
     return found
+
+
+def _folded(layer: Any) -> bool:
+    """Whether it takes steps that may be sequences themselves, all of them at once."""
+    return isinstance(layer, TimeDistributed) and layer.folds
 
 
 def check_refused(bptt: str | int, reasons: list[str]) -> None:

@@ -89,14 +89,24 @@ class Ensemble:
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        **rest: Any,
     ) -> None:
-        """Choose how the models are trained; see ``Sequential.compile``."""
+        """Choose how the models are trained; see ``Sequential.compile``.
+
+        ``loss_weights`` is for several outputs, which these models have not.
+        """
+        if loss_weights is not None:
+            raise ValueError(
+                f"an Ensemble's models have one output, whose loss weighs 1; got loss_weights="
+                f"{loss_weights!r}. Leave it out; metrics are metrics=[...]"
+            )
         _refuse_functions(map(get_metric, [*as_list(metrics), *as_list(weighted_metrics)]))
-        self._model.compile(optimizer, loss, metrics, weighted_metrics)
+        self._model.compile(optimizer, loss, None, metrics, weighted_metrics, **rest)
         self._start_training()
 
     def _start_training(self) -> None:
@@ -425,11 +435,11 @@ def copy_of(model: Sequential) -> Sequential:
     if model.optimizer is not None:
         optimizer = model.optimizer.copy()
         (goal,) = model.goals
-        copies = (
+        plain, weighted = (
             [get_metric(serialize(metric)) for metric in group]
             for group in (goal.plain, goal.weighted)
         )
-        made.compile(optimizer, goal.loss, *copies)
+        made.compile(optimizer, goal.loss, None, plain, weighted)
     return made
 
 

@@ -82,6 +82,7 @@ def make_goals(
     weights = [1.0] * count
     if loss_weights is not None:
         given = [loss_weights] if isinstance(loss_weights, (int, float)) else loss_weights
+        _check_numbers(given)
         weights = [
             real_number("loss_weights", value)
             for value in _each("loss_weights", given, names, default=1.0)
@@ -104,6 +105,17 @@ def make_goals(
                 if not metric.name.startswith(f"{goal.name}_"):
                     metric.name = f"{goal.name}_{metric.name}"
     return goals
+
+
+def _check_numbers(loss_weights: Any) -> None:
+    """An error where metrics stand in the place of weights."""
+    values = loss_weights.values() if isinstance(loss_weights, Mapping) else as_list(loss_weights)
+    for value in values:
+        if isinstance(value, (str, Metric, list)) or callable(value):
+            raise TypeError(
+                "compile expects numbers as its third argument, loss_weights, which is where Keras "
+                f"has them, got {value!r}; metrics are given as metrics=[...]"
+            )
 
 
 def _groups(what: str, group: Any, names: Sequence[str]) -> list[Any]:

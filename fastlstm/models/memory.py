@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.chain import Chain, chain_shape, has_time
 from fastlstm.memory import Plan, megabytes
 from fastlstm.models.bptt import chain_kind
 from fastlstm.validation import whole_number
@@ -124,7 +124,7 @@ def _shapes(model: Model, batch: int, time: int | None) -> tuple[int | None, lis
                 "memory_report(batch, time=100)"
             )
         found = found or steps
-        shapes.append((steps, batch, *(int(size or 0) for size in sample[1:])))
+        shapes.append(chain_shape([steps, *(int(size or 0) for size in sample[1:])], batch, ids))
     if found is None and time is not None:
         raise ValueError(
             f"memory_report got time={time}, but the input {model.input_shape} has no steps"

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlstm import figures, optimizers
 from fastlstm.layers.graph import Graph, calls_between, in_keras_order
+from fastlstm.layers.input import input_layer
 from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, Symbol, symbols
 from fastlstm.losses.base import prepare_weights
@@ -44,6 +45,8 @@ class Model(Network):
         that are given here. What comes out of a model whose outputs are a dict is a dict too.
     name : str, optional
         Name in summaries and files.
+    trainable : bool
+        Whether training changes the weights; an attribute too, that may be set at any time.
 
     Examples
     --------
@@ -71,7 +74,9 @@ class Model(Network):
     # Whether it is a graph of its own rather than layers one after the other.
     connected = True
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, *, trainable: bool = True
+    ) -> None:
         self._input_keys, inputs = _keys(inputs, "Model inputs")
         self._output_keys, outputs = _keys(outputs, "Model outputs")
         starts, ends = symbols(inputs, "Model inputs"), symbols(outputs, "Model outputs")
@@ -79,13 +84,15 @@ class Model(Network):
         super().__init__(name or "model", graph)
         self._start_untrained()
         self._symbols = starts, ends
-        self.layers = in_keras_order(starts, ends)
+        self.layers = in_keras_order({start: input_layer(start) for start in starts}, ends)
         self.input_names = self._input_keys or _apart([symbol.name for symbol in starts])
         self.output_names = self._output_keys or _apart([symbol.name for symbol in ends])
         self._check_layers()
         self._join()
         if not any(layer._owner for layer in self.all_layers):
             self._gather()
+        if not trainable:
+            self.trainable = False
 
     # Names of the inputs and outputs, where they were given as dicts.
     _input_keys: list[str] | None = None
@@ -104,7 +111,7 @@ class Model(Network):
         self.goals: list[Goal] = []
 
     def _check_layers(self) -> None:
-        names = [layer.name for layer in self.layers]
+        names = [entry.name for entry in self.entries]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"a layer is named {name!r} already; names in a model must differ")
@@ -175,15 +182,18 @@ class Model(Network):
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        *,
-        loss_weights: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
         **rest: Any,
     ) -> None:
-        """Choose how the model is trained.
+        """Choose how the model is trained; arguments stand in Keras' order.
 
         Parameters
         ----------
@@ -193,6 +203,8 @@ class Model(Network):
         loss : str or Loss, or a list or dict of them
             Such as "mse" or "sparse_categorical_crossentropy"; for several outputs one each, in
             a list or by name, or one for all.
+        loss_weights : list or dict of float, optional
+            What the losses of several outputs weigh in their sum.
         metrics : list of str, Metric, Loss or callable, optional
             Such as ["accuracy"]; a function ``fn(y_true, y_pred)`` is called after each batch with
             copies. Without weights, as in Keras. For several outputs a list for each, in a list
@@ -200,10 +212,10 @@ class Model(Network):
         weighted_metrics : list, optional
             The same, with sample and class weights. One that has the name of an entry of
             ``metrics`` is called "weighted_..." in logs.
-        loss_weights : list or dict of float, optional
-            What the losses of several outputs weigh in their sum.
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
+            Accepted as in Keras; they change no result here.
         **rest
-            What Keras has besides and what changes no result here, such as ``jit_compile``.
+            What Keras had once; an error says what to do instead.
         """
         check_options("compile", rest, Model.compile)
         # All of it or nothing: a name that is not known leaves the model as it was.
@@ -366,12 +378,18 @@ class Model(Network):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        class_weight: Any = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
         **options: Any,
     ) -> History:
         """Train the model; see ``fastlstm.training.loop.fit`` for all arguments.
+
+        Those of Keras stand in its order; ``mask``, ``lengths`` and ``bptt`` go by name.
 
         Returns
         -------
@@ -391,9 +409,13 @@ class Model(Network):
             validation_split=validation_split,
             validation_data=validation_data,
             shuffle=shuffle,
+            class_weight=class_weight,
             sample_weight=sample_weight,
             initial_epoch=initial_epoch,
-            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
             **options,
         )
 
@@ -404,6 +426,9 @@ class Model(Network):
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
         **options: Any,
     ) -> Any:
         """Loss and metrics on arrays; see ``fastlstm.training.loop.evaluate``."""
@@ -416,15 +441,32 @@ class Model(Network):
             batch_size=batch_size,
             verbose=verbose,
             sample_weight=sample_weight,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
             **options,
         )
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", **options: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+        **options: Any,
     ) -> Any:
         """Output for arrays, in batches; see ``fastlstm.training.loop.predict``."""
         options = self._with_mask(x, check_options("predict", options, loop.predict))
-        outputs = loop.predict(self, x, batch_size=batch_size, verbose=verbose, **options)
+        outputs = loop.predict(
+            self,
+            x,
+            batch_size=batch_size,
+            verbose=verbose,
+            steps=steps,
+            callbacks=callbacks,
+            **options,
+        )
         return self._hand_out(outputs)
 
     def train_on_batch(

@@ -12,6 +12,7 @@ from fastlstm.layers.base import Layer, refuse_arrays
 from fastlstm.layers.chain import Chain, has_time
 from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
+from fastlstm.layers.input import InputLayer
 from fastlstm.layers.runner import Arrays, Runner, as_mask
 from fastlstm.layers.symbol import Call, Shape, Symbol, is_symbolic, symbols
 from fastlstm.memory import aligned, check_room
@@ -31,7 +32,7 @@ class Network(FreezableModel):
     name : str
         Name in summaries and files.
     layers : list of Layer or Model
-        What it is made of, in the order of the weights.
+        What it is made of, in the order of the weights; of a graph its inputs as well.
     input_names, output_names : list of str
         Names of the arrays that go in and come out.
     """
@@ -44,6 +45,7 @@ class Network(FreezableModel):
     def __init__(self, name: str, graph: Graph) -> None:
         self.name = name
         self.is_part = False  # of another model, whose graph holds this one's
+        self.holder: Layer | None = None  # whose weights those of this model are
         self._runner = Runner(graph)
         self._params = np.empty(0, np.float32)
         self._grads = self._params
@@ -59,10 +61,15 @@ class Network(FreezableModel):
         return self._runner.graph
 
     @property
+    def entries(self) -> list[Any]:
+        """What of ``layers`` computes: all but the inputs."""
+        return [entry for entry in self.layers if not isinstance(entry, InputLayer)]
+
+    @property
     def all_layers(self) -> list[Layer]:
         """All layers in the order of the weights, those of models inside among them."""
         found: dict[Layer, None] = {}
-        for entry in self.layers:
+        for entry in self.entries:
             found.update(dict.fromkeys(entry.all_layers if is_model(entry) else [entry]))
         return list(found)
 
@@ -83,7 +90,7 @@ class Network(FreezableModel):
     def _trained_of(self) -> dict[Layer, list[bool]]:
         """For each layer, which of its weights training changes."""
         found: dict[Layer, list[bool]] = {}
-        for entry in self.layers:
+        for entry in self.entries:
             parts = entry._trained_of() if is_model(entry) else {entry: entry.trained}
             for layer, flags in parts.items():
                 # What is reached in several ways is trained where one of them lets it be.
@@ -121,6 +128,12 @@ class Network(FreezableModel):
         self._owns = False
         self._runner.forget()
 
+    def held_by(self, layer: Layer) -> None:
+        """Have no weights but those of a layer that is made of this model, under its lock."""
+        self.holder, self.is_part = layer, True
+        self.let_go()
+        self.use_lock(layer.runner.lock)
+
     def _join(self) -> None:
         """Become one of the models that have these layers: one of them computes at a time."""
         for layer in self.all_layers:
@@ -147,6 +160,7 @@ class Network(FreezableModel):
             "_grads": nothing,
             "_owns": False,
             "_followed": -1,
+            "holder": None,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -157,6 +171,12 @@ class Network(FreezableModel):
     @property
     def flat_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """All weights, and their gradients, each in one flat array."""
+        if self.holder is not None:
+            raise ValueError(
+                f"model {self.name!r} is part of layer {self.holder.name!r}, which has its weights "
+                "and is trained for both: train the model that has the layer; or train this one "
+                "before, or a copy.deepcopy() of it"
+            )
         if not self._owns and self.built:
             self._gather()
         return self._params, self._grads
@@ -170,7 +190,8 @@ class Network(FreezableModel):
         """The layer of this name, or at this index."""
         if index is not None:
             return self.layers[index]
-        for layer in self.layers:
+        # An input may have the name of a layer.
+        for layer in (*self.entries, *self.layers):
             if layer.name == name:
                 return layer
         raise ValueError(
@@ -186,7 +207,7 @@ class Network(FreezableModel):
         """For each weight its layer, and its place among the layer's."""
         found: dict[str, tuple[Layer, int]] = {}
         seen: set[Layer] = set()
-        for entry in self.layers:
+        for entry in self.entries:
             parts = entry._named_weights() if is_model(entry) else _weights_of(entry)
             for name, place in parts.items():
                 if place[0] not in seen:
@@ -424,8 +445,18 @@ class Network(FreezableModel):
         self._need_weights()
         saving.load_weights(self, filepath)
 
-    def summary(self, print_fn: Callable[[str], Any] | None = None, **rest: Any) -> None:
-        """Print a table of the layers, their output shapes and numbers of weights."""
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        **rest: Any,
+    ) -> None:
+        """Print a table of the layers, their output shapes and numbers of weights.
+
+        ``print_fn`` is called with each line in the place of ``print``; the table is as wide as it
+        needs to be, whatever ``line_length`` and ``positions`` say.
+        """
         check_options("summary", rest, Network.summary)
         print_fn = print_fn or print
         for line in summary_lines(self):

@@ -9,15 +9,9 @@ from fastlstm.registry import arguments_of, check_rest
 
 # About how Keras computes, prints or reads ahead; whatever is given, the results are the same.
 _WITHOUT_EFFECT = {
-    "auto_scale_loss",
-    "jit_compile",
-    "line_length",
     "max_queue_size",
     "max_shard_size",
-    "positions",
-    "run_eagerly",
     "save_format",
-    "steps_per_execution",
     "use_multiprocessing",
     "workers",
     "zipped",

@@ -149,13 +149,15 @@ def _mode_for(path: Path) -> int:
 # -- reading ---------------------------------------------------------------------------------
 
 
-def load_model(filepath: Any, compile: bool = True) -> Model:
+def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True) -> Model:
     """Read a model that ``save`` wrote.
 
     Parameters
     ----------
     filepath : str or path
         The file.
+    custom_objects : None
+        A file names nothing but this library's layers, so there is nothing to give.
     compile : bool
         Restore the optimizer, its state, the loss and the metrics too, so that training goes on.
 
@@ -167,7 +169,14 @@ def load_model(filepath: Any, compile: bool = True) -> Model:
     ------
     ModelFileError
         If the file is damaged, or not a model of this library.
+    TypeError
+        If there are ``custom_objects``.
     """
+    if custom_objects is not None and custom_objects != {}:
+        raise TypeError(
+            f"load_model expects no custom_objects, since files name nothing but layers of this "
+            f"library, got {custom_objects!r}; whether to restore the training is compile=True"
+        )
     path = Path(os.fspath(filepath))
     header, config = _read_header(path)
     if "model" not in config:

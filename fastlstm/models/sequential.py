@@ -7,7 +7,7 @@ from typing import Any
 
 from fastlstm.layers.base import Layer
 from fastlstm.layers.graph import Graph
-from fastlstm.layers.input import Input
+from fastlstm.layers.input import Input, InputLayer
 from fastlstm.layers.runner import Arrays
 from fastlstm.layers.symbol import Shape, Symbol
 from fastlstm.models.model import Model
@@ -20,8 +20,11 @@ class Sequential(Model):
     Parameters
     ----------
     layers : list of Layer or Model, optional
-        First to last; an ``Input`` may stand before them. More come with ``add``. A model of one
-        input and one output may stand among them, such as an encoder that was trained before.
+        First to last; an ``Input`` or ``InputLayer`` may stand before them, and is none of
+        ``model.layers``. More come with ``add``. A model of one input and one output may stand
+        among them, such as an encoder that was trained before.
+    trainable : bool
+        Whether training changes the weights; an attribute too, that may be set at any time.
     name : str, optional
         Name in summaries and files.
 
@@ -38,8 +41,16 @@ class Sequential(Model):
     connected = False
 
     def __init__(
-        self, layers: Sequence[Layer | Model | Symbol] | None = None, name: str | None = None
+        self,
+        layers: Sequence[Layer | Model | Symbol] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
     ):
+        if isinstance(trainable, str):
+            raise TypeError(
+                f"Sequential expects trainable, True or False, after the layers, got {trainable!r};"
+                f" a name is given as name={trainable!r}"
+            )
         super(Model, self).__init__(name or "sequential", Graph.of([]))
         self._start_untrained()
         self.layers = []
@@ -48,6 +59,8 @@ class Sequential(Model):
         self._sample_shape: tuple[int | None, ...] | None = None
         for layer in layers or []:
             self.add(layer)
+        if not trainable:
+            self.trainable = False
 
     def add(self, layer: Layer | Model | Symbol) -> None:
         """Put a layer, a model, or at the very start an ``Input``, on top."""
@@ -56,6 +69,8 @@ class Sequential(Model):
                 f"model {self.name!r} is part of another model, which has its layers as they are; "
                 "add layers before it becomes one"
             )
+        if isinstance(layer, InputLayer):
+            layer = layer.output
         if isinstance(layer, Symbol):
             if self.layers or self._sample_shape is not None:
                 raise ValueError("Input is the first entry of a Sequential, got it later")
@@ -136,7 +151,7 @@ class Sequential(Model):
         self._ensure_built(samples[0].shape[1:])
 
     def _ensure_built(self, sample_shape: tuple[int | None, ...]) -> None:
-        if self._owns:
+        if self._owns or self.holder is not None:
             return
         shape = self._sample_shape or tuple(sample_shape)
         for layer in self.layers:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, has_time
+from fastlstm.layers.chain import Chain, chain_shape, has_time
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.symbol import Shape
 from fastlstm.layers.with_states import WithStates
@@ -62,13 +62,19 @@ class Stream:
         _check_steps(graph, shapes)
         self._lock, self._layers = model.lock, model.all_layers
         self._weights = [layer.flat_params for layer in self._layers]
+        samples = [
+            _of_one_step(shape, has_steps) for shape, has_steps in zip(shapes, timed, strict=True)
+        ]
         steps = [
-            _of_one_step(shape, self.batch, has_steps)
-            for shape, has_steps in zip(shapes, timed, strict=True)
+            chain_shape([1, *sample] if has_steps else sample, self.batch, ids)
+            for sample, has_steps, ids in zip(samples, timed, graph.takes_ids, strict=True)
         ]
         self._arena = Arena()
         self._chain = self._arena.lay_out(lambda plan: _Steps(graph, steps, plan))
-        arrays = [x[0] if t else x for x, t in zip(self._chain.xs, timed, strict=True)]
+        arrays = [
+            x.reshape(self.batch, *sample)
+            for x, sample in zip(self._chain.xs, samples, strict=True)
+        ]
         limits = [getattr(graph.taker(number), "input_dim", 0) for number in graph.inputs]
         self._inputs = list(map(_Input, arrays, graph.takes_ids, limits))
         ys = [y[0] if y.ndim == 3 else y for y in self._chain.ys]
@@ -267,10 +273,15 @@ def stream_of(model: Network, batch: int) -> Stream:
     return (StreamOfSeveral if len(model.graph.inputs) > 1 else Stream)(model, batch)
 
 
-def _of_one_step(shape: Shape, batch: int, timed: bool) -> tuple[int, ...]:
-    """The shape of an input for one step, time first."""
-    sizes = [int(size or 0) for size in shape[2 if timed else 1 :]]
-    return (1, batch, *sizes) if timed else (batch, *sizes)
+def _of_one_step(shape: Shape, timed: bool) -> tuple[int, ...]:
+    """The shape of one step of a sample, or of a sample without steps."""
+    sample = shape[2 if timed else 1 :]
+    if None in sample:
+        raise ValueError(
+            f"stream needs to know the size of a step, but the model takes {shape}: only the "
+            "number of steps may be None"
+        )
+    return tuple(int(size or 0) for size in sample)
 
 
 def _check_steps(graph: Graph, inputs: Sequence[Shape]) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from fastlstm import layers as layer_classes
 from fastlstm.layers.base import Layer
 from fastlstm.layers.graph import calls_between
-from fastlstm.layers.input import Input
+from fastlstm.layers.input import Input, InputLayer
 from fastlstm.layers.symbol import Shape, Symbol
+from fastlstm.layers.time_distributed import Reader
 from fastlstm.registry import find, serialize
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Plan = tuple[Callable[[], Any], Expected]
 _LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in vars(layer_classes).values()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, InputLayer)
 }
 
 
@@ -34,7 +35,7 @@ def graph_config(model: Model) -> dict[str, Any]:
     numbers: dict[Symbol, int] = {}
     for symbol in model.inputs:
         numbers[symbol] = len(numbers)
-    places = {layer: place for place, layer in enumerate(model.layers)}
+    places = {layer: place for place, layer in enumerate(model.entries)}
     calls = []
     for call in sorted(calls_between(model.inputs, model.outputs), key=lambda call: call.serial):
         takes = [numbers[symbol] for symbol in call.inputs]
@@ -45,14 +46,24 @@ def graph_config(model: Model) -> dict[str, Any]:
     config = {
         "name": model.name,
         "trainable": model.trainable,
-        "inputs": [{"name": s.name, "shape": list(s.shape[1:])} for s in model.inputs],
-        "layers": [serialized(layer) for layer in model.layers],
+        "inputs": [_input_config(symbol) for symbol in model.inputs],
+        "layers": [serialized(layer) for layer in model.entries],
         "calls": calls,
         "outputs": [numbers[symbol] for symbol in model.outputs],
     }
     for side, ends in (("input", model.input), ("output", model.output)):
         if isinstance(ends, dict):
             config[f"{side}_keys"] = list(ends)
+    return config
+
+
+def _input_config(symbol: Symbol) -> dict[str, Any]:
+    """Name and shape, and the batch size and type where an ``Input`` was given any."""
+    config: dict[str, Any] = {"name": symbol.name, "shape": list(symbol.shape[1:])}
+    if symbol.layer is not None:
+        config["dtype"] = symbol.layer.dtype.name
+        if symbol.layer.batch_shape[0] is not None:
+            config["batch_size"] = symbol.layer.batch_shape[0]
     return config
 
 
@@ -70,7 +81,7 @@ def check_apart(model: Model) -> None:
 
 def _reached(model: Any) -> Iterator[Layer]:
     """The layers of all models inside, as often as there is a way to them."""
-    for entry in model.layers:
+    for entry in model.entries:
         if isinstance(entry, Layer):
             yield entry
         else:
@@ -120,9 +131,7 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
     from fastlstm.models.model import Model
 
     layers = [entry if isinstance(entry, Layer) else entry[1][0]() for entry in entries]
-    symbols: list[Symbol] = [
-        Input(_checked(given["shape"]), name=str(given["name"])) for given in config["inputs"]
-    ]
+    symbols = [_input(given) for given in config["inputs"]]
     inputs = list(symbols)
     for call in config["calls"]:
         taken = [symbols[place] for place in call["takes"]]
@@ -137,6 +146,12 @@ def _model(config: dict[str, Any], entries: list[Any]) -> Any:
     model = Model(starts, ends, name=config["name"])
     model._trainable = bool(config.get("trainable", True))
     return model
+
+
+def _input(given: dict[str, Any]) -> Symbol:
+    batch, dtype = given.get("batch_size"), given.get("dtype")
+    named = None if dtype is None else str(dtype)
+    return Input(_checked(given["shape"]), batch, dtype=named, name=str(given["name"]))
 
 
 def _by_key(names: Any, ends: list[Symbol]) -> Any:
@@ -164,6 +179,9 @@ def _entry(entry: Any) -> Any:
 def _alone(entry: Any) -> Any:
     """A layer, or a model that may not be built."""
     return from_config(entry["config"]) if entry["class_name"] in _MODELS else _layer(entry)
+
+
+Reader.read = _alone
 
 
 def _name(entry: Any) -> str:

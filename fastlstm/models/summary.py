@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastlstm.layers.graph import calls_between
+from fastlstm.layers.input import InputLayer
+from fastlstm.layers.symbol import Call
 
 if TYPE_CHECKING:
     from fastlstm.models.network import Network
@@ -54,16 +56,20 @@ def _in_line(model: Network) -> list[Row]:
 
 def _connected(model: Network) -> list[Row]:
     """The layers of a graph, with what their inputs come from; each call, weights once."""
-    inputs, outputs = model.symbols
-    rows: list[Row] = [(f"{symbol.name} (Input)", str(symbol.shape), "0", "") for symbol in inputs]
-    counted = set()
-    for call in sorted(calls_between(inputs, outputs), key=lambda call: call.serial):
-        count = 0 if call.layer in counted else call.layer.count_params()
-        counted.add(call.layer)
-        shapes = ", ".join(str(symbol.shape) for symbol in call.outputs)
-        sources = ", ".join(symbol.name for symbol in call.inputs)
-        name = f"{call.layer.name} ({type(call.layer).__name__})"
-        rows.append((name, shapes, f"{count:,}", sources))
+    calls: dict[Any, list[Call]] = {}
+    for call in sorted(calls_between(*model.symbols), key=lambda call: call.serial):
+        calls.setdefault(call.layer, []).append(call)
+    rows: list[Row] = []
+    for layer in model.layers:
+        name = f"{layer.name} ({type(layer).__name__})"
+        if isinstance(layer, InputLayer):
+            rows.append((name, str(layer.batch_shape), "0", "-"))
+            continue
+        for number, call in enumerate(calls[layer]):
+            count = 0 if number else layer.count_params()
+            shapes = ", ".join(str(symbol.shape) for symbol in call.outputs)
+            sources = ", ".join(symbol.name for symbol in call.inputs)
+            rows.append((name, shapes, f"{count:,}", sources))
     return rows
 
 
@@ -72,7 +78,7 @@ def diagram(model: Network, shapes: bool) -> list[tuple[str, str, list[int]]]:
     if not model.connected:
         shape = model.input_shape
         rows: list[tuple[str, str, list[int]]] = [
-            ("Input", str(shape) if shapes else model.input_names[0], [])
+            ("InputLayer", str(shape) if shapes else model.input_names[0], [])
         ]
         for layer in model.layers:
             (shape, *_) = layer.shapes_after([shape])
@@ -81,7 +87,7 @@ def diagram(model: Network, shapes: bool) -> list[tuple[str, str, list[int]]]:
         return rows
     inputs, outputs = model.symbols
     places = {symbol: number for number, symbol in enumerate(inputs)}
-    rows = [("Input", str(s.shape) if shapes else s.name, []) for s in inputs]
+    rows = [("InputLayer", str(s.shape) if shapes else s.name, []) for s in inputs]
     calls = calls_between(inputs, outputs)
     for call in sorted(calls, key=lambda call: call.serial):
         places.update(dict.fromkeys(call.outputs, len(rows)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastlstm.data.lengths import mask_of
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, time_first
+from fastlstm.layers.chain import Chain, chain_shape, time_first
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.runner import Arrays, as_mask, run
 from fastlstm.memory import Arena
@@ -75,7 +75,10 @@ class _Linearized:
         self.x = tuple(array.copy() for array in samples)
         self.states = states
         self.mask = None if mask is None else as_mask(mask, samples[0].shape[:2])
-        shapes = [time_first(array, ids).shape for array, ids in zip(self.x, self.ids, strict=True)]
+        shapes = [
+            chain_shape(array.shape[1:], len(array), ids)
+            for array, ids in zip(self.x, self.ids, strict=True)
+        ]
         self.chain = Arena().lay_out(
             lambda plan: Chain(
                 graph,
@@ -134,7 +137,10 @@ class _Linearized:
         for target, d_y in zip(chain.d_ys, d_ys, strict=True):
             np.copyto(target, time_first(d_y, ids=False))
         chain.backward()
-        d_xs = [None if d_x is None else time_first(d_x, ids=False).copy() for d_x in chain.d_xs]
+        d_xs = [
+            None if d_x is None else time_first(d_x, ids=False).copy().reshape(x.shape)
+            for d_x, x in zip(chain.d_xs, self.x, strict=True)
+        ]
         d_states = first.initial_gradients()
         d_weights = [grad.copy() for layer in self.layers for grad in layer.grads()]
         return d_xs if len(d_xs) > 1 else d_xs[0], d_states, d_weights

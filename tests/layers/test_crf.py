@@ -32,7 +32,7 @@ def _model(dtype="float32", compiled=True, **options):
     ]
     model = Sequential(layers)
     if compiled:
-        model.compile("adam", "crf", ["accuracy"], weighted_metrics=["accuracy"])
+        model.compile("adam", "crf", metrics=["accuracy"], weighted_metrics=["accuracy"])
     return model
 
 
@@ -208,7 +208,7 @@ def test_many_at_once(rng):
     x, y, _ = _padded(rng)
     fastlstm.utils.set_random_seed(1)
     model = Sequential([Input((T, D)), Dense(K), _layer()])
-    model.compile("adam", "crf", ["accuracy"])
+    model.compile("adam", "crf", metrics=["accuracy"])
     many, xs, ys = Ensemble(model, 2), np.stack([x, -x]), np.stack([y, y])
     alone = many[1]
     loss = many.test_on_batch(xs, ys)[1]

@@ -159,7 +159,7 @@ def test_a_mask_ends_here(rng):
     x = Embedding(20, 4, mask_zero=True)(words)
     model = Model(words, LSTM(3)(Dot(axes=2)([x, x])))
     ids = np.array([[3, 4, 0, 0, 0, 0]])
-    vectors = model.layers[0](ids)
+    vectors = model.layers[1](ids)
     expected = model.layers[-1](vectors @ vectors.swapaxes(1, 2))
     np.testing.assert_allclose(model(ids), expected, rtol=1e-5, atol=1e-6)
 

@@ -121,7 +121,6 @@ def test_many_at_once(rng):
     [
         (lambda: RepeatVector(0), ValueError, ["RepeatVector n"]),
         (lambda: RepeatVector(2)(np.zeros((2, 3, 4))), ValueError, ["last step", "(2, 3, 4)"]),
-        (lambda: TimeDistributed(LSTM(3)), TypeError, ["Dense", "LSTM"]),
         (lambda: TimeDistributed(SpatialDropout1D(0.1)), TypeError, ["SpatialDropout1D"]),
         (lambda: TimeDistributed(Dense(3))(np.zeros((2, 3))), ValueError, ["(2, 3)", "itself"]),
         (lambda: _model().stream(), ValueError, ["stream", "repeat_vector"]),

@@ -40,7 +40,7 @@ def _tagger(loss="sparse_categorical_crossentropy", **options):
             Dense(4, activation="softmax"),
         ]
     )
-    model.compile("adam", loss, ["accuracy"], **options)
+    model.compile("adam", loss, metrics=["accuracy"], **options)
     return model
 
 

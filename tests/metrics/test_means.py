@@ -197,7 +197,7 @@ def test_names_and_directions():
     assert metrics.get(metrics.MeanAbsoluteError("mine")).name == "mine"
     assert metrics.get("accuracy").direction == "max"
     assert metrics.get("rmse").direction == "min"
-    configuration = BinaryAccuracy("mine", 0.3).get_config()
+    configuration = BinaryAccuracy("mine", threshold=0.3).get_config()
     assert BinaryAccuracy(**configuration).get_config() == {"name": "mine", "threshold": 0.3}
     assert repr(Accuracy()) == "Accuracy(name='accuracy')"
 

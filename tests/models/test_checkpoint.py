@@ -84,7 +84,7 @@ def _compiled(name):
     make, _, _, loss, metrics = CASES[name]
     fastlstm.utils.set_random_seed(3)
     model = Sequential(make())
-    model.compile(Adam(0.01, global_clipnorm=0.5), loss, metrics)
+    model.compile(Adam(0.01, global_clipnorm=0.5), loss, metrics=metrics)
     return model
 
 

@@ -28,7 +28,7 @@ def _model(optimizer):
             TimeDistributed(Dense(3, "softmax")),
         ]
     )
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

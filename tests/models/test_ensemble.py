@@ -26,13 +26,13 @@ N, B, T, D = 7, 5, 6, 3
 
 def _numbers():
     model = Sequential([LSTM(9, return_sequences=True, input_shape=(T, D)), SimpleRNN(4), Dense(2)])
-    model.compile(Adam(0.01, global_clipnorm=0.5), "mse", ["mae"])
+    model.compile(Adam(0.01, global_clipnorm=0.5), "mse", metrics=["mae"])
     return model
 
 
 def _classes():
     model = Sequential([Embedding(11, 6, input_shape=(T,)), LSTM(8), Dense(3, "softmax")])
-    model.compile(SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -18,7 +18,7 @@ Y = SERIES[8:]
 def _model(**options):
     fastlstm.utils.set_random_seed(1)
     model = Sequential([Input((8, 1)), LSTM(4, **options), Dense(1)])
-    model.compile("adam", "mse", ["mae"])
+    model.compile("adam", "mse", metrics=["mae"])
     return model
 
 

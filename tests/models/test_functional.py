@@ -401,7 +401,7 @@ def test_a_third_model_follows_too(rng):
     first, third = Model(x, Dense(2)(code)), Model(x, code)
     second = Model(x, Dense(3)(code))
     series = _floats(rng, 8, T, D)
-    layer = first.layers[0]
+    layer = first.layers[1]
     for model in (first, second, first):
         before = third.predict(series, verbose=0)
         np.testing.assert_array_equal(layer(series), before)
@@ -413,7 +413,7 @@ def test_a_third_model_follows_too(rng):
         np.testing.assert_array_equal(layer(series), after)
     other = Input((None, D))
     apart = Model(other, GRU(4)(other))
-    both = Model([x, other], Add()([code, apart.layers[0](other)]))
+    both = Model([x, other], Add()([code, apart.layers[1](other)]))
     assert both.lock is apart.lock is first.lock is second.lock is third.lock
 
 
@@ -457,7 +457,8 @@ def test_a_sequential_inside_a_model(rng):
     encoder = Sequential([LSTM(4), Dense(3)], name="encoder")
     first, second = Input((None, D), name="first"), Input((None, D), name="second")
     model = Model([first, second], Add()([encoder(first), encoder(second)]))
-    assert model.layers[0] is encoder
+    assert [type(layer).__name__ for layer in model.layers[:2]] == ["InputLayer"] * 2
+    assert model.layers[2] is encoder
     assert model.weight_names[0].startswith("encoder/lstm")
     x = [_floats(rng, 4, T, D) for _ in range(2)]
     np.testing.assert_allclose(model(x), encoder(x[0]) + encoder(x[1]), rtol=1e-6)

@@ -20,7 +20,7 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="meas
 
 def _model(time=None):
     model = Sequential([LSTM(32, input_shape=(time, 5), return_sequences=True), Dense(3)])
-    model.compile(loss="mse")
+    model.compile("adam", loss="mse")
     return model
 
 
@@ -100,7 +100,7 @@ def test_less_of_the_tape(bptt, least):
 
 def test_ids():
     model = Sequential([Embedding(50, 8, input_shape=(None,)), LSTM(8), Dense(1, "sigmoid")])
-    model.compile(loss="binary_crossentropy")
+    model.compile("adam", loss="binary_crossentropy")
     assert model.memory_report(4, time=6).time == 6
     with pytest.raises(ValueError, match="needs the number of steps"):
         model.memory_report(4)
@@ -152,7 +152,7 @@ LOSS, BATCH, TIME, TASK = SETTINGS
 
 def model():
     made = Sequential([LAYERS])
-    made.compile(loss=LOSS)
+    made.compile("adam", loss=LOSS)
     return made
 
 def data(batch, time):
@@ -264,7 +264,7 @@ def test_weights_are_refused(room):
     model.build()
     room(7_000_000)
     with pytest.raises(MemoryError, match=r"moments of Adam need 8\.0 MB"):
-        model.compile(loss="mse")
+        model.compile("adam", loss="mse")
 
 
 def test_a_tape_of_ones_own_is_refused_too(room):

@@ -77,10 +77,10 @@ def test_metrics_see_what_comes_after_the_activation(loss, kind, units, activati
     expected = _outside(chosen, y, model.predict(x, verbose=0))
     # All of them, and each for itself: it may be that the step never takes the activation.
     for group in (chosen, *([metric] for metric in chosen)):
-        model.compile("sgd", loss, group)
+        model.compile("sgd", loss, metrics=group)
         logs = model.evaluate(x, y, batch_size=10, verbose=0, return_dict=True)
         _assert_same(logs, {metric.name: expected[metric.name] for metric in group})
-    model.compile("sgd", loss, chosen)
+    model.compile("sgd", loss, metrics=chosen)
     _assert_same(model.train_on_batch(x, y, return_dict=True), expected)
 
 
@@ -89,9 +89,13 @@ def test_thresholds_of_logits_that_the_user_asked_for(rng):
     model = _model(activation="sigmoid")
     expected = _outside([metrics.Precision()], y, model.predict(x, verbose=0))
     linear = _model(activation="linear")
-    linear.compile("sgd", losses.BinaryCrossentropy(from_logits=True), [metrics.Precision()])
+    linear.compile(
+        "sgd", losses.BinaryCrossentropy(from_logits=True), metrics=[metrics.Precision()]
+    )
     _assert_same(linear.evaluate(x, y, verbose=0, return_dict=True), expected)
-    linear.compile("sgd", losses.CategoricalCrossentropy(from_logits=True), [metrics.Precision()])
+    linear.compile(
+        "sgd", losses.CategoricalCrossentropy(from_logits=True), metrics=[metrics.Precision()]
+    )
     with pytest.raises(ValueError, match=r"precision needs probabilities.*activation='softmax'"):
         linear.evaluate(x, y, verbose=0)
 
@@ -102,7 +106,12 @@ def test_weighted_metrics(rng):
     model = _model()
     outputs = model.predict(x, verbose=0)
     seen = ["accuracy", metrics.F1Score("macro"), "perplexity"]
-    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy", "perplexity"], seen)
+    model.compile(
+        "sgd",
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy", "perplexity"],
+        weighted_metrics=seen,
+    )
     logs = model.evaluate(x, y, batch_size=8, sample_weight=weights, verbose=0, return_dict=True)
     names = ["accuracy", "perplexity", "weighted_accuracy", "f1_score", "weighted_perplexity"]
     assert list(logs) == ["loss", *names]
@@ -130,7 +139,9 @@ def test_functions_of_python(sequences, rng):
     weights = rng.uniform(0, 2, y.shape)
     model = _model(sequences=sequences)
     hits = model.predict(x, verbose=0).argmax(axis=-1) == y
-    model.compile("sgd", "sparse_categorical_crossentropy", [right], weighted_metrics=[right])
+    model.compile(
+        "sgd", "sparse_categorical_crossentropy", metrics=[right], weighted_metrics=[right]
+    )
     logs = model.evaluate(x, y, 20, 0, sample_weight=weights, return_dict=True)
     assert logs["right"] == pytest.approx(hits.mean())
     # A mean over samples of the means over steps, by weight.
@@ -143,7 +154,10 @@ def test_arrays_in_history_progress_and_evaluate(rng, capsys):
     model = _model()
     model.compile(
         "sgd", "sparse_categorical_crossentropy",
-        [metrics.F1Score(), metrics.ConfusionMatrix(C), metrics.Recall([k / 9 for k in range(10)])],
+        metrics=[
+            metrics.F1Score(), metrics.ConfusionMatrix(C),
+            metrics.Recall([k / 9 for k in range(10)]),
+        ],
     )  # fmt: skip
     history = model.fit(x, y, epochs=2, verbose=2, validation_data=(x, y)).history
     assert [value.shape for value in history["confusion_matrix"]] == [(C, C)] * 2
@@ -165,7 +179,12 @@ def test_files_have_the_metrics(rng, tmp_path):
     model = _model()
     weighted = [metrics.Precision([0.2, 0.3]), metrics.MeanMetricWrapper(
         losses.SparseCategoricalCrossentropy(), "entropy")]  # fmt: skip
-    model.compile("sgd", losses.SparseCategoricalCrossentropy(reduction="sum"), ALL, weighted)
+    model.compile(
+        "sgd",
+        losses.SparseCategoricalCrossentropy(reduction="sum"),
+        metrics=ALL,
+        weighted_metrics=weighted,
+    )
     model.save(tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     w = rng.uniform(0, 2, N)
@@ -174,7 +193,7 @@ def test_files_have_the_metrics(rng, tmp_path):
         model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True),
     )
     assert loaded.loss.reduction == "sum"
-    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy", lambda t, y: 0.0])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy", lambda t, y: 0.0])
     with pytest.warns(UserWarning, match=r"\['<lambda>'\].*functions of Python"):
         model.save(tmp_path / "model")
     assert [metric.name for metric in load_model(tmp_path / "model").metrics] == ["accuracy"]
@@ -183,7 +202,9 @@ def test_files_have_the_metrics(rng, tmp_path):
 def test_an_ensemble_has_the_counts_of_all_models(rng):
     model = _model()
     chosen = [metrics.F1Score("micro"), metrics.ConfusionMatrix(C), metrics.AUC()]
-    model.compile("sgd", "sparse_categorical_crossentropy", chosen, ["accuracy"])
+    model.compile(
+        "sgd", "sparse_categorical_crossentropy", metrics=chosen, weighted_metrics=["accuracy"]
+    )
     ensemble = Ensemble(model, 3)
     data = [_data(rng) for _ in range(3)]
     x, y = (np.stack(arrays) for arrays in zip(*data, strict=True))
@@ -194,7 +215,7 @@ def test_an_ensemble_has_the_counts_of_all_models(rng):
     hits = outputs.argmax(axis=1) == y.reshape(-1)
     assert logs["accuracy"] == pytest.approx(np.average(hits, weights=w.reshape(-1)), rel=1e-6)
     with pytest.raises(ValueError, match="cannot have the metric '<lambda>'"):
-        ensemble.compile("sgd", "mse", [lambda t, y: 0.0])
+        ensemble.compile("sgd", "mse", metrics=[lambda t, y: 0.0])
 
 
 def test_losses_that_give_no_number_are_refused():
@@ -208,9 +229,9 @@ def test_a_metric_in_two_places_is_refused():
     model, metric = _model(), metrics.AUC()
     for lists in (([metric], [metric]), ([metric, metric], None)):
         with pytest.raises(ValueError, match="twice"):
-            model.compile("sgd", "mse", *lists)
+            model.compile("sgd", "mse", None, *lists)
     assert model.loss is None
-    model.compile("sgd", "mse", ["mae", "mae"], ["mae"])
+    model.compile("sgd", "mse", metrics=["mae", "mae"], weighted_metrics=["mae"])
     assert [metric.name for metric in model.metrics] == ["mae", "mae_1", "weighted_mae"]
 
 
@@ -248,7 +269,9 @@ def test_bits_do_not_depend_on_the_threads(loss, rng):
     for threads in (1, 2, 3):
         set_num_threads(threads)
         model = _model()
-        model.compile("sgd", loss, ALL[:-1], weighted_metrics=[metrics.AUC(name="weighted")])
+        model.compile(
+            "sgd", loss, metrics=ALL[:-1], weighted_metrics=[metrics.AUC(name="weighted")]
+        )
         logs = model.evaluate(
             x, y, 3000, 0, sample_weight=np.linspace(0, 2, 3000), return_dict=True
         )
@@ -262,7 +285,9 @@ def test_bits_do_not_depend_on_the_threads(loss, rng):
 def test_a_warm_step_allocates_nothing(rng):
     x, y = _data(rng, count=2000)
     model = _model()
-    model.compile("sgd", "sparse_categorical_crossentropy", ALL, weighted_metrics=["accuracy"])
+    model.compile(
+        "sgd", "sparse_categorical_crossentropy", metrics=ALL, weighted_metrics=["accuracy"]
+    )
     data = model.prepare(x, y, np.ones(2000))
     index = np.arange(2000)
     for _ in range(2):

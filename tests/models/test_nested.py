@@ -21,7 +21,6 @@ from fastlstm.layers import (
     Dense,
     Embedding,
     LayerNormalization,
-    TimeDistributed,
     symbol,
 )
 from fastlstm.models import Ensemble, load_model
@@ -239,7 +238,7 @@ def test_names_and_the_summary():
         f"{model.layers[0].count_params()}",
     ]
     assert f"Total params: {model.count_params():,}" in lines[-3]
-    assert [kind for kind, _, _ in model.diagram()] == ["Input", "Sequential", "Dense"]
+    assert [kind for kind, _, _ in model.diagram()] == ["InputLayer", "Sequential", "Dense"]
 
 
 # -- training of the part and of the whole --------------------------------------------------------
@@ -338,8 +337,8 @@ def test_a_model_up_to_a_layer(rng):
     both = Model(model.input, [model.get_layer("low").output, model.output])
     rest = Model(model.get_layer("code").input, model.output)
     states = low(series)
-    np.testing.assert_array_equal(states, model.layers[0](series))
-    np.testing.assert_array_equal(code(series), model.layers[1](states))
+    np.testing.assert_array_equal(states, model.layers[1](series))
+    np.testing.assert_array_equal(code(series), model.layers[2](states))
     np.testing.assert_array_equal(both(series)[0], states)
     np.testing.assert_array_equal(both(series)[1], model(series))
     np.testing.assert_array_equal(rest(states), model(series))
@@ -360,7 +359,7 @@ def test_a_model_up_to_a_layer_of(kind, how, rng, tmp_path):
         x = Input((None, D))
         model = Model(x, Dense(1)(GRU(3, name="code")(LSTM(4, return_sequences=True)(x))))
     series = _floats(rng, 8, T, D)
-    expected = model.layers[1](model.layers[0](series))
+    expected = model.layers[-2](model.layers[-3](series))
     if how == "loaded":
         model.save(tmp_path / "model")
         model = load_model(tmp_path / "model")
@@ -370,7 +369,7 @@ def test_a_model_up_to_a_layer_of(kind, how, rng, tmp_path):
     gc.collect()
     np.testing.assert_array_equal(code.predict(series, verbose=0), expected)
     np.testing.assert_array_equal(
-        Model(model.layers[1].input, model.output)(model.layers[0](series)), model(series)
+        Model(model.layers[-2].input, model.output)(model.layers[-3](series)), model(series)
     )
 
 
@@ -395,7 +394,7 @@ def test_a_layer_that_was_called_twice_gives_the_first_output(rng):
     assert layer.output is first
     assert layer.input is x
     copied = copy.deepcopy(model)
-    once = Model(copied.input, copied.layers[0].output)
+    once = Model(copied.input, copied.layers[1].output)
     vectors = _floats(rng, 4, D)
     np.testing.assert_array_equal(once(vectors), layer(vectors))
 
@@ -555,7 +554,6 @@ def _itself():
         (lambda: _fixed()(Input((3,))), ValueError, ["'fixed' expects shape (None, 4, 3)"]),
         (lambda: Dense(2, name="alone").output, AttributeError, ["'alone'", "not called"]),
         (lambda: Sequential([Dense(2)]).input, ValueError, ["no weights yet"]),
-        (lambda: TimeDistributed(_built()), TypeError, ["each of its layers", "Sequential"]),
         (lambda: Bidirectional(_built()), TypeError, ["Bidirectional", "Sequential"]),
         (lambda: Model({1: Input((2,))}, Input((2,))), TypeError, ["dict of symbols"]),
         (lambda: Sequential([LayerNormalization]), TypeError, ["a class needs its arguments"]),

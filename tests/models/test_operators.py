@@ -154,7 +154,7 @@ def test_a_mask_ends_at_an_operator_but_not_at_a_layer(rng):
     model = Model(words, [masked, not_masked, scaled])
     ids = np.array([[3, 4, 5, 0, 0, 0]])
     first, second, third = model(ids)
-    vectors = 2.0 * model.layers[0](ids)
+    vectors = 2.0 * model.layers[1](ids)
     np.testing.assert_array_equal(first, lstm(vectors[:, :3]))
     np.testing.assert_array_equal(second, lstm(vectors))
     np.testing.assert_array_equal(third, second)
@@ -184,7 +184,7 @@ def test_the_mask_of_one_step_is_for_all():
     one, many = Input((1,)), Input((T,))
     words = Embedding(20, D, mask_zero=True)
     model = Model([one, many], LSTM(3)(Add()([words(one), words(many)])))
-    words, lstm = model.layers[0], model.layers[-1]
+    words, lstm = model.layers[2], model.layers[-1]
     ids = [np.array([[0], [2]]), np.array([[3, 4, 0, 0, 0, 0]] * 2)]
     vectors = words(ids[0]) + words(ids[1])
     got = model(ids)
@@ -210,7 +210,7 @@ def test_short_forms(rng):
         short = getattr(layers, name)
         np.testing.assert_allclose(short([x, y]), value, rtol=1e-6)
         model = Model([first, second], short([first, second], name="joined"))
-        assert model.layers[0].name == "joined"
+        assert model.layers[-1].name == "joined"
         np.testing.assert_allclose(model([x, y]), value, rtol=1e-6)
 
 

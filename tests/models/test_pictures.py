@@ -27,7 +27,7 @@ def _branches():
 def test_a_graph_is_drawn_with_what_it_takes(tmp_path):
     ax = plot_model(_branches(), tmp_path / "model.png")
     assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
-    assert _texts(ax) == ["Input\nseries", "Dense\ndense", "LSTM\nlstm", "Add\nsum"]
+    assert _texts(ax) == ["InputLayer\nseries", "Dense\ndense", "LSTM\nlstm", "Add\nsum"]
     arrows = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None)]
     assert len(arrows) == 4
     heights = [text.get_position()[1] for text in ax.texts if text.get_text()]
@@ -38,7 +38,8 @@ def test_shapes_and_sequentials():
     model = Sequential([Embedding(9, 4, input_shape=(None,)), LSTM(3), Dense(1)])
     ax = plot_model(model, None, show_shapes=True)
     assert _texts(ax) == [
-        "Input\n(None, None)", "Embedding\n(None, None, 4)", "LSTM\n(None, 3)", "Dense\n(None, 1)",
+        "InputLayer\n(None, None)", "Embedding\n(None, None, 4)", "LSTM\n(None, 3)",
+        "Dense\n(None, 1)",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="no weights yet"):
         plot_model(Sequential([LSTM(3)]), None)

@@ -25,7 +25,7 @@ def _tagger(*first):
     fastlstm.utils.set_random_seed(1)
     layers = [Bidirectional(LSTM(4, return_sequences=True)), GRU(5, return_sequences=True)]
     model = Sequential([Input((None, 3)), *first, *layers, Dense(4, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -33,14 +33,14 @@ def _causal(*first):
     fastlstm.utils.set_random_seed(1)
     layers = [LSTM(4, return_sequences=True), Dense(4, "softmax")]
     model = Sequential([Input((None, 3)), *first, *layers])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 def _regressor(*first):
     fastlstm.utils.set_random_seed(1)
     model = Sequential([Input((None, 3)), *first, LSTM(4), Dense(1)])
-    model.compile("adam", "mse", ["mae"])
+    model.compile("adam", "mse", metrics=["mae"])
     return model
 
 
@@ -158,7 +158,7 @@ def test_ids_of_unequal_length():
     words = [[3, 1, 2], [5], [1, 4, 4, 2, 6], [2, 2]]
     fastlstm.utils.set_random_seed(1)
     model = Sequential([Embedding(8, 5), LSTM(4), Dense(1, "sigmoid")])
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     model.fit(words, [0, 1, 0, 1], epochs=40, batch_size=2, verbose=0)
     outputs = model.predict(words, verbose=0)
     for output, ids in zip(outputs, words, strict=True):

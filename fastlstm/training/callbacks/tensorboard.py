@@ -47,6 +47,7 @@ class TensorBoard(Callback):
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",
+        *,
         update_freq: str | int = "epoch",
         **rest: Any,
     ) -> None:
