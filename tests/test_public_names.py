@@ -28,8 +28,10 @@ NAMES = {
         maximum minimum multiply subtract
     """,
     "fastlstm.activations": """
-        elu exponential get hard_sigmoid hard_tanh leaky_relu linear log_sigmoid relu relu6 selu
-        sigmoid softmax softplus softsign tanh
+        celu elu exponential gelu gelu_tanh get glu hard_shrink hard_sigmoid hard_silu hard_swish
+        hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu
+        soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish
+        tanh tanh_shrink threshold
     """,
     "fastlstm.models": """
         Ensemble Model Sequential clone_model load_model model_from_json vjp
