@@ -17,15 +17,15 @@ NAMES = {
         regularizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Activation Add AdditiveAttention Attention Average AveragePooling1D BatchNormalization
-        Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense Divide Dot Dropout ELU
-        Embedding Flatten GRU GRUCell GaussianNoise GetItem GlobalAveragePooling1D
-        GlobalMaxPooling1D Input LSTM LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell
-        LayerNormalization LeakyReLU Masking MaxPooling1D Maximum MinGRU MinLSTM Minimum
-        MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU RepeatVector
-        Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
-        StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average concatenate dot
-        maximum minimum multiply subtract
+        Activation ActivityRegularization Add AdditiveAttention Attention Average AveragePooling1D
+        BatchNormalization Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense
+        Divide Dot Dropout ELU Embedding Flatten GRU GRUCell GaussianNoise GetItem
+        GlobalAveragePooling1D GlobalMaxPooling1D Input LSTM LSTMCell Lambda Layer LayerNormLSTM
+        LayerNormLSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D Maximum MinGRU MinLSTM
+        Minimum MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU
+        RepeatVector Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax
+        SpatialDropout1D StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average
+        concatenate dot maximum minimum multiply subtract
     """,
     "fastlstm.activations": """
         celu elu exponential gelu gelu_tanh get glu hard_shrink hard_sigmoid hard_silu hard_swish

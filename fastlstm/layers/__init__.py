@@ -1,6 +1,7 @@
 """What users stack."""
 
 from fastlstm.layers.activation import Activation, Softmax
+from fastlstm.layers.activity_regularization import ActivityRegularization
 from fastlstm.layers.attention import AdditiveAttention, Attention
 from fastlstm.layers.base import Layer
 from fastlstm.layers.batch_normalization import BatchNormalization
@@ -70,6 +71,7 @@ __all__ = [
     "RNN",
     "SLSTM",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AdditiveAttention",
     "Attention",

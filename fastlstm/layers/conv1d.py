@@ -53,8 +53,8 @@ class Conv1D(Layer):
         Initial values of kernel (kernel_size, features, filters) and bias (filters).
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
         Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
-    activity_regularizer : None
-        Accepted as in Keras; only None is here.
+    activity_regularizer : str or Regularizer, optional
+        As for every layer.
     kernel_constraint, bias_constraint : str or Constraint, optional
         What brings the weights back after each update, such as "max_norm"; see
         ``fastlstm.constraints``. Norms are along the axes that they name: [0, 1] for all weights

@@ -13,7 +13,7 @@ from fastlstm.layers.dropout import Dropout
 from fastlstm.layers.gaussian_noise import GaussianNoise
 from fastlstm.layers.layer_normalization import LayerNormalization
 from fastlstm.layers.op import Op
-from fastlstm.layers.wrapper import Wrapper
+from fastlstm.layers.wrapper import Wrapper, check_inside
 from fastlstm.memory import Plan
 from fastlstm.registry import find, serialize
 
@@ -68,6 +68,7 @@ class TimeDistributed(Wrapper):
             trainable=trainable,
             **rest,
         )
+        check_inside("TimeDistributed", (layer,))
         self.layer: Layer = layer
 
     @property
