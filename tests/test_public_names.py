@@ -57,11 +57,12 @@ NAMES = {
     "fastlstm.metrics": """
         AUC Accuracy BinaryAccuracy BinaryCrossentropy CategoricalAccuracy CategoricalCrossentropy
         CategoricalHinge ConfusionMatrix CosineSimilarity F1Score FBetaScore FalseNegatives
-        FalsePositives FunctionMetric Hinge KLDivergence LogCoshError Mean MeanAbsoluteError
-        MeanAbsolutePercentageError MeanMetricWrapper MeanSquaredError MeanSquaredLogarithmicError
-        Metric Perplexity Poisson Precision R2Score Recall RootMeanSquaredError
-        SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy
-        SquaredHinge TopKCategoricalAccuracy TrueNegatives TruePositives get
+        FalsePositives FunctionMetric Hinge KLDivergence LabelErrorRate LogCoshError Mean
+        MeanAbsoluteError MeanAbsolutePercentageError MeanMetricWrapper MeanSquaredError
+        MeanSquaredLogarithmicError Metric Perplexity Poisson Precision R2Score Recall
+        RootMeanSquaredError SparseCategoricalAccuracy SparseCategoricalCrossentropy
+        SparseTopKCategoricalAccuracy SquaredHinge TopKCategoricalAccuracy TrueNegatives
+        TruePositives get
     """,
     "fastlstm.callbacks": """
         CSVLogger Callback CallbackList EarlyStopping GradientFlow History LambdaCallback
