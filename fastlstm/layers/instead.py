@@ -21,6 +21,7 @@ _WITHOUT_EFFECT = {
 
 # For the others, whether a value asks for something, and what comes near it here.
 _INSTEAD = {
+    "activity_regularizer": "give it to RNN, as in RNN(cells, activity_regularizer=...)",
     "attention_axes": "attention is over time, the only axis between batch and features",
     "batch_input_shape": (
         "give input_shape without the batch; any batch size works, also with stateful=True"

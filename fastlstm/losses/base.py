@@ -61,6 +61,10 @@ _REDUCTIONS = (*MEANS, BY_WEIGHT, "sum", "none")
 _INSTEAD = {
     "axis": "the last one is the only one there is; leave it at -1",
     "from_sorted_ids": "give predictions of all classes",
+    "ignore_class": (
+        "give it to the loss, losses.SparseCategoricalCrossentropy(ignore_class=...), whose mean "
+        "evaluate returns first"
+    ),
     "label_weights": "weigh the samples, or make an output of each label",
     "multi_label": "make an output, and its metric, of each label",
     "num_labels": "make an output, and its metric, of each label",
