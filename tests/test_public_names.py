@@ -17,20 +17,22 @@ NAMES = {
         regularizers set_num_threads utils vjp
     """,
     "fastlstm.layers": """
-        Activation Add AdditiveAttention Attention Average AveragePooling1D AvgPool1D
-        BatchNormalization Bidirectional CRF Concatenate Conv1D CoupledLSTM Cropping1D Dense
-        Divide Dot Dropout ELU Embedding Flatten GRU GRUCell GaussianNoise GetItem
-        GlobalAveragePooling1D GlobalAvgPool1D GlobalMaxPool1D GlobalMaxPooling1D Input
-        InputLayer LSTM LSTMCell Lambda Layer LayerNormLSTM LayerNormLSTMCell LayerNormalization
-        LeakyReLU Masking MaxPool1D MaxPooling1D Maximum MinGRU MinLSTM Minimum
-        MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM RNN ReLU RepeatVector
-        Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax SpatialDropout1D
-        StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average concatenate dot
-        maximum minimum multiply subtract
+        Activation ActivityRegularization Add AdditiveAttention Attention Average
+        AveragePooling1D AvgPool1D BatchNormalization Bidirectional CRF Concatenate Conv1D
+        CoupledLSTM Cropping1D Dense Divide Dot Dropout ELU Embedding Flatten GRU GRUCell
+        GaussianNoise GetItem GlobalAveragePooling1D GlobalAvgPool1D GlobalMaxPool1D
+        GlobalMaxPooling1D Input InputLayer LSTM LSTMCell Lambda Layer LayerNormLSTM
+        LayerNormLSTMCell LayerNormalization LeakyReLU Masking MaxPool1D MaxPooling1D Maximum
+        MinGRU MinLSTM Minimum MultiHeadAttention Multiply PeepholeLSTM Permute ProjectedLSTM
+        RNN ReLU RepeatVector Rescaling Reshape SLSTM SimpleRNN SimpleRNNCell Slice Softmax
+        SpatialDropout1D StackedRNNCells Subtract TimeDistributed ZeroPadding1D add average
+        concatenate dot maximum minimum multiply subtract
     """,
     "fastlstm.activations": """
-        elu exponential get hard_sigmoid hard_tanh leaky_relu linear log_sigmoid relu relu6 selu
-        sigmoid softmax softplus softsign tanh
+        celu elu exponential gelu gelu_tanh get glu hard_shrink hard_sigmoid hard_silu
+        hard_swish hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu
+        sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax
+        squareplus swish tanh tanh_shrink threshold
     """,
     "fastlstm.models": """
         Ensemble Model Sequential clone_model load_model model_from_json vjp
@@ -54,13 +56,14 @@ NAMES = {
         sparse_categorical_crossentropy squared_hinge
     """,
     "fastlstm.metrics": """
-        AUC Accuracy BinaryAccuracy BinaryCrossentropy CategoricalAccuracy CategoricalCrossentropy
-        CategoricalHinge ConfusionMatrix CosineSimilarity F1Score FBetaScore FalseNegatives
-        FalsePositives FunctionMetric Hinge KLDivergence LogCoshError Mean MeanAbsoluteError
-        MeanAbsolutePercentageError MeanMetricWrapper MeanSquaredError MeanSquaredLogarithmicError
-        Metric Perplexity Poisson Precision R2Score Recall RootMeanSquaredError
-        SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy
-        SquaredHinge TopKCategoricalAccuracy TrueNegatives TruePositives get
+        AUC Accuracy BinaryAccuracy BinaryCrossentropy CategoricalAccuracy
+        CategoricalCrossentropy CategoricalHinge ConfusionMatrix CosineSimilarity F1Score
+        FBetaScore FalseNegatives FalsePositives FunctionMetric Hinge KLDivergence
+        LabelErrorRate LogCoshError Mean MeanAbsoluteError MeanAbsolutePercentageError
+        MeanMetricWrapper MeanSquaredError MeanSquaredLogarithmicError Metric Perplexity Poisson
+        Precision R2Score Recall RootMeanSquaredError SparseCategoricalAccuracy
+        SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SquaredHinge
+        TopKCategoricalAccuracy TrueNegatives TruePositives get
     """,
     "fastlstm.callbacks": """
         CSVLogger Callback CallbackList EarlyStopping GradientFlow History LambdaCallback

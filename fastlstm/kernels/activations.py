@@ -1,6 +1,7 @@
 """Activations as types: a kernel resolves ``activate`` by the type, so its loop has no branch.
 
-Each has ``forward(x)`` and ``derivative(y)``, the latter from the output y = forward(x).
+Each has ``forward(x)`` and ``derivative(y)``, the latter from the output y = forward(x); or, for
+those of ``smooth``, ``slope_at(x)`` instead, from the input.
 """
 
 from __future__ import annotations
@@ -88,6 +89,11 @@ def derivative(activation, y):  # pragma: no cover
     return activation.derivative(y)
 
 
+def slope_at(activation, x):  # pragma: no cover
+    """The same from its input, of activations whose output does not tell it."""
+    return activation.slope_at(x)
+
+
 @overload(activate, jit_options=INLINE)
 def _activate(activation, x):
     forward = method(activation, "forward")
@@ -98,3 +104,9 @@ def _activate(activation, x):
 def _derivative(activation, y):
     implementation = method(activation, "derivative")
     return lambda activation, y: implementation(activation, y)
+
+
+@overload(slope_at, jit_options=INLINE)
+def _slope_at(activation, x):
+    implementation = method(activation, "slope_at")
+    return lambda activation, x: implementation(activation, x)

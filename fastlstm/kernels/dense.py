@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastlstm.kernels.activations import activate, derivative
+from fastlstm.kernels.activations import activate, derivative, slope_at
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.rows import exp_row, row_max, scale_row
 from fastlstm.kernels.simd import lanes, load_first, store_first
@@ -53,6 +53,17 @@ def activation_gradient(activation, d, y, crew):
         count = min(step, last - at)
         slope = derivative(activation, load_first(y, at, count))
         store_first(load_first(d, at, count) * slope, d, at, count)
+
+
+@kernel
+def activation_gradient_of(activation, d, x, crew):
+    """The same from x: for activations whose output does not tell their slope."""
+    step = lanes(x)
+    first, last = share(x.size, crew)
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        steepness = slope_at(activation, load_first(x, at, count))
+        store_first(load_first(d, at, count) * steepness, d, at, count)
 
 
 @kernel

@@ -33,6 +33,18 @@ def of_both(mask, one, other, crew):
 
 
 @kernel
+def of_classes(mask, ids, ignored, given, crew):
+    """mask = whether an id is not ``ignored``, and ``given`` does not leave the row out; all flat.
+
+    given : as many as there are rows, or (0,)
+    """
+    first, last = share(ids.size, crew)
+    for m in range(first, last):
+        counts = ids[m] != ignored and (given.size == 0 or given[m] != 0)
+        mask[m] = 1 if counts else 0
+
+
+@kernel
 def of_values(mask, out, x, value, given, crew):
     """mask = whether any number of a row differs from ``value``; out = x there, and else zero.
 

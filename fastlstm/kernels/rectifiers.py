@@ -25,7 +25,7 @@ _SELU_ALPHA = 1.6732632423543772
 
 
 @inline
-def _less_one(x):
+def less_one(x):
     """e**x - 1 for x <= 0, without the cancellation near zero."""
     t = math.tanh(0.5 * x)
     return 2.0 * t / (1.0 - t)
@@ -68,7 +68,7 @@ class Elu(Static):
     alpha: float = 1.0
 
     def forward(self, x):
-        return select(x > 0.0, x, self.alpha * _less_one(select(x > 0.0, 0.0, x)))
+        return select(x > 0.0, x, self.alpha * less_one(select(x > 0.0, 0.0, x)))
 
     def derivative(self, y):
         return select(y > 0.0, 1.0, y + self.alpha)
@@ -79,7 +79,7 @@ class Selu(Static):
     """Elu of alpha 1.67..., times 1.05...: see the source."""
 
     def forward(self, x):
-        below = _SELU_ALPHA * _less_one(select(x > 0.0, 0.0, x))
+        below = _SELU_ALPHA * less_one(select(x > 0.0, 0.0, x))
         return _SELU_SCALE * select(x > 0.0, x, below)
 
     def derivative(self, y):
@@ -105,7 +105,7 @@ class Softplus(Static):
         return _softplus(x)
 
     def derivative(self, y):
-        return -_less_one(-y)
+        return -less_one(-y)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class LogSigmoid(Static):
         return -_softplus(-x)
 
     def derivative(self, y):
-        return -_less_one(y)
+        return -less_one(y)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from fastlstm.elsewhere import advise
 from fastlstm.layers.activation import Activation, Softmax
+from fastlstm.layers.activity_regularization import ActivityRegularization
 from fastlstm.layers.attention import AdditiveAttention, Attention
 from fastlstm.layers.base import Layer
 from fastlstm.layers.batch_normalization import BatchNormalization
@@ -75,6 +76,7 @@ __all__ = [
     "RNN",
     "SLSTM",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AdditiveAttention",
     "Attention",

@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
-from fastlstm.kernels import dense
+from fastlstm.activations import LAYER_ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.program import Program
-from fastlstm.kernels.static import Static
+from fastlstm.layers.elementwise import SOFTMAX, Kind, kind_of, record_gradient, record_of
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.shapes import check_axis_is_last, check_last_axis
@@ -24,7 +23,7 @@ class Activation(Weightless):
     Parameters
     ----------
     activation : str or callable
-        A name or function of ``fastlstm.activations``: "relu", "tanh", "elu", "softmax" ...
+        A name or function of ``fastlstm.activations``: "relu", "tanh", "gelu", "softmax" ...
     name, input_shape, dtype, trainable
         As for every layer.
     """
@@ -41,12 +40,12 @@ class Activation(Weightless):
         **rest: Any,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, dtype=dtype, **rest)
-        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+        self.activation = activation_name(activation, LAYER_ACTIVATIONS)
 
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> ActivationOp:
-        return ActivationOp(ACTIVATIONS.get(self.activation), x, plan)
+        return ActivationOp(kind_of(self.activation), x, plan)
 
 
 class Softmax(Weightless):
@@ -84,29 +83,23 @@ class Softmax(Weightless):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> ActivationOp:
-        return ActivationOp(None, x, plan)
+        return ActivationOp(SOFTMAX, x, plan)
 
 
 class ActivationOp(Op):
-    """An activation bound to arrays, or softmax; where it is linear, output and input are one."""
+    """An activation bound to arrays; where it is linear, output and input are one."""
 
-    def __init__(self, kind: Static | None, x: np.ndarray, plan: Plan) -> None:
+    def __init__(self, kind: Kind, x: np.ndarray, plan: Plan) -> None:
         self.kind, self.x = kind, x
         self.y = x if kind == Linear() else plan.array(x.shape, x.dtype)
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        rows, work = (segment.rows(self.y), segment.rows(self.x)), 20.0 * self.x.size
-        if self.kind is None:
-            program.add(dense.softmax_of, *rows, work=work)
-        elif self.y is not self.x:
-            program.add(dense.activate_of, self.kind, *rows, work=work)
+        if self.y is not self.x:
+            record_of(program, self.kind, segment.rows(self.y), segment.rows(self.x))
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self.d_y = self.d_x = d_y
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
-        rows, work = (segment.rows(self.d_y), segment.rows(self.y)), 10.0 * self.y.size
-        if self.kind is None:
-            program.add(dense.softmax_gradient, *rows, work=work)
-        elif self.y is not self.x:
-            program.add(dense.activation_gradient, self.kind, *rows, work=work)
+        rows = (segment.rows(array) for array in (self.d_y, self.y, self.x))
+        record_gradient(program, self.kind, *rows)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastlstm import config
+from fastlstm import config, regularizers
 from fastlstm.kernels import layout
 from fastlstm.kernels.program import Program
 from fastlstm.layers.freezing import Freezable
@@ -59,9 +59,12 @@ class Layer(Freezable, Called, ABC):
         Precision; ``fastlstm.config.floatx()`` by default.
     trainable : bool
         Whether training changes the weights; an attribute too, that may be set at any time.
+    activity_regularizer : str or Regularizer, optional
+        Penalty of the outputs, such as "l2", that is part of the loss: what it makes of all that a
+        call gives, over the number of samples. Steps that a mask leaves out count as well.
     **rest
-        What Keras has besides: accepted where it changes nothing, such as ``autocast``, or
-        ``activity_regularizer=None``; else an error says what to do instead.
+        What Keras has besides: accepted where it changes nothing, such as ``autocast``; else an
+        error says what to do instead.
     """
 
     # Names of constructor arguments that rebuild the layer; subclasses add theirs.
@@ -69,6 +72,8 @@ class Layer(Freezable, Called, ABC):
     takes_ids: ClassVar[bool] = False
     # Whether training may take sequences in segments, with the result of the whole.
     by_parts: ClassVar[bool] = True
+    # Why there is no ``activity_regularizer``, where there is none.
+    not_penalised: ClassVar[str] = ""
     # Changes of any layer's weights: where it has not moved on, nobody's have changed.
     changes: ClassVar[int] = 0
 
@@ -79,9 +84,12 @@ class Layer(Freezable, Called, ABC):
         input_shape: tuple[int | None, ...] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
+        activity_regularizer: Any = None,
         **rest: Any,
     ) -> None:
         check_rest(type(self), rest)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._check_activity()
         self._trainable = bool(trainable)
         self.name = name or _default_name(type(self).__name__)
         self.input_shape = None if input_shape is None else sample_shape(input_shape, self.name)
@@ -112,6 +120,19 @@ class Layer(Freezable, Called, ABC):
                 "is called like a layer; CONTRIBUTING.md says how a new one is written"
             )
         super().__init_subclass__(**options)
+
+    def _check_activity(self) -> None:
+        """An error where outputs are penalised in a way that there is not."""
+        if self.activity_regularizer is None:
+            return
+        kind = type(self).__name__
+        if self.not_penalised:
+            raise TypeError(f"{kind} has no 'activity_regularizer': {self.not_penalised}")
+        if isinstance(self.activity_regularizer, regularizers.OrthogonalRegularizer):
+            raise TypeError(
+                f"{kind} expects an activity_regularizer of single numbers, such as 'l2'; "
+                "OrthogonalRegularizer is for kernels"
+            )
 
     def changed(self) -> None:
         """Note that the weights have changed: whoever holds panels of them packs them anew."""
@@ -371,6 +392,8 @@ class Layer(Freezable, Called, ABC):
         out["trainable"] = self.trainable
         if self.input_shape is not None:
             out["input_shape"] = list(self.input_shape)
+        if self.activity_regularizer is not None:
+            out["activity_regularizer"] = serialize(self.activity_regularizer)
         for name in self.config_names:
             value = getattr(self, name)
             out[name] = serialize(value) if hasattr(value, "get_config") else value

@@ -9,7 +9,7 @@ import numpy as np
 from fastlstm.layers.bidirectional_op import MERGES, BidirectionalOp
 from fastlstm.layers.recurrent import Recurrent
 from fastlstm.layers.with_states import WithStates
-from fastlstm.layers.wrapper import Wrapper
+from fastlstm.layers.wrapper import Wrapper, check_inside
 from fastlstm.memory import Plan
 from fastlstm.registry import find, serialize
 
@@ -72,6 +72,7 @@ class Bidirectional(WithStates, Wrapper):
         if backward_layer is not None:
             other = _recurrent(backward_layer, "backward_layer")
             _check_pair(layer, other, merge_mode)
+        check_inside("Bidirectional", (layer, other))
         self.forward_layer = _copy(layer, "forward", layer.go_backwards)
         self.backward_layer = _copy(other, "backward", not layer.go_backwards)
 

@@ -154,7 +154,7 @@ class Chain:
         values = self._taken(number)
         x, mask = values[0]
         alone = len(takes) == len(gives) == 1
-        if alone and not (self.saving or training):
+        if alone and not (self.saving or training) and not self._reads(layer):
             above = self.graph.steps[number + 1 : number + 2]
             if above and above[0].takes == gives and self.graph.uses[gives[0]] == 1:
                 joined = layer.bind_with(above[0].layer, x, mask, plan)
@@ -175,6 +175,10 @@ class Chain:
         if len(step.gives) > 1:
             op.give_states(plan)
         return [op]
+
+    def _reads(self, layer: Layer) -> bool:
+        """Whether a layer's output is read by others than those that take it."""
+        return False
 
     def _taken(self, number: int) -> list[Value]:
         """What a step takes."""
@@ -204,6 +208,7 @@ class Chain:
             parts.setdefault(number, []).append(d_y)
         wanted = self._wanted(input_gradient)
         self._backward: list[Backward] = []
+        self.d_ys_of: dict[Op, list[np.ndarray]] = {}  # the gradients of the outputs of each
         seen: set[Layer] = set()
         for step, op in zip(reversed(self.graph.steps), reversed(self.ops), strict=True):
             if not (step.layer.weight_count or wanted.intersection(step.takes)):
@@ -218,6 +223,7 @@ class Chain:
                 d_ys.append(d_y)
             op.adds = step.layer in seen
             seen.add(step.layer)
+            self.d_ys_of[op] = d_ys
             op.bind_gradients(d_ys, plan, [number in wanted for number in step.takes])
             for number, d_x in zip(step.takes, op.d_xs, strict=True):
                 if d_x is not None and number in wanted:
@@ -324,8 +330,12 @@ class Chain:
                     weights.pack_transposed(program)
                     packed.add(weights)
             record_sums(program, sums)
+            self._record_more(program, op)
             op.record_backward(program)
         record_sums(program, self._input_sums)
+
+    def _record_more(self, program: Program, op: Op) -> None:
+        """Record what adds to the gradients of an op's outputs, beside those that take them."""
 
     # -- running it ---------------------------------------------------------------------------
 

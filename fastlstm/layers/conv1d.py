@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from fastlstm import constraints, initializers, regularizers
-from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
+from fastlstm.activations import LAYER_ACTIVATIONS, ActivationLike, activation_name
 from fastlstm.kernels import unfold
 from fastlstm.kernels.program import Program
 from fastlstm.layers.across import AcrossOp
@@ -53,8 +53,8 @@ class Conv1D(Layer):
         Initial values of kernel (kernel_size, features, filters) and bias (filters).
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
         Penalties that are part of the loss, such as "l2"; see ``fastlstm.regularizers``.
-    activity_regularizer : None
-        Accepted as in Keras; only None is here.
+    activity_regularizer : str or Regularizer, optional
+        As for every layer.
     kernel_constraint, bias_constraint : str or Constraint, optional
         What brings the weights back after each update, such as "max_norm"; see
         ``fastlstm.constraints``. Norms are along the axes that they name: [0, 1] for all weights
@@ -120,7 +120,7 @@ class Conv1D(Layer):
             raise ValueError(
                 f"Conv1D expects groups=1, every filter over all features, got {groups!r}"
             )
-        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+        self.activation = activation_name(activation, LAYER_ACTIVATIONS)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -162,13 +162,15 @@ class Conv1D(Layer):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> Conv1DOp:
-        return Conv1DOp(self, x, mask, plan)
+        return Conv1DOp(self, x, mask, plan, saving=saving)
 
 
 class Conv1DOp(AcrossOp):
     """Conv1D bound to arrays: the windows side by side, and a dense layer over them."""
 
-    def __init__(self, layer: Conv1D, x: np.ndarray, mask: np.ndarray, plan: Plan) -> None:
+    def __init__(
+        self, layer: Conv1D, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool
+    ) -> None:
         window = layer.window
         steps, batch, depth = x.shape
         self._copies = not window.by_steps
@@ -176,7 +178,7 @@ class Conv1DOp(AcrossOp):
         if self._copies:
             shape = (window.count(steps), batch, window.size * depth)
             self.windows = plan.array(shape, x.dtype)
-        self.product = DenseOp(cast(Any, layer), self.windows, plan)
+        self.product = DenseOp(cast(Any, layer), self.windows, plan, saving=saving)
         super().__init__(x, mask, self.product.y)
         self.how = window.size, window.stride, window.dilation, window.before(steps)
 

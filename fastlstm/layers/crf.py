@@ -68,6 +68,7 @@ class CRF(Layer):
     """
 
     by_parts = False
+    not_penalised = "its outputs are tags; give one to the layer below"
     config_names: ClassVar[tuple[str, ...]] = (
         "tags",
         "gives",

@@ -7,14 +7,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import constraints, initializers, regularizers
-from fastlstm.activations import ACTIVATIONS, ActivationLike, activation_name
-from fastlstm.kernels import dense, matmul
+from fastlstm.activations import LAYER_ACTIVATIONS, ActivationLike, activation_name
+from fastlstm.kernels import matmul
 from fastlstm.kernels.activations import Linear
 from fastlstm.kernels.cell import PLAIN
 from fastlstm.kernels.masks import record_clear_masked
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
+from fastlstm.layers.elementwise import (
+    OfRows,
+    keeps_input,
+    kind_of,
+    record_all,
+    record_gradient,
+    record_of,
+)
 from fastlstm.layers.op import Op
 from fastlstm.layers.packed import Packed
 from fastlstm.layers.penalties import with_rules
@@ -35,7 +43,7 @@ class Dense(Layer):
     units : int
         Size of the output.
     activation : str or callable, optional
-        A name or function of ``fastlstm.activations``: "relu", "softmax" ...; None is linear.
+        A name or function of ``fastlstm.activations``: "relu", "gelu" ...; None is linear.
     use_bias : bool
         Whether there is a bias.
     kernel_initializer, bias_initializer : str or Initializer
@@ -83,7 +91,7 @@ class Dense(Layer):
             name=name, input_shape=input_shape, dtype=dtype, trainable=trainable, **rest
         )
         self.units = whole_number(units, "Dense units")
-        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+        self.activation = activation_name(activation, LAYER_ACTIVATIONS)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -123,7 +131,7 @@ class Dense(Layer):
     def bind(
         self, x: np.ndarray, mask: np.ndarray, plan: Plan, *, saving: bool, training: bool
     ) -> DenseOp:
-        return DenseOp(self, x, plan)
+        return DenseOp(self, x, plan, saving=saving)
 
     def bind_last(self, x: np.ndarray, plan: Plan) -> DenseOp | None:
         size = x.size // x.shape[-1] * self.units * x.itemsize
@@ -137,10 +145,13 @@ class DenseOp(Op):
     holds pre-activations, and ``d_y`` their gradient. ``record_finish`` catches up on it.
     """
 
-    def __init__(self, layer: Dense, x: np.ndarray, plan: Plan) -> None:
-        self.layer = layer
+    def __init__(self, layer: Dense, x: np.ndarray, plan: Plan, *, saving: bool = False) -> None:
+        self.layer, self.kind = layer, kind_of(layer.activation)
         self.x, self.depth = x, x.shape[-1]
         self.y = self._place((*x.shape[:-1], layer.units), plan)
+        # Pre-activations, where backward has the activation's slope from them.
+        apart = saving and keeps_input(self.kind)
+        self.before = plan.array(self.y.shape, layer.dtype) if apart else self.y
         self.threads = get_num_threads()
         self.logits = False
         self._mask, self._unread = np.empty((0, *x.shape[1:-1]), np.uint8), False
@@ -152,10 +163,12 @@ class DenseOp(Op):
         return [self.layer.packed_kernel]
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
-        y, x = _rows(self.y, segment), _rows(self.x, segment)
-        self._record_rows(program, y, x, 1, _NO_ORIGIN, self._flat_mask(segment))
+        y, x, before = (_rows(array, segment) for array in (self.y, self.x, self.before))
+        self._record_rows(program, before, x, 1, _NO_ORIGIN, self._flat_mask(segment))
         if not self._unread:
-            record_clear_masked(program, y, self._flat_mask(segment))
+            record_clear_masked(program, before, self._flat_mask(segment))
+        if self.before is not self.y:
+            record_of(program, self.kind, y, before)
 
     def _record_rows(
         self,
@@ -167,19 +180,18 @@ class DenseOp(Op):
         mask: np.ndarray,
     ) -> list[tuple[int, int]]:
         """Record rows of the output, in an order of so many ``steps``; the calls that write it."""
-        layer = self.layer
-        softmax = layer.activation == "softmax"
-        plain = self.logits or softmax
+        layer, kind = self.layer, self.kind
+        later = isinstance(kind, OfRows) or self.logits or self.before is not self.y
         number = program.add(
             matmul.multiply,
-            Linear() if plain else ACTIVATIONS[layer.activation],
+            Linear() if later else kind,
             y, self.scratch, x.reshape(-1), self.depth, 0, 1, self.depth,
             layer.packed_kernel.forward, layer.bias, steps, origin, mask,
             work=2.0 * len(x) * layer.units * self.depth,
         )  # fmt: skip
         calls = [(number, 1)]
-        if softmax and not self.logits:
-            calls.append((program.add(dense.softmax, y, work=20.0 * len(x) * layer.units), 0))
+        if isinstance(kind, OfRows) and not self.logits:
+            calls += record_all(program, kind, y, len(x) * layer.units)
         return calls
 
     def leave_out(self, mask: np.ndarray, *, unread: bool = False) -> None:
@@ -194,11 +206,7 @@ class DenseOp(Op):
 
     def record_finish(self, program: Program, rows: np.ndarray) -> None:
         """Record what turns pre-activations, left by ``logits``, into outputs."""
-        work = 20.0 * rows.size
-        if self.layer.activation == "softmax":
-            program.add(dense.softmax, rows, work=work)
-        else:
-            program.add(dense.activate_all, ACTIVATIONS[self.layer.activation], rows, work=work)
+        record_all(program, self.kind, rows, rows.size)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         layer, dtype, ones = self.layer, self.layer.dtype, int(self.layer.use_bias)
@@ -225,7 +233,7 @@ class DenseOp(Op):
         d_rows, rows = _rows(self.d_y, segment), _rows(self.y, segment)
         work = 2.0 * rows.size * self.depth
         if not self.logits:
-            self._record_activation_gradient(program, d_rows, rows)
+            record_gradient(program, self.kind, d_rows, rows, _rows(self.before, segment))
         program.add(
             matmul.multiply_transposed,
             PLAIN, 1, self.d_weights, *self.product_scratch, _rows(self.x, segment),
@@ -241,15 +249,6 @@ class DenseOp(Op):
                 self._flat_mask(segment), work=work,
             )  # fmt: skip
             record_clear_masked(program, _rows(self.d_x, segment), self._flat_mask(segment))
-
-    def _record_activation_gradient(
-        self, program: Program, d_rows: np.ndarray, rows: np.ndarray
-    ) -> None:
-        name, work = self.layer.activation, 10.0 * rows.size
-        if name == "softmax":
-            program.add(dense.softmax_gradient, d_rows, rows, work=work)
-        elif name != "linear":
-            program.add(dense.activation_gradient, ACTIVATIONS[name], d_rows, rows, work=work)
 
 
 class _LastDense(DenseOp):

@@ -21,10 +21,7 @@ _WITHOUT_EFFECT = {
 
 # For the others, whether a value asks for something, and what comes near it here.
 _INSTEAD = {
-    "activity_regularizer": (
-        "outputs are not penalised here; kernel_regularizer='l2' keeps weights small, and dropout "
-        "regularizes outputs"
-    ),
+    "activity_regularizer": "give it to RNN, as in RNN(cells, activity_regularizer=...)",
     "attention_axes": "attention is over time, the only axis between batch and features",
     "batch_input_shape": (
         "give input_shape without the batch; any batch size works, also with stateful=True"
@@ -35,7 +32,6 @@ _INSTEAD = {
     "batch_size": "any batch size works, also with stateful=True; leave it out",
     "input_dim": "give input_shape=(time, features), or put Input((time, features)) in front",
     "input_length": "give input_shape=(time, features), or put Input((time, features)) in front",
-    "ignore_class": "give the targets of that class a sample_weight of 0",
     "lora_alpha": "freeze the layer with trainable=False, and train a small Dense beside it",
     "lora_rank": "freeze the layer with trainable=False, and train a small Dense beside it",
     "noise_shape": "SpatialDropout1D drops whole features, noise_shape=(batch, 1, features)",

@@ -80,6 +80,10 @@ class MultiHeadAttention(Several):
         "seed",
     )
     most = 3
+    not_penalised = (
+        "Keras penalises each of its projections; put ActivityRegularization after it, which "
+        "penalises what it gives"
+    )
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from fastlstm.kernels import layout, orthogonality, penalties
 from fastlstm.kernels.clipping import CHUNK
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
-from fastlstm.regularizers import OrthogonalRegularizer
+from fastlstm.regularizers import OrthogonalRegularizer, Regularizer
 
 # Floating-point operations an element.
 _WORK = 4.0
@@ -66,14 +66,9 @@ class Penalty:
     def __init__(self, layer: Layer, entries: list[Regularized]) -> None:
         self._params, self._grads = layer.flat_params, layer.flat_grads
         self._touched = getattr(layer, "touched", None)
-        rows = [
-            (start, min(start + CHUNK, last), number)
-            for number, (_, first, last, _) in enumerate(entries)
-            for start in range(first, last, CHUNK)
-        ]
-        self._chunks = np.array(rows, np.int64)
+        self._chunks = _chunks_of([(first, last) for _, first, last, _ in entries])
         self._factors = np.array([(rule.l1, rule.l2) for rule, *_ in entries])
-        self._partial = np.zeros(len(rows))
+        self._partial = np.zeros(len(self._chunks))
         self._work = _WORK * sum(last - first for _, first, last, _ in entries)
 
     def record_value(self, program: Program, total: np.ndarray) -> None:
@@ -88,6 +83,41 @@ class Penalty:
         program.add(penalties.add_slopes, *args, work=self._work)
         if self._touched is not None:  # rows of a table of words: all have a gradient now
             program.add(layout.fill, self._touched, 1)
+
+
+class ActivityPenalty:
+    """The ``activity_regularizer`` of one call of a layer, of its outputs, (T, B, F) or (B, F)."""
+
+    def __init__(self, rule: Regularizer, ys: Sequence[np.ndarray]) -> None:
+        self._ys = ys
+        self._chunks = [_chunks_of([(0, y.size)]) for y in ys]
+        # Of one sample, as there may be any number of them in a batch.
+        self._factors = [np.array([(rule.l1, rule.l2)]) / y.shape[-2] for y in ys]
+        self._partial = [np.zeros(len(chunks)) for chunks in self._chunks]
+
+    def record_value(self, program: Program, total: np.ndarray) -> None:
+        """Record: add the penalty to a loss."""
+        for parts in zip(self._partial, self._ys, self._chunks, self._factors, strict=True):
+            partial, y, *how = parts
+            program.add(penalties.penalties, partial, y.reshape(-1), *how, work=_WORK * y.size)
+            program.add(penalties.add_sum, total, partial)
+
+    def record_slopes(self, program: Program, d_ys: Sequence[np.ndarray]) -> None:
+        """Record: add its slopes to the gradients of the outputs."""
+        for parts in zip(d_ys, self._ys, self._chunks, self._factors, strict=True):
+            d_y, y, *how = parts
+            flat = d_y.reshape(-1), y.reshape(-1)
+            program.add(penalties.add_slopes, *flat, *how, work=_WORK * y.size)
+
+
+def _chunks_of(stretches: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Stretches of elements in chunks: first, past-last, and the number of the stretch."""
+    rows = [
+        (start, min(start + CHUNK, last), number)
+        for number, (first, last) in enumerate(stretches)
+        for start in range(first, last, CHUNK)
+    ]
+    return np.array(rows, np.int64)
 
 
 class Orthogonality:

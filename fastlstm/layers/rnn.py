@@ -93,6 +93,7 @@ class RNN(WithStates, Wrapper):
             input_shape=input_shape,
             dtype=dtype or self._cells[0].dtype,
             trainable=trainable,
+            activity_regularizer=options.pop("activity_regularizer", None),
         )
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)

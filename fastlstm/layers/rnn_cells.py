@@ -33,6 +33,11 @@ class RecurrentCell:
                     f"{kind} has no argument {name!r}, which is about sequences: give it to RNN, "
                     f"as in RNN({kind}(32), {name}=...)"
                 )
+        if options.get("activity_regularizer") is not None:
+            raise TypeError(
+                f"{kind} has no 'activity_regularizer': give it to RNN, as in "
+                f"RNN({kind}(32), activity_regularizer=...)"
+            )
         self._given = {name: options.get(name) for name in ("name", "dtype")}
         # Whatever does not fit, the layer says.
         made = self.layer(*arguments, **{**options, "name": options.get("name") or "cell"})

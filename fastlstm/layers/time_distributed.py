@@ -22,7 +22,7 @@ from fastlstm.layers.op import Op
 from fastlstm.layers.rectifiers import ELU, LeakyReLU, ReLU
 from fastlstm.layers.rescaling import Rescaling
 from fastlstm.layers.symbol import Shape
-from fastlstm.layers.wrapper import Wrapper
+from fastlstm.layers.wrapper import Wrapper, check_inside
 from fastlstm.memory import Plan
 from fastlstm.registry import serialize
 
@@ -102,6 +102,7 @@ class TimeDistributed(Wrapper):
         # Whether what it takes is a batch of steps, rather than of sequences.
         self.folds = is_model or not isinstance(layer, _LAYERS)
         _check(layer, self.layers)
+        check_inside("TimeDistributed", self.layers)
         super().__init__(
             name=name,
             input_shape=input_shape,

@@ -71,3 +71,13 @@ class Wrapper(FreezableGroup, Layer):
     def lock(self) -> Any:
         """Held while anything is computed with the weights or gradients."""
         return self.runner.lock
+
+
+def check_inside(kind: str, layers: Sequence[Any]) -> None:
+    """An error where the outputs of a layer inside another one are penalised."""
+    for layer in layers:
+        if layer.activity_regularizer is not None:
+            raise TypeError(
+                f"{kind} takes no layer with an activity_regularizer: give it to {kind} itself, "
+                f"as in {kind}({type(layer).__name__}(...), activity_regularizer=...)"
+            )

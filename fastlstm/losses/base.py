@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.config import floatx
-from fastlstm.kernels.masks import clear_weightless
+from fastlstm.kernels.masks import clear_weightless, weigh
 from fastlstm.kernels.program import Kernel
 from fastlstm.kernels.rowlosses import rescale
 from fastlstm.registry import arguments_of_class, check_rest, snake_case
@@ -62,8 +62,8 @@ _INSTEAD = {
     "axis": "the last one is the only one there is; leave it at -1",
     "from_sorted_ids": "give predictions of all classes",
     "ignore_class": (
-        "say which steps count: Embedding(mask_zero=True), Masking, or mask= in fit; or give rows "
-        "of that class a sample_weight of 0"
+        "give it to the loss, losses.SparseCategoricalCrossentropy(ignore_class=...), whose mean "
+        "evaluate returns first"
     ),
     "label_weights": "weigh the samples, or make an output of each label",
     "multi_label": "make an output, and its metric, of each label",
@@ -107,6 +107,8 @@ class Loss(ABC):
         Whether it is a loss of whole sequences rather than of rows: a ``SequenceLoss``.
     labelled : bool
         Whether targets have a length of their own, (batch, labels).
+    ignored : int or None
+        Class id of the targets that do not count, where there is one.
     """
 
     fuses: ClassVar[str | None] = None
@@ -116,6 +118,7 @@ class Loss(ABC):
     of_sequences: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
     from_logits: bool = False
+    ignored: int | None = None
     reduction: str = MEAN
     _name: str | None = None
 
@@ -241,6 +244,10 @@ class Loss(ABC):
         pred = prepare_predictions(pred, self.name)
         true = self.prepare_targets(y_true, pred.shape, pred.dtype)
         weights = prepare_weights(sample_weight, pred.shape[:-1], pred.dtype).reshape(-1)
+        if self.ignored is not None:
+            counts = (true.reshape(-1) != self.ignored).astype(np.uint8)
+            given, weights = weights, np.empty(counts.size, pred.dtype)
+            weigh(weights, counts, given, self.reduction in MEANS)
         columns, dtype = pred.shape[-1], pred.dtype
         rows = pred.reshape(-1, columns)
         row_loss = np.empty(len(rows), dtype)

@@ -121,6 +121,10 @@ class SparseCategoricalCrossentropy(Loss):
     ----------
     from_logits : bool
         Whether predictions are logits, the softmax not yet taken.
+    ignore_class : int, optional
+        Targets of this id, such as -1 for what nobody has labelled, have no loss and do not count
+        in a mean, as if a mask left them out. Metrics see them: there they are what nobody can
+        predict, unless it is one of the classes.
     axis : int
         Only the last one, -1.
     reduction, name
@@ -134,6 +138,7 @@ class SparseCategoricalCrossentropy(Loss):
     def __init__(
         self,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         *,
         reduction: str | None = MEAN,
         axis: int = -1,
@@ -143,6 +148,12 @@ class SparseCategoricalCrossentropy(Loss):
         super().__init__(reduction, name, **rest)
         check_axis(axis)
         self.from_logits = bool(from_logits)
+        self.ignored = None if ignore_class is None else _class_id(ignore_class)
+
+    @property
+    def ignore_class(self) -> int | None:
+        """Class id of the targets that do not count."""
+        return self.ignored
 
     def call(self, arrays: LossArrays, from_logits: bool) -> Call:
         """Kernel, arguments and work; see ``Loss.call``."""
@@ -157,7 +168,7 @@ class SparseCategoricalCrossentropy(Loss):
         Parameters
         ----------
         y_true : array_like
-            (...) or (..., 1) ids, whole numbers from 0 to C - 1 of any type.
+            (...) or (..., 1) ids, whole numbers from 0 to C - 1 of any type; or ``ignore_class``.
         shape : sequence of int
             (..., C), the shape of the predictions.
         dtype : dtype
@@ -174,11 +185,22 @@ class SparseCategoricalCrossentropy(Loss):
             If the shape does not fit, or an id is not one of the classes.
         """
         shape = tuple(shape)
-        return class_ids(numeric_array("y_true", y_true), shape[:-1], shape[-1], self.name)
+        true, rows = numeric_array("y_true", y_true), shape[:-1]
+        return class_ids(true, rows, shape[-1], self.name, self.ignored)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"from_logits": self.from_logits, **super().get_config()}
+        ignored = {} if self.ignored is None else {"ignore_class": self.ignored}
+        return {"from_logits": self.from_logits, **ignored, **super().get_config()}
+
+
+def _class_id(value: int) -> int:
+    """An id of any class, of those that there are or not."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or abs(value) >> 31:
+        raise ValueError(
+            f"ignore_class expects a class id, a whole number such as -1, or None; got {value!r}"
+        )
+    return int(value)
 
 
 def ids_advice(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
@@ -191,8 +213,13 @@ def ids_advice(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
     return ""
 
 
-def class_ids(true: Array, rows: tuple[int, ...], classes: int, name: str) -> Array:
-    """Check class ids of shape ``rows`` or ``(*rows, 1)`` and return them as int32."""
+def class_ids(
+    true: Array, rows: tuple[int, ...], classes: int, name: str, ignored: int | None = None
+) -> Array:
+    """Check class ids of shape ``rows`` or ``(*rows, 1)`` and return them as int32.
+
+    One that is ``ignored`` need not be a class.
+    """
     if true.shape == (*rows, 1):
         true = true[..., 0]
     if true.shape != rows:
@@ -204,7 +231,10 @@ def class_ids(true: Array, rows: tuple[int, ...], classes: int, name: str) -> Ar
         )
     with np.errstate(invalid="ignore"):  # NaN is found just below
         ids = true.astype(np.int32)
-    wrong = np.flatnonzero((ids != true) | (ids < 0) | (ids >= classes))
+    outside = (ids < 0) | (ids >= classes)
+    if ignored is not None:
+        outside &= ids != ignored
+    wrong = np.flatnonzero((ids != true) | outside)
     if wrong.size:
         at = tuple(int(i) for i in np.unravel_index(wrong[0], rows))
         raise ValueError(

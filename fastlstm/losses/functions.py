@@ -122,10 +122,15 @@ def categorical_crossentropy(
 
 
 def sparse_categorical_crossentropy(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, from_logits: bool = False, *, axis: int = -1
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
 ) -> Array:
-    """-log p[t] of each row, for class ids of shape (...)."""
-    return SparseCategoricalCrossentropy(from_logits, axis=axis).rows(y_true, y_pred)
+    """-log p[t] of each row, for class ids of shape (...); 0 for those of ``ignore_class``."""
+    loss = SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis)
+    return loss.rows(y_true, y_pred)
 
 
 def binary_focal_crossentropy(

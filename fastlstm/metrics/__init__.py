@@ -22,6 +22,7 @@ from fastlstm.metrics.auc import AUC
 from fastlstm.metrics.base import Mean, Metric
 from fastlstm.metrics.confusion import ConfusionMatrix
 from fastlstm.metrics.fscore import F1Score, FBetaScore
+from fastlstm.metrics.label_error_rate import LabelErrorRate
 from fastlstm.metrics.perplexity import Perplexity
 from fastlstm.metrics.r2 import R2Score
 from fastlstm.metrics.sides import (
@@ -70,6 +71,7 @@ __all__ = [
     "FunctionMetric",
     "Hinge",
     "KLDivergence",
+    "LabelErrorRate",
     "LogCoshError",
     "Mean",
     "MeanAbsoluteError",
@@ -110,6 +112,7 @@ _TABLE: dict[str, type[Metric]] = named(
     FalsePositives,
     Hinge,
     KLDivergence,
+    LabelErrorRate,
     LogCoshError,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,

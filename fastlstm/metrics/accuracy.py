@@ -70,6 +70,7 @@ class CategoricalAccuracy(MeanMetric):
 class SparseCategoricalAccuracy(MeanMetric):
     """Fraction of rows whose largest prediction is that of the target's class id."""
 
+    takes_any_id = True
     accepts_logits = ("softmax", "sigmoid")
     leaves_out = True
 
@@ -149,6 +150,7 @@ class Accuracy(MeanMetric):
     makes of the string "accuracy".
     """
 
+    takes_any_id = True
     accepts_logits = ("softmax", "sigmoid")
     leaves_out = True
 

@@ -132,6 +132,10 @@ class Metric(Named, ABC):
         Whether logits that it does not accept have no meaning for it.
     takes_ids : bool
         Whether targets may be class ids, standing for one-hot rows.
+    takes_any_id : bool
+        Whether those may be ids of no class, which no prediction is right about.
+    takes_labels : bool
+        Whether targets are labels with a length of their own; its ``update_state`` has a mask.
     runs_python : bool
         Whether it is a function of Python, which ``calls`` nothing: it sees copies of the arrays.
     leaves_out : bool
@@ -143,6 +147,8 @@ class Metric(Named, ABC):
     accepts_logits: tuple[str, ...] = ()
     needs_probabilities: ClassVar[bool] = False
     takes_ids: ClassVar[bool] = False
+    takes_any_id: ClassVar[bool] = False
+    takes_labels: ClassVar[bool] = False
     runs_python: ClassVar[bool] = False
     leaves_out: ClassVar[bool] = False
     direction: str = "max"

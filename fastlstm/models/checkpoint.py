@@ -302,6 +302,7 @@ class Checkpointed(Supervised):
                 self._record_back(program, part, sums_of)
             elif self.ops[part] in sums_of:
                 record_sums(program, sums_of[self.ops[part]])
+                self._record_more(program, self.ops[part])
                 self.ops[part].record_backward(program)
 
     def _record_back(self, program: Program, stretch: _Stretch, sums_of: dict[Op, Any]) -> None:

@@ -169,9 +169,23 @@ def _check_rows(loss: Loss, metrics: list[Metric]) -> None:
     if wrong:
         raise ValueError(
             f"metric {wrong[0]!r} compares each step with a target, but the targets of "
-            f"{loss.name} are labels without steps; leave it out, or give a function "
-            "fn(y_true, y_pred)"
+            f"{loss.name} are labels without steps; leave it out, or take 'label_error_rate', or a "
+            "function fn(y_true, y_pred)"
         )
+    for metric in metrics:
+        if not metric.takes_labels:
+            continue
+        if not loss.labelled:
+            raise ValueError(
+                f"metric {metric.name!r} reads labels out of logits, as loss='ctc' trains them; "
+                f"{loss.name} has a target for each step, for which there is 'accuracy'"
+            )
+        blanks = [getattr(kind, "blank", None) for kind in (metric, loss)]
+        if blanks[0] != blanks[1]:
+            raise ValueError(
+                f"metric {metric.name!r} has blank={blanks[0]}, and {loss.name} blank={blanks[1]}; "
+                f"they need the same: LabelErrorRate(blank={blanks[1]})"
+            )
 
 
 def _check_once(metrics: list[Metric]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlstm.kernels import combine
-from fastlstm.kernels.masks import weigh
+from fastlstm.kernels.masks import of_classes, weigh
 from fastlstm.kernels.program import Program
 from fastlstm.layers.dense import DenseOp
 from fastlstm.layers.feed import Feed
@@ -69,6 +69,12 @@ class Head:
         # some rows do not count.
         size = self._rows_mask.size
         self._masked_weights = [plan.array((size,), dtype) for _ in range(3)]
+        # Which rows the loss counts: not those of a class that it ignores.
+        self._counted = self._rows_mask
+        if loss.ignored is not None:
+            self._counted = plan.array((rows,), np.uint8)
+            self._masked_weights[0] = plan.array((rows,), dtype)
+            self._check_metrics(loss.ignored, classes)
         self._fused: DenseOp | None = None
         self.total = np.zeros(1)
         self.sums = [np.zeros(metric.sums_size(classes)) for metric in goal.metrics]
@@ -79,6 +85,16 @@ class Head:
         self.target_feed = Feed(self.y_true, timed and not loss.labelled)
         timed = timed and not loss.of_sequences
         self.weight_feeds = [Feed(self.weights, timed)] if weighted else []
+
+    def _check_metrics(self, ignored: int, classes: int) -> None:
+        """An error where a metric would look up a class that there is not."""
+        for metric in self.goal.metrics:
+            if not (0 <= ignored < classes or metric.takes_any_id or metric.runs_python):
+                raise ValueError(
+                    f"metric {metric.name!r} needs targets from 0 to {classes - 1}, but the loss "
+                    f"has ignore_class={ignored}: ignore one of the classes, or leave the metric "
+                    "out; 'accuracy' may stay, and counts what is ignored as wrong"
+                )
 
     def explain(self, where: np.ndarray) -> None:
         """An error that says why a loss is not finite; ``where`` numbers the rows in the data."""
@@ -101,11 +117,19 @@ class Head:
     def record_loss(self, program: Program) -> None:
         """Record what makes the loss, and its gradient where it is kept."""
         goal, weights = self.goal, self.rows_weights
-        if self._rows_mask.size:
+        if goal.loss.ignored is not None:
+            args = self.rows_true, goal.loss.ignored, self._rows_mask
+            program.add(of_classes, self._counted, *args, work=2.0 * self._counted.size)
+        if self._counted.size:
             scaled = goal.loss.reduction in MEANS
-            cases = [(weights, scaled), (weights, False), (self._no_weights, False)]
-            for out, (given, by_count) in zip(self._masked_weights, cases, strict=True):
-                program.add(weigh, out, self._rows_mask, given, by_count, work=2.0 * out.size)
+            cases = [
+                (self._counted, weights, scaled),
+                (self._rows_mask, weights, False),
+                (self._rows_mask, self._no_weights, False),
+            ]
+            for out, (mask, given, by_count) in zip(self._masked_weights, cases, strict=True):
+                if out.size:
+                    program.add(weigh, out, mask, given, by_count, work=2.0 * out.size)
             weights = self._masked_weights[0]
         arrays = LossArrays(
             self.total,

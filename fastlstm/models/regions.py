@@ -109,7 +109,8 @@ class _Search:
         layer = self.steps[place].layer
         taken = [self._shapes[number] for number in self.steps[place].takes]
         partly = len({number in self._over for number in main}) > 1
-        if layer.waits(taken) or not layer.by_parts or partly:
+        whole = not layer.by_parts or layer.activity_regularizer is not None
+        if layer.waits(taken) or whole or partly:
             return f"layer {layer.name!r} needs all of them first"
         return self._apart.get(place)
 

@@ -91,7 +91,10 @@ class SequenceHead(Head):
         if self.goal.is_weighted(metric) and self.weights.size:
             weights = self._batch_first(self.weights, origin, timed=False)
         y_true = self._batch_first(self.y_true, origin, timed=False)
-        metric.update_state(y_true, self._batch_first(self.y, origin), weights)
+        args: list[Any] = [y_true, self._batch_first(self.y, origin), weights]
+        if metric.takes_labels and self._mask.size:
+            args.append(self._batch_first(self._mask, origin))
+        metric.update_state(*args)
 
     def explain(self, where: np.ndarray) -> None:
         self._loss.explain(self._losses, self.y_true, self._mask, where)

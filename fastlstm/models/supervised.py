@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlstm.kernels import combine, layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.base import Layer
 from fastlstm.layers.bidirectional_op import BidirectionalOp
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.crf import CRFOp
@@ -18,7 +19,7 @@ from fastlstm.layers.feed import Feed
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.lengths import ByMask
 from fastlstm.layers.op import Op
-from fastlstm.layers.penalties import Penalties, record_constraints
+from fastlstm.layers.penalties import ActivityPenalty, Penalties, record_constraints
 from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.goals import Goal
@@ -80,9 +81,17 @@ class Supervised(Chain):
         for head, number in zip(self.heads, graph.outputs, strict=True):
             if graph.uses[number] == 1:
                 layer, op = graph.steps[makers[number]].layer, self.ops[makers[number]]
-                head.fuse(op, getattr(layer, "activation", None))
+                # Pre-activations are no outputs that others could read; losses of sequences have
+                # none.
+                if head.goal.loss.of_sequences or not self._reads(layer):
+                    head.fuse(op, getattr(layer, "activation", None))
         self._leave_out()
         self._penalties = Penalties(graph.layers)
+        self._activities = {
+            op: ActivityPenalty(step.layer.activity_regularizer, op.ys)
+            for step, op in zip(graph.steps, self.ops, strict=True)
+            if step.layer.activity_regularizer is not None
+        }
         alone = len(self.heads) == 1 and model.goals[0].weight == 1.0
         self._total = self.heads[0].total if alone else np.zeros(1)
         self.feeds["y"] = [head.target_feed for head in self.heads]
@@ -90,6 +99,9 @@ class Supervised(Chain):
             self.feeds["mask"] = [Feed(self.mask, True)]
         if weighted:
             self.feeds["weight"] = [feed for head in self.heads for feed in head.weight_feeds]
+
+    def _reads(self, layer: Layer) -> bool:
+        return layer.activity_regularizer is not None
 
     def _told_lengths(self) -> Op | ByMask | None:
         return ByMask() if self.mask.size else self._lengths_of_input()
@@ -108,6 +120,8 @@ class Supervised(Chain):
         read: set[int] = set()
         for step, op in zip(reversed(self.graph.steps), reversed(self.ops), strict=True):
             given = step.gives[0]
+            if self._reads(step.layer):
+                read.add(given)
             if given not in read:
                 found.append((op, self._values[given].mask))
             recurrent = isinstance(op, (RecurrentOp, BidirectionalOp))
@@ -143,8 +157,14 @@ class Supervised(Chain):
             for head in self.heads:
                 program.add(combine.add_scaled, self._total, head.total, head.goal.weight)
         self._penalties.record_value(program, self._total)
+        for activity in self._activities.values():
+            activity.record_value(program, self._total)
         if self.trains:
             program.add(layout.halt_unless_finite, self._total)
+
+    def _record_more(self, program: Program, op: Op) -> None:
+        if op in self._activities:
+            self._activities[op].record_slopes(program, self.d_ys_of[op])
 
     def _record_gradients(self, program: Program) -> None:
         self._record_backward(program)

@@ -38,7 +38,7 @@ def prepare_targets(
     if fitted is None:
         raise ValueError(_mismatch(loss, array.shape, output_shape, wanted, input_shape))
     if loss.sparse:
-        return as_ids(fitted, classes, what)
+        return _class_ids(fitted, classes, what, loss.ignored)
     targets = as_floats(fitted, dtype, what)
     if loss.unit_targets and (targets.min() < 0 or targets.max() > 1):
         raise ValueError(
@@ -46,6 +46,16 @@ def prepare_targets(
             f"{targets.max():g}"
         )
     return targets
+
+
+def _class_ids(array: np.ndarray, classes: int, what: str, ignored: int | None) -> np.ndarray:
+    """Ids of classes, and of what is ``ignored``, which need not be one."""
+    if ignored is None or 0 <= ignored < classes:
+        return as_ids(array, classes, what)
+    left_out = array == ignored
+    ids = as_ids(np.where(left_out, 0, array), classes, what)
+    ids[left_out] = ignored
+    return ids
 
 
 def label_counts(goals: Sequence[Goal], y: Sequence[np.ndarray]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def weigh_classes(
     """
     table = _table(class_weight, max(classes, 2))
     (y,) = data.y
-    weight = table[y if sparse else _class_of(y)]
+    # What the loss ignores may be no class; its weight counts for nothing.
+    weight = table.take(y, mode="clip") if sparse else table[_class_of(y)]
     if data.weight is not None:
         (given,) = data.weight
         weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))

@@ -123,8 +123,76 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         )
         return self
 
-    def _build(self, *arguments: Any) -> Model:
-        model = super()._build(*arguments)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> SequenceClassifier:
+        """Train on with more samples, which it goes through once, in batches.
+
+        The first call makes the model, and takes the scale of the inputs from its samples; after
+        ``fit``, what that has made is trained on. ``epochs`` and ``patience`` are not used.
+
+        Parameters
+        ----------
+        X : array_like
+            (n, time, features), or (n, time).
+        y : array_like
+            (n,) labels.
+        classes : array_like, optional
+            All labels that there will ever be; needed in the first call.
+        sample_weight : array_like, optional
+            (n,) weights of the samples' losses; only their ratios count.
+
+        Returns
+        -------
+        SequenceClassifier
+            The estimator itself.
+        """
+        first = not hasattr(self, "model_")
+        samples, y = (self._check_training if first else self._check_more)(X, y)
+        check_classification_targets(y)
+        known = self._check_classes(classes)
+        unknown = np.setdiff1d(y, known)
+        if unknown.size:
+            raise ValueError(
+                f"y has the label {unknown.tolist()[0]!r}, which is none of the classes "
+                f"{known.tolist()} that {type(self).__name__} was told of before"
+            )
+        self._train_more(
+            samples,
+            np.searchsorted(known, y),
+            self._check_weight(sample_weight, len(samples)),
+            outputs=len(known),
+            activation="softmax",
+            loss="sparse_categorical_crossentropy",
+        )
+        self.classes_ = known
+        return self
+
+    def _check_classes(self, classes: Any) -> np.ndarray:
+        """The labels, sorted: those of the first call of ``partial_fit``, or those known since."""
+        name = type(self).__name__
+        given = None if classes is None else np.unique(np.asarray(classes))
+        if hasattr(self, "model_"):
+            known: np.ndarray = self.classes_
+            if given is not None and not np.array_equal(given, known):
+                raise ValueError(
+                    f"{name} was told of classes {known.tolist()} before, and now of "
+                    f"{given.tolist()}; they stay the same, as the model has an output for each"
+                )
+            return known
+        if given is None:
+            raise ValueError(
+                f"{name} expects classes=, all labels that there will ever be, in the first call "
+                "of partial_fit"
+            )
+        if len(given) < 2:
+            raise ValueError(
+                f"{name} expects at least two classes to tell apart, got {given.tolist()}"
+            )
+        return given
+
+    def _build(self, *arguments: Any, **how: Any) -> Model:
+        model = super()._build(*arguments, **how)
         assert model.loss is not None
         if not model.loss.sparse:
             raise ValueError(

@@ -74,7 +74,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _check_training(self, X: Any, y: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
         """Samples (N, T, F) and checked targets; notes what samples look like."""
-        for name in ("feature_names_in_", "n_features_in_"):
+        for name in ("feature_names_in_", "n_features_in_", "_draws"):
             self.__dict__.pop(name, None)
         if _is_of_sequences(X):
             X, y = check_X_y(X, y, allow_nd=True, dtype=_FLOATS, estimator=self, **options)
@@ -88,18 +88,36 @@ class SequenceEstimator(BaseEstimator):
     def _check_samples(self, X: Any) -> np.ndarray:
         """Samples (N, T, F) like those of the training."""
         check_is_fitted(self)
-        steps, features = self.input_shape_
-        name = type(self).__name__
-        if _is_of_sequences(X) != (steps is None):
-            wanted = f"(n, time, {features})" if steps is None else f"(n, {steps})"
-            raise ValueError(f"{name} was fitted to X of shape {wanted}, got {np.shape(X)}")
-        if steps is not None:
+        if self._has_columns(X):
             return validate_data(self, X, reset=False, dtype=_FLOATS)[..., np.newaxis]
         X = check_array(X, allow_nd=True, dtype=_FLOATS, estimator=self, input_name="X")
+        return self._check_features(X)
+
+    def _check_more(self, X: Any, y: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Samples (N, T, F) like those of the training, and checked targets."""
+        if self._has_columns(X):
+            X, y = validate_data(self, X, y, reset=False, dtype=_FLOATS, **options)
+            return X[..., np.newaxis], y
+        X, y = check_X_y(X, y, allow_nd=True, dtype=_FLOATS, estimator=self, **options)
+        return self._check_features(X), y
+
+    def _has_columns(self, X: Any) -> bool:
+        """Whether X is (n, time), as in the training; an error if it is of the other kind."""
+        steps, features = self.input_shape_
+        if _is_of_sequences(X) != (steps is None):
+            wanted = f"(n, time, {features})" if steps is None else f"(n, {steps})"
+            raise ValueError(
+                f"{type(self).__name__} was fitted to X of shape {wanted}, got {np.shape(X)}"
+            )
+        return steps is not None
+
+    def _check_features(self, X: np.ndarray) -> np.ndarray:
+        """Samples (N, T, F) with as many features as in the training."""
+        features = self.input_shape_[1]
         if X.shape[2] != features:
             raise ValueError(
-                f"X has {X.shape[2]} features a step, but {name} is expecting {features} features "
-                "as input"
+                f"X has {X.shape[2]} features a step, but {type(self).__name__} is expecting "
+                f"{features} features as input"
             )
         return X
 
@@ -163,6 +181,30 @@ class SequenceEstimator(BaseEstimator):
             )
         self.model_, self.history_ = model, history.history
         self.n_iter_ = len(history.epoch)
+
+    def _train_more(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, **how: Any) -> None:
+        """Go through more samples once; make ``model_`` where there is none, for ``_build``."""
+        first = not hasattr(self, "model_")
+        if not hasattr(self, "_draws"):
+            self._draws = check_random_state(self.random_state)
+        if first:
+            self._x_scaling = Scaling.of(x, weight)
+        x = self._x_scaling.apply(x)
+        index = np.flatnonzero(weight)
+        seed = self._draws.randint(np.iinfo(np.int32).max)
+        with drawing_from(np.random.default_rng(seed)):
+            model = self._build(x.shape[1:], **how) if first else self.model_
+            history = model.fit(
+                x[index],
+                y[index],
+                batch_size=whole_number(self.batch_size, f"{type(self).__name__} batch_size"),
+                sample_weight=weight[index] / weight[index].mean(),
+                verbose=int(self.verbose),
+            )
+        if first:
+            self.model_, self.history_, self.n_iter_ = model, {"loss": []}, 0
+        self.history_["loss"].extend(history.history["loss"])
+        self.n_iter_ += 1
 
     def _split(
         self, index: np.ndarray, classes: np.ndarray | None, random: Any

@@ -82,6 +82,49 @@ class SequenceRegressor(RegressorMixin, MultiOutputMixin, SequenceEstimator):
         )
         return self
 
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> SequenceRegressor:
+        """Train on with more samples, which it goes through once, in batches.
+
+        The first call makes the model, and takes the scales of inputs and targets from its samples;
+        after ``fit``, what that has made is trained on. ``epochs`` and ``patience`` are not used.
+
+        Parameters
+        ----------
+        X : array_like
+            (n, time, features), or (n, time).
+        y : array_like
+            (n,) numbers, or (n, outputs).
+        sample_weight : array_like, optional
+            (n,) weights of the samples' losses; only their ratios count.
+
+        Returns
+        -------
+        SequenceRegressor
+            The estimator itself.
+        """
+        first = not hasattr(self, "model_")
+        check = self._check_training if first else self._check_more
+        samples, y = check(X, y, multi_output=True, y_numeric=True)
+        weight = self._check_weight(sample_weight, len(samples))
+        targets = np.asarray(y, np.float64).reshape(len(y), -1)
+        if first:
+            self._y_scaling = Scaling.of(targets[:, np.newaxis], weight)
+            self._y_sample = y.shape[1:]
+        elif y.shape[1:] != self._y_sample:
+            raise ValueError(
+                f"{type(self).__name__} was fitted to y of shape {('n', *self._y_sample)}, got "
+                f"{y.shape}"
+            )
+        self._train_more(
+            samples,
+            self._y_scaling.apply(targets),
+            weight,
+            outputs=targets.shape[1],
+            activation=None,
+            loss="mse",
+        )
+        return self
+
     def predict(self, X: Any) -> np.ndarray:
         """The numbers for each sequence, in float64: (n,), or (n, outputs) where y was so."""
         outputs = self._predict(X)

@@ -261,7 +261,7 @@ def test_any_layer_may_be_frozen(rng, serial):
 @pytest.mark.parametrize(
     ("act", "error", "parts"),
     [
-        (lambda: layers.Dense(3, activity_regularizer="l2"), TypeError, ["kernel_regularizer"]),
+        (lambda: layers.CRF(3, activity_regularizer="l2"), TypeError, ["the layer below"]),
         (lambda: layers.LSTM(3, batch_input_shape=(1, 2, 3)), TypeError, ["input_shape"]),
         (lambda: layers.LSTM(3, time_major=True), TypeError, ["swapaxes"]),
         (lambda: layers.Conv1D(3, 2, lora_rank=4), TypeError, ["lora_rank", "trainable=False"]),

@@ -325,7 +325,7 @@ def test_stateful(rng):
     ("make", "kind", "words"),
     [
         (lambda: LSTM(3, recurrent_dropout=1.5), ValueError, ["LSTM recurrent_dropout"]),
-        (lambda: GRU(3, activity_regularizer="l2"), TypeError, ["GRU", "kernel_regularizer"]),
+        (lambda: GRU(3, time_major=True), TypeError, ["GRU", "swapaxes"]),
         (lambda: SimpleRNN(3, go_backward=True), TypeError, ["'go_backward'", "'go_backwards'"]),
         (lambda: Bidirectional(Dense(3)), TypeError, ["recurrent layer", "Dense"]),
         (lambda: Bidirectional(LSTM(3), merge_mode="max"), ValueError, ["concat", "max"]),

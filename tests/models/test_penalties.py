@@ -324,14 +324,6 @@ def test_what_is_wrong_is_said(make, text):
         make()
 
 
-@pytest.mark.parametrize("make", [Dense, LSTM, lambda **options: Embedding(3, 2, **options)])
-def test_penalties_of_outputs_are_not_here(make):
-    options = {} if make not in (Dense, LSTM) else {"units": 2}
-    with pytest.raises(TypeError, match=r"activity_regularizer.*kernel_regularizer"):
-        make(activity_regularizer="l2", **options)
-    make(activity_regularizer=None, **options)
-
-
 # -- Keras ------------------------------------------------------------------------------------
 
 

@@ -209,6 +209,76 @@ def test_early_stopping_goes_back_to_the_best(rng):
 
 
 @needs_jit
+def test_more_samples_train_on(rng):
+    """Call by call: as epochs over all of them where a call has them all."""
+    x, labels, rise = _sequences(rng, 240)
+    options = {**QUICK, "epochs": 1}
+    classifier, regressor = SequenceClassifier(**options), SequenceRegressor(**options)
+    for _ in range(15):
+        for rows in (slice(0, 80), slice(80, 160)):
+            classifier.partial_fit(x[rows], labels[rows], classes=["up", "down"])
+            regressor.partial_fit(x[rows], rise[rows])
+    assert list(classifier.classes_) == ["down", "up"]
+    assert classifier.score(x[160:], labels[160:]) > 0.85
+    assert regressor.score(x[160:], rise[160:]) > 0.8
+    assert classifier.n_iter_ == len(classifier.history_["loss"]) == 30
+    # A first call with samples of one class; later ones need not say the classes again.
+    ups = x[labels == "up"]
+    one = SequenceClassifier(**options).partial_fit(ups, ["up"] * len(ups), ["up", "down", "even"])
+    assert one.partial_fit(x, labels).predict_proba(x).shape == (240, 3)
+
+
+@needs_jit
+def test_more_samples_go_on_where_fit_was(rng):
+    x, labels, rise = _sequences(rng)
+    for make, y in ((SequenceClassifier, labels), (SequenceRegressor, rise)):
+        fitted = make(**QUICK).fit(x, y)
+        before, model = fitted.predict(x[:5]), fitted.model_
+        again = pickle.loads(pickle.dumps(fitted))
+        fitted.partial_fit(x, y)
+        assert fitted.model_ is model
+        assert fitted.n_iter_ == len(fitted.history_["loss"]) == 16
+        # The same bits, whoever trains on; and nothing of it is left in another fit.
+        again.partial_fit(x, y)
+        np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
+        np.testing.assert_array_equal(fitted.fit(x, y).predict(x[:5]), before)
+
+
+@needs_jit
+def test_weights_of_more_samples(rng):
+    x, _, rise = _sequences(rng, 20)
+    weight = rng.integers(0, 3, 20)
+    options = {**QUICK, "batch_size": 64, "dtype": "float64"}
+    weighted, repeated = SequenceRegressor(**options), SequenceRegressor(**options)
+    for _ in range(3):
+        weighted.partial_fit(x, rise, sample_weight=weight)
+        repeated.partial_fit(x.repeat(weight, axis=0), rise.repeat(weight))
+    np.testing.assert_allclose(weighted.predict(x), repeated.predict(x), rtol=1e-8)
+
+
+@needs_jit
+def test_more_samples_of_another_kind(rng):
+    x, labels, rise = _sequences(rng)
+    classifier = SequenceClassifier(4)
+    with pytest.raises(ValueError, match="in the first call"):
+        classifier.partial_fit(x, labels)
+    with pytest.raises(ValueError, match="at least two classes"):
+        classifier.partial_fit(x, labels, classes=["up"])
+    with pytest.raises(ValueError, match="the label 'up', which is none of"):
+        classifier.partial_fit(x, labels, classes=["down", "even"])
+    classifier.partial_fit(x, labels, classes=["down", "up"])
+    with pytest.raises(ValueError, match="they stay the same"):
+        classifier.partial_fit(x, labels, classes=["down", "even"])
+    with pytest.raises(ValueError, match=r"fitted to X of shape \(n, time, 2\)"):
+        classifier.partial_fit(x[..., 0], labels)
+    with pytest.raises(ValueError, match="1 features a step"):
+        classifier.partial_fit(x[..., :1], labels)
+    regressor = SequenceRegressor(4).partial_fit(x, rise)
+    with pytest.raises(ValueError, match="was fitted to y of shape"):
+        regressor.partial_fit(x, np.stack([rise, rise], axis=1))
+
+
+@needs_jit
 def test_a_model_of_ones_own(rng):
     x, labels, rise = _sequences(rng)
 
