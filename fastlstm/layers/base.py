@@ -64,6 +64,8 @@ class Layer(Freezable, Called, ABC):
     takes_ids: ClassVar[bool] = False
     # Whether training may take sequences in segments, with the result of the whole.
     by_parts: ClassVar[bool] = True
+    # Whether each step of the first input is answered by itself, by a look at all of the others.
+    looks: ClassVar[bool] = False
     # Changes of any layer's weights: where it has not moved on, nobody's have changed.
     changes: ClassVar[int] = 0
 

@@ -82,8 +82,7 @@ class Chain:
         self.first_step = np.zeros(1, np.intp)  # of what is fed, in the arrays it comes from
         self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
-        nothing = self.mask[:0]
-        masks = [self.mask, *(nothing for _ in self.xs[1:])]
+        masks = self._masks_of_inputs(plan)
         self._values = {
             number: Value(x, mask)
             for number, x, mask in zip(graph.inputs, self.xs, masks, strict=True)
@@ -108,6 +107,11 @@ class Chain:
         self.order = ByLength(told, self.index, plan) if told is not None and suits else None
         self._threads = get_num_threads()  # that scratch was laid out for
 
+    def _masks_of_inputs(self, plan: Plan) -> list[np.ndarray]:
+        """Which steps of each input count: of the first one, where the caller says so."""
+        nothing = self.mask[:0]
+        return [self.mask, *(nothing for _ in self.xs[1:])]
+
     def _told_lengths(self) -> Op | ByMask | None:
         """What says how long the samples are, where rows may be computed in an order of their own.
 
@@ -128,6 +132,13 @@ class Chain:
     def _origin(self) -> np.ndarray:
         """Where in the batch each row stood, or (0,) where it is its own place."""
         return self.index[:0] if self.order is None else self.order.origin
+
+    def in_order(self, mask: np.ndarray) -> np.ndarray:
+        """A copy of one of ``masks``, its rows in the caller's order."""
+        copy = mask.copy()
+        if self._origin.size:
+            copy[:, self._origin] = mask
+        return copy
 
     @property
     def x(self) -> np.ndarray:

@@ -80,6 +80,7 @@ class MultiHeadAttention(Several):
         "seed",
     )
     most = 3
+    looks = True
 
     def __init__(
         self,
