@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm.kernels import layout
+from fastlstm.kernels import combine, layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.lengths import ByLength, ByMask
 from fastlstm.layers.op import Op, record_output
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
 
@@ -54,6 +55,9 @@ class Chain:
         For each output the calls of the program, and their arguments, that are the caller's array.
     """
 
+    # Layers that are called several times and whose gradients are summed for each call apart, so
+    # that calls may go back through their sequences by turns.
+    summed_apart: frozenset[Layer] = frozenset()
     # Whether the outputs are for the caller alone, so that a last layer may write them there.
     hands_out = True
 
@@ -206,6 +210,7 @@ class Chain:
             parts.setdefault(number, []).append(d_y)
         wanted = self._wanted(input_gradient)
         self._backward: list[Backward] = []
+        self._own_sums: dict[Op, tuple[Layer, np.ndarray]] = {}
         seen: set[Layer] = set()
         for step, op in zip(reversed(self.graph.steps), reversed(self.ops), strict=True):
             if not (step.layer.weight_count or wanted.intersection(step.takes)):
@@ -218,7 +223,11 @@ class Chain:
                 if not fits:
                     sums.append((d_y, found))
                 d_ys.append(d_y)
-            op.adds = step.layer in seen
+            if step.layer in self.summed_apart:
+                own = plan.array((step.layer.weight_count,), step.layer.dtype)
+                self._own_sums[op] = step.layer, own
+            else:
+                op.adds = step.layer in seen
             seen.add(step.layer)
             op.bind_gradients(d_ys, plan, [number in wanted for number in step.takes])
             for number, d_x in zip(step.takes, op.d_xs, strict=True):
@@ -326,8 +335,34 @@ class Chain:
                     weights.pack_transposed(program)
                     packed.add(weights)
             record_sums(program, sums)
-            op.record_backward(program)
+            self._record_back_through(program, op)
+        self._record_totals(program)
         record_sums(program, self._input_sums)
+
+    def _record_back_through(self, program: Program, op: Op, segment: Segment = WHOLE) -> None:
+        """Record an op's way back; if it has sums of its own, with these in the layer's place."""
+        if op not in self._own_sums:
+            op.record_backward(program, segment)
+            return
+        layer, own = self._own_sums[op]
+        if not segment.last:
+            layout.record_copy(program, layer.flat_grads, own)
+        op.record_backward(program, segment)
+        layout.record_copy(program, own, layer.flat_grads)
+
+    def _record_totals(self, program: Program) -> None:
+        """Record the sums over all calls of the layers whose calls have sums of their own."""
+        seen: set[Layer] = set()
+        for layer, own in self._own_sums.values():
+            total = layer.flat_grads
+            if layer in seen:
+                program.add(combine.add_scaled, total, own, 1.0, work=2.0 * own.size)
+                continue
+            seen.add(layer)
+            layout.record_copy(program, total, own)
+            touched = getattr(layer, "touched", None)
+            if touched is not None:  # rows of a table of words: all have been written
+                program.add(layout.fill, touched, 1)
 
     # -- running it ---------------------------------------------------------------------------
 

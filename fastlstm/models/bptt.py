@@ -11,8 +11,9 @@ from fastlstm.layers.chain import has_time
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.symbol import Shape
 from fastlstm.layers.with_states import WithStates
-from fastlstm.models.checkpoint import Checkpointed, check_refused, streamed_inputs
+from fastlstm.models.checkpoint import Checkpointed, check_refused
 from fastlstm.models.regions import find_regions, main_takes
+from fastlstm.models.segments import streamed_inputs
 from fastlstm.models.supervised import Supervised
 
 

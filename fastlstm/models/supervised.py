@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlstm.kernels import combine, layout
 from fastlstm.kernels.program import Program
+from fastlstm.layers.base import Layer
 from fastlstm.layers.bidirectional_op import BidirectionalOp
 from fastlstm.layers.chain import Chain
 from fastlstm.layers.crf import CRFOp
@@ -23,6 +24,7 @@ from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.goals import Goal
 from fastlstm.models.head import Head
+from fastlstm.models.regions import find_mixed
 from fastlstm.models.sequence_head import SequenceHead
 from fastlstm.training.data import Data
 
@@ -62,6 +64,7 @@ class Supervised(Chain):
         labels: Sequence[int | None] | None = None,
     ) -> None:
         saving = task != "test"
+        self.summed_apart = self._find_mixed(graph, shapes) if saving else frozenset()
         super().__init__(graph, shapes, plan, saving=saving, training=saving, masked=masked)
         for op in self.ops:
             op.omit_initial_gradients()
@@ -90,6 +93,10 @@ class Supervised(Chain):
             self.feeds["mask"] = [Feed(self.mask, True)]
         if weighted:
             self.feeds["weight"] = [feed for head in self.heads for feed in head.weight_feeds]
+
+    def _find_mixed(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> frozenset[Layer]:
+        """Layers whose calls go through their sequences together, where it is by segments."""
+        return find_mixed(graph, shapes)
 
     def _told_lengths(self) -> Op | ByMask | None:
         return ByMask() if self.mask.size else self._lengths_of_input()
