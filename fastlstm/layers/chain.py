@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -95,6 +96,11 @@ class Chain:
             if number == len(self.ops):
                 self.ops += self._bind(number, plan, training)
             self._give(number, plan)
+        calls: Counter[Layer] = Counter()
+        for step, op in zip(graph.steps, self.ops, strict=True):
+            for inner in op.recurrent_ops:
+                inner.call = calls[step.layer]
+            calls[step.layer] += 1
         self.ys = [self._whole(number).array for number in graph.outputs]
         self.masks = [self._whole(number).mask for number in graph.outputs]
         self.packed: list[Layer | Vocabulary] = [

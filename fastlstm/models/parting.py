@@ -64,7 +64,7 @@ def part(graph: Graph, inputs: Sequence[Shape], timed: Sequence[bool]) -> Parted
     ValueError
         If a layer cannot answer step by step.
     """
-    found = _Ancestors(graph)
+    found = Ancestors(graph)
     given = found.inputs_of(n for step in graph.steps for n in _first_takes(step, found))
     known, once, steps = set(given), [], []
     for step in graph.steps:
@@ -91,7 +91,7 @@ def part(graph: Graph, inputs: Sequence[Shape], timed: Sequence[bool]) -> Parted
     )
 
 
-class _Ancestors:
+class Ancestors:
     """What arrays of a graph are made of."""
 
     def __init__(self, graph: Graph) -> None:
@@ -119,7 +119,7 @@ def _main(step: Step) -> int:
     return 1 if alone else len(step.takes)
 
 
-def _first_takes(step: Step, found: _Ancestors) -> tuple[int, ...]:
+def _first_takes(step: Step, found: Ancestors) -> tuple[int, ...]:
     """What a step takes that must be there before the first step of the sequence."""
     rest = step.takes[_main(step) :]
     if step.layer.looks:  # perhaps at the very sequence that it is in
@@ -145,7 +145,7 @@ def _check_steps(steps: Sequence[Step], shapes: dict[int, Shape], known: set[int
             )
 
 
-def _why_not(graph: Graph, found: _Ancestors) -> str:
+def _why_not(graph: Graph, found: Ancestors) -> str:
     """Why no input can come step by step."""
     names = [step.layer.name for step in graph.steps if _first_takes(step, found)]
     if not names:

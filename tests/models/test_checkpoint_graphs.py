@@ -367,6 +367,68 @@ def _windowed():
     return Model([a, b], [Dense(2)(y), GRU(3, return_sequences=True)(y)])
 
 
+def _twice():
+    """A layer on two series and on what it made itself, each call with states of its own."""
+    a, b = Input((None, D), name="a"), Input((None, D), name="b")
+    shared = GRU(D, return_sequences=True)
+    cells = RNN([LSTMCell(3), GRUCell(4)], return_sequences=True)
+    y = Concatenate()([shared(a), shared(shared(b)), cells(a), cells(b)])
+    return Model([a, b], [Dense(2)(y), cells(b)])
+
+
+def _from_facts():
+    """A layer that starts from what is made of facts, which every step sees as well."""
+    x, facts = Input((None, D), name="x"), Input((3,), name="facts")
+    start = [Dense(6, "tanh")(facts), Dense(6)(facts)]
+    y = LSTM(6, return_sequences=True)(x, initial_state=start)
+    return Model([x, facts], Dense(2)(GRU(3, return_sequences=True)(y)))
+
+
+STEPS, WINDOW = 20, 6
+
+
+def _window_by_window(make, x, y):
+    """Losses and weights by a chain for each window that is told the states it starts from."""
+    model = _compiled(make)
+    losses, lengths, states = [], [], {}
+    for start in range(0, STEPS, WINDOW):
+        part = slice(start, start + WINDOW)
+        parts = [v[:, part] if v.ndim == 3 else v for v in x]
+        data = model.prepare(parts, [v[:, part] for v in y] if len(y) > 1 else y[0][:, part])
+        shapes = model.batch_shapes(data.x, B)
+        chain = model._runner.chain(shapes, Supervised, model=model, weighted=False, task="train")
+        ops = [op for made in chain.ops for op in made.recurrent_ops]
+        for number, op in enumerate(ops):
+            op.initial_state = states.get(number)
+            if states:
+                op.given = []
+                for d_state in op._d_given:
+                    d_state.fill(0)
+        chain.load(data, np.arange(B))
+        losses.append(chain.train())
+        for number, op in enumerate(ops):
+            states[number] = [op.last_h.copy(), *op._unpacked(op.last_carry)]
+        lengths.append(min(WINDOW, STEPS - start))
+        model._runner.forget()  # chains that were told otherwise
+    assert len(losses) == 4
+    return np.average(losses, weights=lengths), model.get_weights()
+
+
+@pytest.mark.parametrize("make", [_windowed, _twice, _from_facts])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_windows_go_on_from_the_states_before(make, threads, rng):
+    fastlstm.set_num_threads(threads)
+    model = _compiled(make)
+    x, y = _data(model, rng, (STEPS, STEPS))
+    several = y if isinstance(y, list) else [y]
+    loss = model.train_on_batch(x, y, bptt=WINDOW)
+    wanted, weights = _window_by_window(make, x, several)
+    np.testing.assert_allclose(np.ravel(loss)[0], wanted, rtol=1e-12)
+    _assert_same_bits(model.get_weights(), weights)
+    again = model.train_on_batch(x, y, bptt=WINDOW)  # from the beginning
+    assert np.ravel(again)[0] < np.ravel(loss)[0]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_windows_are_batches_over_carried_states(threads, rng):
     fastlstm.set_num_threads(threads)
@@ -483,5 +545,3 @@ def test_windows_take_a_target_for_every_step_of_every_output():
 
     with pytest.raises(ValueError, match=r"every step, but the model gives \(None, 3\)"):
         _compiled(make).check_bptt(10)
-    with pytest.raises(ValueError, match="is called twice, and carries the states of one call"):
-        _compiled(_siamese).check_bptt(10)
