@@ -8,7 +8,7 @@ with tokens (rows,) int32, the last of each row, and scores (rows, vocabulary) o
 logits or log-probabilities, or probabilities with ``from_logits=False``. States are arrays with the
 row first, in lists, tuples or dictionaries, or None; or any object with a method ``take_rows``, as
 a stream has. In the place of a step function ``model.stream(rows)`` will do, of a model that
-takes ids.
+takes ids; where it starts from facts or from another sequence, after ``reset(start=...)``.
 
 What comes of a row depends on the scores of that row alone, not on the rows beside it.
 

@@ -86,6 +86,24 @@ def copy(out, x, crew):
         out[i] = x[i]
 
 
+@kernel
+def copy_where(out, x, flag, crew):
+    """out = x where flag[0], else nothing; both are flat."""
+    if flag[0] != 0:
+        first, last = share(x.size, crew)
+        for i in range(first, last):
+            out[i] = x[i]
+
+
+@kernel
+def clear_where(flat, flag, crew):
+    """Zero every element where flag[0], else nothing."""
+    if flag[0] != 0:
+        first, last = share(flat.size, crew)
+        for i in range(first, last):
+            flat[i] = 0
+
+
 def record_reversed(program, out, x):
     """Record: out = x from its last step to its first, for arrays of one shape (T, ...)."""
     if x.size > 0:

@@ -27,6 +27,7 @@ class _Attention(Several):
 
     config_names: ClassVar[tuple[str, ...]] = ("use_scale", "dropout", "seed")
     most = 3
+    looks = True
 
     def __init__(
         self,

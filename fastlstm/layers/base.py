@@ -74,6 +74,8 @@ class Layer(Freezable, Called, ABC):
     by_parts: ClassVar[bool] = True
     # Why there is no ``activity_regularizer``, where there is none.
     not_penalised: ClassVar[str] = ""
+    # Whether each step of the first input is answered by itself, by a look at all of the others.
+    looks: ClassVar[bool] = False
     # Changes of any layer's weights: where it has not moved on, nobody's have changed.
     changes: ClassVar[int] = 0
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm.kernels import layout
+from fastlstm.kernels import combine, layout
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.feed import Feed, with_steps
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.lengths import ByLength, ByMask
 from fastlstm.layers.op import Op, record_output
+from fastlstm.layers.segment import WHOLE, Segment
 from fastlstm.layers.wave import record_stack, stacks
 from fastlstm.memory import Plan
 
@@ -55,6 +57,9 @@ class Chain:
         For each output the calls of the program, and their arguments, that are the caller's array.
     """
 
+    # Layers that are called several times and whose gradients are summed for each call apart, so
+    # that calls may go back through their sequences by turns.
+    summed_apart: frozenset[Layer] = frozenset()
     # Whether the outputs are for the caller alone, so that a last layer may write them there.
     hands_out = True
 
@@ -80,8 +85,7 @@ class Chain:
         self.first_step = np.zeros(1, np.intp)  # of what is fed, in the arrays it comes from
         self.resumes = False  # from the states of the last ``commit``
         self.ops: list[Op] = []
-        nothing = self.mask[:0]
-        masks = [self.mask, *(nothing for _ in self.xs[1:])]
+        masks = self._masks_of_inputs(plan)
         self._values = {
             number: Value(x, mask)
             for number, x, mask in zip(graph.inputs, self.xs, masks, strict=True)
@@ -90,6 +94,11 @@ class Chain:
             if number == len(self.ops):
                 self.ops += self._bind(number, plan, training)
             self._give(number, plan)
+        calls: Counter[Layer] = Counter()
+        for step, op in zip(graph.steps, self.ops, strict=True):
+            for inner in op.recurrent_ops:
+                inner.call = calls[step.layer]
+            calls[step.layer] += 1
         self.ys = [self._whole(number).array for number in graph.outputs]
         self.masks = [self._whole(number).mask for number in graph.outputs]
         self.packed: list[Layer | Vocabulary] = [
@@ -117,6 +126,11 @@ class Chain:
         """Arrays that will hold the gradients of the outputs."""
         return [plan.array(y.shape, y.dtype) for y in self.ys]
 
+    def _masks_of_inputs(self, plan: Plan) -> list[np.ndarray]:
+        """Which steps of each input count: of the first one, where the caller says so."""
+        nothing = self.mask[:0]
+        return [self.mask, *(nothing for _ in self.xs[1:])]
+
     def _told_lengths(self) -> Op | ByMask | None:
         """What says how long the samples are, where rows may be computed in an order of their own.
 
@@ -137,6 +151,13 @@ class Chain:
     def _origin(self) -> np.ndarray:
         """Where in the batch each row stood, or (0,) where it is its own place."""
         return self.index[:0] if self.order is None else self.order.origin
+
+    def in_order(self, mask: np.ndarray) -> np.ndarray:
+        """A copy of one of ``masks``, its rows in the caller's order."""
+        copy = mask.copy()
+        if self._origin.size:
+            copy[:, self._origin] = mask
+        return copy
 
     @property
     def x(self) -> np.ndarray:
@@ -209,6 +230,7 @@ class Chain:
         wanted = self._wanted(input_gradient)
         self._backward: list[Backward] = []
         self.d_ys_of: dict[Op, list[np.ndarray]] = {}  # the gradients of the outputs of each
+        self._own_sums: dict[Op, tuple[Layer, np.ndarray]] = {}
         seen: set[Layer] = set()
         for step, op in zip(reversed(self.graph.steps), reversed(self.ops), strict=True):
             if not (step.layer.weight_count or wanted.intersection(step.takes)):
@@ -221,7 +243,11 @@ class Chain:
                 if not fits:
                     sums.append((d_y, found))
                 d_ys.append(d_y)
-            op.adds = step.layer in seen
+            if step.layer in self.summed_apart:
+                own = plan.array((step.layer.weight_count,), step.layer.dtype)
+                self._own_sums[op] = step.layer, own
+            else:
+                op.adds = step.layer in seen
             seen.add(step.layer)
             self.d_ys_of[op] = d_ys
             op.bind_gradients(d_ys, plan, [number in wanted for number in step.takes])
@@ -331,11 +357,37 @@ class Chain:
                     packed.add(weights)
             record_sums(program, sums)
             self._record_more(program, op)
-            op.record_backward(program)
+            self._record_back_through(program, op)
+        self._record_totals(program)
         record_sums(program, self._input_sums)
 
     def _record_more(self, program: Program, op: Op) -> None:
         """Record what adds to the gradients of an op's outputs, beside those that take them."""
+
+    def _record_back_through(self, program: Program, op: Op, segment: Segment = WHOLE) -> None:
+        """Record an op's way back; if it has sums of its own, with these in the layer's place."""
+        if op not in self._own_sums:
+            op.record_backward(program, segment)
+            return
+        layer, own = self._own_sums[op]
+        if not segment.last:
+            layout.record_copy(program, layer.flat_grads, own)
+        op.record_backward(program, segment)
+        layout.record_copy(program, own, layer.flat_grads)
+
+    def _record_totals(self, program: Program) -> None:
+        """Record the sums over all calls of the layers whose calls have sums of their own."""
+        seen: set[Layer] = set()
+        for layer, own in self._own_sums.values():
+            total = layer.flat_grads
+            if layer in seen:
+                program.add(combine.add_scaled, total, own, 1.0, work=2.0 * own.size)
+                continue
+            seen.add(layer)
+            layout.record_copy(program, total, own)
+            touched = getattr(layer, "touched", None)
+            if touched is not None:  # rows of a table of words: all have been written
+                program.add(layout.fill, touched, 1)
 
     # -- running it ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm import constraints, initializers, regularizers
-from fastlstm.kernels import crf, sequences, viterbi
+from fastlstm.kernels import crf, crf_slopes, layout, sequences, viterbi
 from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer, WeightSpec
@@ -40,7 +40,8 @@ class CRF(Layer):
     tags : int
         Kinds of tags, K.
     gives : {"tags", "marginals"}
-        What ``predict`` gives; it makes no difference to training.
+        What ``predict`` gives; it makes no difference to training with ``loss="crf"``. Gradients
+        go through marginals, to losses of each step, to layers above, and in ``vjp``.
     use_boundary : bool
         Whether beginning and ending with a tag have scores.
     transitions_initializer, boundary_initializer : str or Initializer
@@ -189,15 +190,29 @@ class CRFOp(Op):
         program.add(sequences.one_hot, self.y, self._best, self.mask, work=1.0 * self.y.size)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
-        self.d_x = d_y
-        if self.adds:
-            raise ValueError(
-                f"CRF {self.layer.name!r} is called twice in a model; it is trained at one place"
-            )
+        self.d_y = self.d_x = d_y
+        if self.layer.gives == "marginals":
+            self.d_x = plan.array(self.x.shape, self.layer.dtype)
+            self._slopes = crf_slopes.Scratch(*plan.scratch(*crf_slopes.scratch(*self.x.shape)))
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
-        if not self.scored:
+        if self.scored:
+            if self.adds:
+                raise ValueError(
+                    f"CRF {self.layer.name!r} is called again after the call whose output has "
+                    "loss='crf'; make that the last call, or another layer"
+                )
+            layout.record_copies(program, [self.d_x], [self.d_y])
+            return
+        if self.layer.gives == "tags":
             raise ValueError(
-                f"CRF {self.layer.name!r} has no gradient but that of its own loss: make it the "
-                "last layer, and compile with loss='crf'"
+                f"CRF {self.layer.name!r} has no gradient but that of its own loss, since its tags "
+                "do not change little by little: make it the last layer, and compile with "
+                "loss='crf'; or let it give probabilities, gives='marginals'"
             )
+        d_transitions, d_start, d_end = self.d_scores
+        transitions, start, end = self.scores
+        crf_slopes.record(
+            program, self._slopes, self.d_x, d_transitions, d_start, d_end,
+            self.y, self.d_y, self.x, self.mask, transitions, start, end, self.adds,
+        )  # fmt: skip

@@ -16,6 +16,7 @@ class Feed:
 
     def __init__(self, target: np.ndarray, timed: bool) -> None:
         self._target = with_steps(target, timed)
+        self._timed = timed
         self._source: weakref.ref[np.ndarray] | None = None
         self.depth = self._target.shape[2]
         self.nothing = np.empty((0, *self._target.shape[::2]), target.dtype)  # a source to come
@@ -26,9 +27,10 @@ class Feed:
     ) -> None:
         """Record the copying of the samples ``index``, from step ``start[0]`` on.
 
-        What they are copied from, ``point`` says.
+        What they are copied from, ``point`` says. Where there are no steps, all is copied.
         """
         target = segment.of(self._target)
+        start = start if self._timed else np.zeros(1, np.intp)
         args = (target, self.nothing, index, start)
         self.calls.append(program.add(layout.gather, *args, work=2.0 * target.size))
 

@@ -84,6 +84,7 @@ class MultiHeadAttention(Several):
         "Keras penalises each of its projections; put ActivityRegularization after it, which "
         "penalises what it gives"
     )
+    looks = True
 
     def __init__(
         self,

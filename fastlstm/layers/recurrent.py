@@ -169,7 +169,8 @@ class Recurrent(WithStates):
                 f"{what} is for layers with a memory cell c, such as LSTM, and this layer has none "
                 "that can be held by itself; zoneout=... holds units of h"
             )
-        self._states: tuple[np.ndarray, np.ndarray] | None = None
+        # By the number of a call, where that goes on from there; None where the layer is stateful.
+        self._states: dict[int | None, tuple[np.ndarray, np.ndarray]] = {}
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         kind = type(self).__name__
@@ -294,31 +295,34 @@ class Recurrent(WithStates):
 
     def reset_states(self) -> None:
         """Forget the states carried from batch to batch."""
-        self._states = None
+        self._states.clear()
 
     def carried_states(
-        self, batch: int, resume: bool = False
+        self, batch: int, call: int | None = None
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """States to start from, in the kernels' order, or None for zeros.
 
-        They are those that were kept, where the layer is stateful or is to ``resume`` from them.
+        They are those that were kept: of that ``call``, where it is to go on from them, or by a
+        stateful layer.
         """
-        if not (self.stateful or resume) or self._states is None:
+        found = self._states.get(call)
+        if found is None or (call is None and not self.stateful):
             return None
-        if self._states[0].shape[0] != batch:
+        if found[0].shape[0] != batch:
             raise ValueError(
                 f"stateful {type(self).__name__} {self.name!r} carries states for a batch of "
-                f"{self._states[0].shape[0]}, got a batch of {batch}; call reset_states() first, "
+                f"{found[0].shape[0]}, got a batch of {batch}; call reset_states() first, "
                 "and choose a batch_size that divides the number of samples"
             )
-        return self._states
+        return found
 
-    def keep_states(self, h: np.ndarray, carry: np.ndarray) -> None:
-        """Carry copies of these states to the next batch."""
-        if self._states is None or self._states[0].shape != h.shape:
-            self._states = (np.empty_like(h), np.empty_like(carry))
-        np.copyto(self._states[0], h)
-        np.copyto(self._states[1], carry)
+    def keep_states(self, h: np.ndarray, carry: np.ndarray, call: int | None = None) -> None:
+        """Carry copies of these states to the next batch, or to the next part of a call's."""
+        found = self._states.get(call)
+        if found is None or found[0].shape != h.shape:
+            found = self._states[call] = (np.empty_like(h), np.empty_like(carry))
+        np.copyto(found[0], h)
+        np.copyto(found[1], carry)
 
     def check_states(self, states: Any, batch: int, what: str) -> list[np.ndarray]:
         """The states as a list of (batch, size) arrays."""

@@ -39,6 +39,8 @@ class RecurrentOp(Op):
 
     # Where the gradient of h after each step is kept, (T, B, H), after ``keep_gradients``.
     d_hs: np.ndarray | None = None
+    # Which call of its layer it is, where a graph has several.
+    call = 0
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class RecurrentOp(Op):
         self._given = False  # whether they are other than zero
         self.initial_state: list[np.ndarray] | None = None
         self.given: list[np.ndarray] = []  # states that another layer makes
+        self._goes_on = np.zeros(1, np.uint8)  # whether from others in their place
         self._finals: list[np.ndarray] | None = None  # all but h, where they are outputs
 
     @property
@@ -200,7 +203,8 @@ class RecurrentOp(Op):
     def start(self, resume: bool = False) -> None:
         for drawn in self._drawn:
             drawn.start()
-        carried = self.layer.carried_states(self.batch, resume)
+        carried = self.layer.carried_states(self.batch, self.call if resume else None)
+        self._goes_on[0] = resume and carried is not None
         if self.initial_state is not None:
             np.copyto(self.first_h, self.initial_state[0])
             for carry, state in zip(self.first_carry, self.initial_state[1:], strict=True):
@@ -235,6 +239,10 @@ class RecurrentOp(Op):
             layout.record_copy(program, h, self.given[0])
             for panels, state in zip(carry, self.given[1:], strict=True):
                 program.add(layout.to_panels, panels, state)
+            pairs = zip(self.states(0), [self.first_h, *self.first_carry], strict=True)
+            for state, first in pairs:
+                flat = state.reshape(-1), first.reshape(-1)
+                program.add(layout.copy_where, *flat, self._goes_on)
         else:
             layout.record_copies(program, self.states(0), [self.first_h, *self.first_carry])
 
@@ -251,8 +259,10 @@ class RecurrentOp(Op):
         return self.layer.stateful or self.layer.return_state
 
     def commit(self, resume: bool = False) -> None:
-        if self.layer.stateful or resume:
+        if self.layer.stateful:
             self.layer.keep_states(self.last_h, self.last_carry)
+        if resume:
+            self.layer.keep_states(self.last_h, self.last_carry, self.call)
 
     def set_initial_state(self, states: Any) -> None:
         if states is not None:
@@ -413,6 +423,7 @@ class RecurrentOp(Op):
         panels = [self.d_h, *self.d_carry[:, 0]]
         for d_state, source in zip(self._d_given, panels, strict=True):
             program.add(layout.from_panels, d_state, source)
+            program.add(layout.clear_where, d_state.reshape(-1), self._goes_on)
 
     def _record_start(self, program: Program) -> None:
         layout.record_clear(program, self.d_carry)

@@ -10,9 +10,10 @@ import numpy as np
 from fastlstm.layers.chain import has_time
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.symbol import Shape
-from fastlstm.layers.with_states import WithStates
-from fastlstm.models.checkpoint import Checkpointed, check_refused, streamed_inputs
+from fastlstm.models.checkpoint import Checkpointed, check_refused
+from fastlstm.models.parting import Ancestors
 from fastlstm.models.regions import find_regions, main_takes
+from fastlstm.models.segments import streamed_inputs
 from fastlstm.models.supervised import Supervised
 
 
@@ -89,16 +90,15 @@ def _refused(graph: Graph, shapes: Sequence[Shape]) -> list[str]:
 
 def _refused_by_windows(graph: Graph, inputs: Sequence[Shape]) -> list[str]:
     """Why layers cannot work on windows one after the other, over states that are carried on."""
-    shapes, found, seen = graph.all_shapes(inputs), [], set()
+    shapes, ancestors, found = graph.all_shapes(inputs), Ancestors(graph), []
+    pairs = zip(graph.inputs, inputs, graph.takes_ids, strict=True)
+    timed = {number for number, shape, ids in pairs if has_time(len(shape), ids)}
     for step in graph.steps:
         name, layer = repr(step.layer.name), step.layer
         if layer.waits([shapes[number] for number in step.takes]):
             found.append(f"layer {name} needs all of them first")
-        if len(step.takes) > len(main_takes(step)):
-            found.append(f"layer {name} starts from states that the model computes")
-        if isinstance(layer, WithStates) and layer in seen:
-            found.append(f"layer {name} is called twice, and carries the states of one call")
-        seen.add(layer)
+        if timed & ancestors.inputs_of(step.takes[len(main_takes(step)) :]):
+            found.append(f"layer {name} starts from states that are made of all of them")
     return found
 
 
@@ -110,15 +110,26 @@ def chain_kind(
     return Checkpointed if worthwhile else Supervised
 
 
-def window_steps(arrays: Sequence[np.ndarray], bptt: int) -> int:
+def window_steps(arrays: Sequence[np.ndarray], ids: Sequence[bool], bptt: int) -> int:
     """Steps of the sequences that go through windows; an error where they are not as many."""
-    counts = {array.shape[1] for array in arrays}
+    pairs = zip(arrays, ids, strict=True)
+    counts = {array.shape[1] for array, are_ids in pairs if has_time(array.ndim, are_ids)}
     if len(counts) > 1:
         raise ValueError(
             f"bptt={bptt!r} takes windows of all inputs at once, so each expects as many steps, "
             f"got {sorted(counts)}; use bptt='checkpoint' or 'full'"
         )
     return int(counts.pop())
+
+
+def of_window(
+    shapes: Sequence[tuple[int, ...]], ids: Sequence[bool], steps: int
+) -> tuple[tuple[int, ...], ...]:
+    """Shapes of inputs, time first, of which those that have steps come in a window of them."""
+    return tuple(
+        (steps, *shape[1:]) if has_time(len(shape), are_ids) else shape
+        for shape, are_ids in zip(shapes, ids, strict=True)
+    )
 
 
 def train_windows(load: Callable[[int, int], Supervised], steps: int, window: int) -> float:

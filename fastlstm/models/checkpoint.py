@@ -12,56 +12,23 @@ Sources: Chen et al., "Training deep nets with sublinear memory cost", 2016; Gru
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastlstm.kernels import layout
-from fastlstm.kernels.matmul import SUM_BLOCK
 from fastlstm.kernels.program import Program
-from fastlstm.layers.chain import Value, has_time, record_sum, record_sums
+from fastlstm.layers.base import Layer
+from fastlstm.layers.chain import Value, record_sum, record_sums
 from fastlstm.layers.feed import Feed
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import Segment
-from fastlstm.layers.time_distributed import TimeDistributed
 from fastlstm.memory import Plan
 from fastlstm.models.regions import Region, find_regions, main_takes
+from fastlstm.models.segments import public_shapes, streamed_inputs
 from fastlstm.models.supervised import Supervised
-
-# Times √steps in a segment: half as many barriers between kernels as with 1, for little memory.
-_LENGTH = 2
-# With fewer segments there is too little to gain.
-_FEWEST = 4
-
-
-def segments(steps: int, batch: int) -> list[Segment]:
-    """A sequence in parts; one, where it is short."""
-    # Sums over all rows are taken in blocks, which a segment must not cut.
-    unit = SUM_BLOCK // math.gcd(SUM_BLOCK, batch)
-    size = -(-math.ceil(_LENGTH * math.sqrt(steps)) // unit) * unit
-    if size * (_FEWEST - 1) >= steps:
-        return [Segment(0, steps)]
-    starts = range(0, steps, size)
-    return [Segment(t, min(size, steps - t), t + size >= steps) for t in starts]
-
-
-def streamed_inputs(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[int, list[Segment]]:
-    """The inputs that are long enough to be taken in segments, of shapes with the time first."""
-    found = {}
-    for number, shape, ids in zip(graph.inputs, shapes, graph.takes_ids, strict=True):
-        if has_time(len(shape), ids) and not _folded(graph.taker(number)):
-            parts = segments(*shape[:2])
-            if len(parts) > 1:
-                found[number] = parts
-    return found
-
-
-def _folded(layer: Any) -> bool:
-    """Whether it takes steps that may be sequences themselves, all of them at once."""
-    return isinstance(layer, TimeDistributed) and layer.folds
 
 
 def check_refused(bptt: str | int, reasons: list[str]) -> None:
@@ -114,11 +81,8 @@ class Checkpointed(Supervised):
         self, graph: Graph, shapes: Sequence[tuple[int, ...]], plan: Plan, **options: Any
     ) -> None:
         self._streamed = streamed_inputs(graph, shapes)
-        public = [
-            (shape[1], shape[0], *shape[2:]) if has_time(len(shape), ids) else shape
-            for shape, ids in zip(shapes, graph.takes_ids, strict=True)
-        ]
-        regions, refused = find_regions(graph, public, list(self._streamed))
+        public = public_shapes(graph, shapes)
+        regions, refused, self._mixed = find_regions(graph, public, list(self._streamed))
         check_refused("checkpoint", refused)
         self._stretch_of: dict[int, _Stretch] = {}  # by the place of a step
         self._course: list[_Stretch | int] = []  # stretches, and places of other steps
@@ -140,6 +104,9 @@ class Checkpointed(Supervised):
             for number, shape in zip(graph.inputs, shapes, strict=True)
         ]
         super().__init__(graph, cut, plan, **options)
+
+    def _find_mixed(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> frozenset[Layer]:
+        return self._mixed  # by the shapes of the whole
 
     def _parts_of(self, graph: Graph, region: Region) -> list[Segment]:
         taken = (n for place in region.places for n in main_takes(graph.steps[place]))
@@ -303,7 +270,8 @@ class Checkpointed(Supervised):
             elif self.ops[part] in sums_of:
                 record_sums(program, sums_of[self.ops[part]])
                 self._record_more(program, self.ops[part])
-                self.ops[part].record_backward(program)
+                self._record_back_through(program, self.ops[part])
+        self._record_totals(program)
 
     def _record_back(self, program: Program, stretch: _Stretch, sums_of: dict[Op, Any]) -> None:
         for number in reversed(range(len(stretch.segments))):
@@ -326,7 +294,7 @@ class Checkpointed(Supervised):
                         record_sum(program, segment.of(total), cut)
                     elif segment.last:
                         record_sum(program, total, parts)
-                op.record_backward(program, segment)
+                self._record_back_through(program, op, segment)
 
     def commit(self, resume: bool = False) -> None:
         # Back to where the layers look for them.

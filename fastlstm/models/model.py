@@ -15,7 +15,7 @@ from fastlstm.layers.symbol import Shape, Symbol, symbols
 from fastlstm.losses.base import prepare_weights
 from fastlstm.metrics import Metric
 from fastlstm.models import cloning, gradient_flow, saving, structure
-from fastlstm.models.bptt import chain_kind, check_bptt, train_windows, window_steps
+from fastlstm.models.bptt import chain_kind, check_bptt, of_window, train_windows, window_steps
 from fastlstm.models.goals import Goal, make_goals
 from fastlstm.models.memory import MemoryReport, memory_report
 from fastlstm.models.named import by_name
@@ -324,7 +324,7 @@ class Model(Network):
         start = 0
         if window is not None:
             start, steps = window
-            shapes = tuple((steps, *shape[1:]) for shape in shapes)
+            shapes = of_window(shapes, self.graph.takes_ids, steps)
         given = {"weighted": data.weight is not None, "masked": data.mask is not None}
         given |= label_counts(self.goals, data.y)
         chain = self._runner.chain(shapes, kind, model=self, task=task, **given)
@@ -340,7 +340,7 @@ class Model(Network):
             if isinstance(bptt, int):
                 return train_windows(
                     lambda *window: self._step(data, index, "train", window=window),
-                    window_steps(data.x, bptt),
+                    window_steps(data.x, self.graph.takes_ids, bptt),
                     bptt,
                 )
             chain = self._step(data, index, "train", bptt)

@@ -426,6 +426,8 @@ class Network(FreezableModel):
         Stream
             Its ``step(x)`` takes the next input of each row, or a list of several inputs; see
             ``fastlstm.models.stream``. Where the model has several outputs, it gives a list.
+            Where layers take their ``initial_state`` from the graph, the inputs that it is made of
+            are given once, by ``reset(start=...)``.
         """
         self._need_weights()
         self.build()

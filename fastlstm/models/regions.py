@@ -13,12 +13,15 @@ A region takes sequences from the inputs alone, and perhaps first states from el
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fastlstm.layers.base import Layer
 from fastlstm.layers.graph import Graph, Step
 from fastlstm.layers.symbol import Shape
 from fastlstm.layers.with_states import WithStates
+from fastlstm.models.segments import public_shapes, streamed_inputs
 
 
 class Region(NamedTuple):
@@ -44,10 +47,14 @@ class Found(NamedTuple):
     regions : list of Region
     refused : list of str
         Why recurrent layers over the sequences are in none of the regions.
+    mixed : frozenset of Layer
+        Those that are called several times in one region, or in regions of which the later call's
+        is done first: sums of their gradients are taken for each call apart.
     """
 
     regions: list[Region]
     refused: list[str]
+    mixed: frozenset[Layer]
 
 
 def find_regions(graph: Graph, shapes: Sequence[Shape], streamed: Sequence[int]) -> Found:
@@ -64,8 +71,18 @@ def find_regions(graph: Graph, shapes: Sequence[Shape], streamed: Sequence[int])
     search = _Search(graph, graph.all_shapes(shapes), streamed)
     while True:
         regions = search.ordered(search.join())
-        if regions is not None and not search.part_shared(regions):
-            return Found(regions, search.refused(regions))
+        if regions is not None:
+            return Found(regions, search.refused(regions), search.mixed(regions))
+
+
+def find_mixed(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> frozenset[Layer]:
+    """``mixed`` of the regions for inputs of these shapes, time first."""
+    calls = Counter(step.layer for step in graph.steps if step.layer.weight_count)
+    if max(calls.values(), default=0) < 2:
+        return frozenset()
+    return find_regions(
+        graph, public_shapes(graph, shapes), [*streamed_inputs(graph, shapes)]
+    ).mixed
 
 
 def main_takes(step: Step) -> tuple[int, ...]:
@@ -156,25 +173,17 @@ class _Search:
         name = self.steps[waiting[-1]].layer.name
         self._apart[waiting[-1]] = f"layer {name!r} starts from states that are made of all of them"
 
-    def part_shared(self, regions: list[Region]) -> bool:
-        """Part a call of a layer that has others in its region, or later; whether there is one.
-
-        Sums over all calls of a layer are taken from the last call to the first, each as a whole.
-        """
+    def mixed(self, regions: list[Region]) -> frozenset[Layer]:
+        """Layers whose calls do not come one after the other, as whole sequences."""
         position = {place: n for n, region in enumerate(regions) for place in region.places}
-        inside = {place for region in regions if region.by_segments for place in region.places}
-        last: dict[object, int] = {}
+        last: dict[Layer, int] = {}
+        found = set()
         for place, step in enumerate(self.steps):
-            before = last.get(step.layer)
-            last[step.layer] = place
-            if before is None or not step.layer.weight_count:
-                continue
-            if position[before] >= position[place]:
-                part = next((p for p in (place, before) if p in inside), max(inside))
-                name = self.steps[part].layer.name
-                self._apart[part] = f"layer {name!r} is called twice on the way through them"
-                return True
-        return False
+            before = last.get(step.layer, -1)
+            last[step.layer] = position[place]
+            if before >= position[place] and step.layer.weight_count:
+                found.add(step.layer)
+        return frozenset(found)
 
     def refused(self, regions: list[Region]) -> list[str]:
         """Why recurrent layers over the sequences see them as a whole."""

@@ -9,12 +9,13 @@ import numpy as np
 
 from fastlstm.kernels.program import Program
 from fastlstm.layers.base import Layer
-from fastlstm.layers.chain import Chain, chain_shape, has_time
+from fastlstm.layers.chain import Chain, Value, chain_shape, has_time, time_first
 from fastlstm.layers.graph import Graph
 from fastlstm.layers.symbol import Shape
-from fastlstm.layers.with_states import WithStates
-from fastlstm.memory import Arena
+from fastlstm.memory import Arena, Plan
+from fastlstm.models.beginning import Beginning
 from fastlstm.models.named import by_name
+from fastlstm.models.parting import Parted, part
 from fastlstm.validation import as_floats, as_ids, numeric_array, whole_number
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Stream:
     ----------
     batch : int
         Number of sequences that run side by side, each a row.
+    start_names : list of str
+        Inputs that ``reset`` takes once as ``start``: those that states before the first step are
+        made of. ``step`` takes the others.
 
     Examples
     --------
@@ -47,45 +51,76 @@ class Stream:
     ...     y = stream.step(x[:, t])
     >>> bool((y == model.predict(x, verbose=0)).all())
     True
+
+    Facts that the first states are made of are given once, and so is what an encoder reads, and
+    what attention looks at:
+
+    >>> from fastlstm import Input, Model
+    >>> series, facts = Input((None, 3)), Input((2,), name="facts")
+    >>> start = [Dense(8, "tanh")(facts), Dense(8)(facts)]
+    >>> model = Model([series, facts], Dense(1)(LSTM(8)(series, initial_state=start)))
+    >>> stream = model.stream()
+    >>> stream.start_names
+    ['facts']
+    >>> stream.reset(start=np.ones((1, 2)))
+    >>> for t in range(20):
+    ...     y = stream.step(x[:, t])
+    >>> bool((y == model.predict([x, np.ones((1, 2))], verbose=0)).all())
+    True
     """
 
-    def __init__(self, model: Network, batch: int) -> None:
+    def __init__(self, model: Network, batch: int, parted: Parted) -> None:
         self.batch = whole_number(batch, "stream batch")
         graph, shapes = model.graph, model.input_shapes
-        pairs = zip(shapes, graph.takes_ids, strict=True)
-        timed = [has_time(len(shape), ids) for shape, ids in pairs]
-        if not any(timed):
-            raise ValueError(
-                f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
-                f"this one takes {model.input_shape}"
-            )
-        _check_steps(graph, shapes)
+        timed = _timed(model)
+        self._parted = parted
         self._lock, self._layers = model.lock, model.all_layers
         self._weights = [layer.flat_params for layer in self._layers]
-        samples = [
-            _of_one_step(shape, has_steps) for shape, has_steps in zip(shapes, timed, strict=True)
+        self._beginning = Beginning(model, parted) if parted.given else None
+        self._begun = np.full(self.batch, self._beginning is None)  # each row
+        self.start_names = [] if self._beginning is None else self._beginning.names
+        places = [graph.inputs.index(number) for number in parted.stepped]
+        self._names = [model.input_names[place] for place in places]
+        self._timed = [timed[place] for place in places]
+        self._samples = [_of_one_step(shapes[place], timed[place]) for place in places]
+        self._step_shapes = [
+            chain_shape([1, *sample] if has_steps else sample, self.batch, graph.takes_ids[place])
+            for place, sample, has_steps in zip(places, self._samples, self._timed, strict=True)
         ]
-        steps = [
-            chain_shape([1, *sample] if has_steps else sample, self.batch, ids)
-            for sample, has_steps, ids in zip(samples, timed, graph.takes_ids, strict=True)
-        ]
+        self._outputs = graph.outputs
         self._arena = Arena()
-        self._chain = self._arena.lay_out(lambda plan: _Steps(graph, steps, plan))
-        arrays = [
-            x.reshape(self.batch, *sample)
-            for x, sample in zip(self._chain.xs, samples, strict=True)
-        ]
-        limits = [getattr(graph.taker(number), "input_dim", 0) for number in graph.inputs]
-        self._inputs = list(map(_Input, arrays, graph.takes_ids, limits))
-        ys = [y[0] if y.ndim == 3 else y for y in self._chain.ys]
-        self._y: Any = ys if len(ys) > 1 else ys[0]
+        # Sequences that are held have a single step until they are there.
+        known = graph.all_shapes(shapes)
+        self._lay_out({n: _Room.of_one_step(known[n]) for n in (*parted.held, *parted.kept)})
+        self.reset()
+
+    def _lay_out(self, rooms: dict[int, _Room]) -> None:
+        """Make room for a step, and for what is held from step to step."""
+        self._rooms, parted, batch = rooms, self._parted, self.batch
+        graph, held = parted.steps, [rooms[number] for number in parted.held]
+        shapes = [*self._step_shapes, *(room.shape(batch) for room in held)]
+        self._chain = self._arena.lay_out(lambda plan: _Steps(graph, shapes, plan, held=held))
+        xs = self._chain.xs
+        arrays = [x.reshape(batch, *n) for x, n in zip(xs, self._samples, strict=False)]
+        limits = [getattr(graph.taker(number), "input_dim", 0) for number in parted.stepped]
+        ids = graph.takes_ids[: len(arrays)]
+        self._inputs = list(map(_Input, arrays, ids, limits))
         self._x = self._inputs[0].array
+        dtype = graph.layers[0].dtype
+        values = zip(xs[len(arrays) :], self._chain.held_masks, strict=True)
+        self._held = dict(zip(parted.held, values, strict=True))
+        for number in parted.kept:
+            nothing = np.empty((0, batch), np.uint8)
+            self._held[number] = np.zeros(rooms[number].shape(batch), dtype), nothing
+        made = dict(zip(graph.outputs, (_of_step(y) for y in self._chain.ys), strict=True))
+        made.update((n, time_first(array, ids=False)) for n, (array, _) in self._held.items())
+        ys = [made[number] for number in self._outputs]
+        self._y: Any = ys if len(ys) > 1 else ys[0]
         self._dtype = self._x.dtype
         # Of a lone row also without its axis.
         self._shapes = (self._x.shape, self._x.shape[1:] if self.batch == 1 else None)
         self._step = self._chain.bound("check", "forward")
         self._seen = -1  # of ``Layer.changes``
-        self.reset()
 
     def step(self, x: Any) -> Any:
         """Go on by one step.
@@ -115,14 +150,20 @@ class Stream:
             if Layer.changes == self._seen:
                 finished = self._step()
             else:  # perhaps these layers' weights
-                self._check_place()
+                self._check_ready()
                 self._seen = Layer.changes
                 finished = self._chain.forward()
         if not finished:
             self._checked(x)
         return self._y
 
-    def _check_place(self) -> None:
+    def _check_ready(self) -> None:
+        if self._beginning is not None and not self._begun.all():
+            raise ValueError(
+                f"rows {np.flatnonzero(~self._begun).tolist()} of the stream have nothing to start "
+                f"from: states before the first step are made of {self._beginning.names}, which "
+                "stream.reset(start=...) takes once"
+            )
         pairs = zip(self._layers, self._weights, strict=True)
         if any(layer.flat_params is not weights for layer, weights in pairs):
             raise RuntimeError(
@@ -146,19 +187,61 @@ class Stream:
             return as_ids(array, taken.limit, "stream.step")
         return as_floats(array, taken.array.dtype, what)
 
-    def reset(self, rows: Any = None) -> None:
+    def reset(self, rows: Any = None, *, start: Any = None) -> None:
         """Let rows start a new sequence.
 
         Parameters
         ----------
         rows : int, slice, sequence of int or array of bool, optional
             Which; by default all.
+        start : array_like, or list or dict of array_like, optional
+            Of a model in which layers take their ``initial_state`` from the graph: the inputs that
+            those states are made of, such as facts, or the sequence that an encoder reads, with a
+            row for each row that starts. Needed before the first step. They are held, so that
+            without ``start`` a row starts again from what it had.
+
+        Raises
+        ------
+        ValueError
+            If ``start`` does not fit; the states are those before.
         """
-        rows = slice(None) if rows is None else rows
+        chosen = slice(None) if rows is None else rows
+        index = np.atleast_1d(np.arange(self.batch)[chosen])
         with self._lock:
-            for h, carry in self._chain.states():
-                h[rows] = 0
-                carry[:, :, rows] = 0
+            if self._beginning is None:
+                if start is not None:
+                    raise ValueError(
+                        "stream.reset(start=...) is for models in which a layer takes its "
+                        "initial_state from the graph; this one starts from zeros"
+                    )
+                for h, carry in self._chain.states():
+                    h[index] = 0
+                    carry[:, :, index] = 0
+                return
+            if start is not None:
+                self._hold(index, self._beginning(start, index.size))
+            self._chain.begin(index)
+
+    def _hold(self, index: np.ndarray, made: dict[int, Value]) -> None:
+        """Take into some rows what their sequences start from."""
+        rooms = {n: _Room.like(*made[n]) for n in self._rooms}
+        if rooms != self._rooms:
+            others = np.delete(self._begun, index)
+            if others.any():
+                raise ValueError(
+                    f"what rows of a stream look at has one length, {self._lengths(self._rooms)} "
+                    f"steps in those that go on; got {self._lengths(rooms)}. Pad it and let a mask "
+                    "say so, or reset all rows"
+                )
+            self._lay_out(rooms)
+        for number, (target, mask) in self._held.items():
+            value, counts = made[number]
+            _rows_of(target)[index] = _rows_of(value)
+            mask[:, index] = counts
+        self._begun[index] = True
+
+    def _lengths(self, rooms: dict[int, _Room]) -> list[int]:
+        return sorted({room.steps for room in rooms.values() if room.steps is not None})
 
     def take_rows(self, index: Any) -> Stream:
         """Let each row go on from the states of another one, as a search does.
@@ -192,6 +275,12 @@ class Stream:
             for h, carry in self._chain.states():
                 h[...] = h[rows]
                 carry[...] = carry[:, :, rows]
+            for array, mask in self._held.values():
+                _rows_of(array)[...] = _rows_of(array)[rows]
+                mask[...] = mask[:, rows]
+            self._begun = self._begun[rows]
+            if not self._begun.all():
+                self._seen = -1
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -204,12 +293,9 @@ class Stream:
 class StreamOfSeveral(Stream):
     """A stream of a model with several inputs, of which each step takes all.
 
-    An input without steps of its own, such as facts about a sequence, is given at each step too.
+    An input without steps of its own, such as facts about a sequence, is given at each step too,
+    unless states before the first step are made of it.
     """
-
-    def __init__(self, model: Network, batch: int) -> None:
-        super().__init__(model, batch)
-        self._names = model.input_names
 
     def step(self, x: Any) -> Any:
         """Go on by one step.
@@ -237,7 +323,7 @@ class StreamOfSeveral(Stream):
             if Layer.changes == self._seen:
                 finished = self._step()
             else:
-                self._check_place()
+                self._check_ready()
                 self._seen = Layer.changes
                 finished = self._chain.forward()
         if not finished:
@@ -270,7 +356,20 @@ class _Input(NamedTuple):
 
 def stream_of(model: Network, batch: int) -> Stream:
     """A stream for a model's number of inputs: a lone one comes by the shortest way."""
-    return (StreamOfSeveral if len(model.graph.inputs) > 1 else Stream)(model, batch)
+    timed = _timed(model)
+    if not any(timed):
+        raise ValueError(
+            f"stream needs a model of sequences, (batch, time, features) or ids (batch, time); "
+            f"this one takes {model.input_shape}"
+        )
+    parted = part(model.graph, model.input_shapes, timed)
+    return (StreamOfSeveral if len(parted.stepped) > 1 else Stream)(model, batch, parted)
+
+
+def _timed(model: Network) -> list[bool]:
+    """Which of the inputs have steps."""
+    pairs = zip(model.input_shapes, model.graph.takes_ids, strict=True)
+    return [has_time(len(shape), ids) for shape, ids in pairs]
 
 
 def _of_one_step(shape: Shape, timed: bool) -> tuple[int, ...]:
@@ -284,25 +383,63 @@ def _of_one_step(shape: Shape, timed: bool) -> tuple[int, ...]:
     return tuple(int(size or 0) for size in sample)
 
 
-def _check_steps(graph: Graph, inputs: Sequence[Shape]) -> None:
-    """An error where a layer cannot answer step by step."""
-    shapes = graph.all_shapes(inputs)
-    for layer, takes, _, _ in graph.steps:
-        if layer.waits([shapes[number] for number in takes]):
-            raise ValueError(
-                f"stream answers after every step, but layer {layer.name!r} needs the end of the "
-                "sequence first; use predict, or a model whose layers all go forward"
-            )
-        if len(takes) > 1 and isinstance(layer, WithStates):
-            raise ValueError(
-                f"stream keeps states from step to step, but layer {layer.name!r} starts from "
-                "those that the model computes for its initial_state; use predict, or call the "
-                "layer without initial_state"
-            )
+def _of_step(y: np.ndarray) -> np.ndarray:
+    """What the one step of an output is."""
+    return y[0] if y.ndim == 3 else y
+
+
+def _rows_of(array: np.ndarray) -> np.ndarray:
+    """A view of an array, time first, with the row first."""
+    return time_first(array, ids=False)
+
+
+class _Room(NamedTuple):
+    """What is held of each row: its number of features, and of steps; and whether there is a mask.
+
+    ``steps`` is None where it has none.
+    """
+
+    features: int
+    steps: int | None
+    masked: bool
+
+    @classmethod
+    def of_one_step(cls, shape: Shape) -> _Room:
+        """For an array of this shape, batch first, whose steps are not known."""
+        return cls(int(shape[-1] or 0), 1 if len(shape) == 3 else None, False)
+
+    @classmethod
+    def like(cls, array: np.ndarray, mask: np.ndarray) -> _Room:
+        """For an array, time first."""
+        timed = array.ndim == 3
+        return cls(array.shape[-1], len(array) if timed else None, timed and len(mask) > 0)
+
+    def shape(self, batch: int) -> tuple[int, ...]:
+        """Of all rows, time first."""
+        steps = () if self.steps is None else (self.steps,)
+        return (*steps, batch, self.features)
 
 
 class _Steps(Chain):
-    """A chain of one step that goes on from its own last states."""
+    """A chain of one step that goes on from its own last states.
+
+    Its last inputs are what is ``held``, which others fill in.
+    """
+
+    def __init__(
+        self, graph: Graph, shapes: Sequence[tuple[int, ...]], plan: Plan, held: Sequence[_Room]
+    ) -> None:
+        self._rooms = held
+        super().__init__(graph, shapes, plan)
+
+    def _masks_of_inputs(self, plan: Plan) -> list[np.ndarray]:
+        batch = self.mask.shape[1]
+        self.held_masks = [
+            plan.array(((room.steps or 0) if room.masked else 0, batch), np.uint8)
+            for room in self._rooms
+        ]
+        stepped = [self.mask[:0] for _ in self.xs[: len(self.xs) - len(self._rooms)]]
+        return [*stepped, *self.held_masks]
 
     def parts(self) -> dict[str, Callable[[Program], None]]:
         parts = super().parts()
@@ -310,7 +447,13 @@ class _Steps(Chain):
             "pack": parts["pack"],
             "check": self._record_check,
             "forward": self._record_forward,
+            "begin": self._record_beginning,
         }
+
+    def _record_check(self, program: Program) -> None:
+        pairs = list(zip(self.graph.inputs, self.xs, strict=True))
+        for number, x in pairs[: len(pairs) - len(self._rooms)]:
+            self.graph.taker(number).record_check(program, x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
         for op in self.ops:
@@ -318,8 +461,25 @@ class _Steps(Chain):
             op.record_forward(program)
             op.record_states(program)
 
+    def _record_beginning(self, program: Program) -> None:
+        for op in self.ops:
+            op.record_start(program)
+
     def _start(self) -> None:
         pass  # the program advances by itself
+
+    def begin(self, index: np.ndarray) -> None:
+        """Let some rows start from what is held, or from zeros; the others go on."""
+        ops = [inner for op in self.ops for inner in op.recurrent_ops]
+        before = [(op.last_h.copy(), op.last_carry.copy()) for op in ops]
+        self.program.run(*self._parts["begin"])
+        for op, (h, carry) in zip(ops, before, strict=True):
+            first_h, *first_carry = (state.copy() for state in op.states(0))
+            h[index] = first_h[index]
+            for state, first in zip(carry, first_carry, strict=True):
+                state[:, index] = first[:, index]
+            np.copyto(op.last_h, h)
+            np.copyto(op.last_carry, carry)
 
     def states(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Last h, (B, H), and other states, (S-1, P, B, units of a panel), of each layer."""

@@ -24,6 +24,7 @@ from fastlstm.layers.recurrent_op import RecurrentOp
 from fastlstm.memory import Plan
 from fastlstm.models.goals import Goal
 from fastlstm.models.head import Head
+from fastlstm.models.regions import find_mixed
 from fastlstm.models.sequence_head import SequenceHead
 from fastlstm.training.data import Data
 
@@ -63,6 +64,7 @@ class Supervised(Chain):
         labels: Sequence[int | None] | None = None,
     ) -> None:
         saving = task != "test"
+        self.summed_apart = self._find_mixed(graph, shapes) if saving else frozenset()
         super().__init__(graph, shapes, plan, saving=saving, training=saving, masked=masked)
         for op in self.ops:
             op.omit_initial_gradients()
@@ -102,6 +104,10 @@ class Supervised(Chain):
 
     def _reads(self, layer: Layer) -> bool:
         return layer.activity_regularizer is not None
+
+    def _find_mixed(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> frozenset[Layer]:
+        """Layers whose calls go through their sequences together, where it is by segments."""
+        return find_mixed(graph, shapes)
 
     def _told_lengths(self) -> Op | ByMask | None:
         return ByMask() if self.mask.size else self._lengths_of_input()

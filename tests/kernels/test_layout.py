@@ -31,3 +31,16 @@ def test_panels_and_back(units, width, rng):
     back = np.full_like(matrix, np.nan)
     layout.from_panels(back, panels)
     np.testing.assert_array_equal(back, matrix)
+
+
+@pytest.mark.parametrize("flag", [0, 1])
+def test_what_is_done_where_a_flag_says_so(flag, rng):
+    x, old = (rng.standard_normal(50).astype(np.float32) for _ in range(2))
+    flags = np.array([flag], np.uint8)
+    for threads in (1, 3):
+        set_num_threads(threads)
+        out = old.copy()
+        layout.copy_where(out, x, flags, work=1e9)
+        np.testing.assert_array_equal(out, x if flag else old)
+        layout.clear_where(out, flags, work=1e9)
+        np.testing.assert_array_equal(out, out * 0 if flag else old)

@@ -109,6 +109,139 @@ def test_it_can_give_marginals(rng):
     assert model.evaluate(x, y, verbose=0)[0] == other.evaluate(x, y, verbose=0)[0]
 
 
+# -- gradients through marginals ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boundary", [True, False])
+def test_marginals_pass_gradients_on(boundary, rng):
+    layer = CRF(K, "marginals", boundary, "glorot_uniform", "glorot_uniform", dtype="float64")
+    x, d_y = rng.standard_normal((B, T, K)), rng.standard_normal((B, T, K))
+    mask = _padded(rng)[2]
+    y, pullback = fastlstm.vjp(layer, x, mask=mask)
+    np.testing.assert_array_equal(y, layer(x, mask=mask))
+    d_x, _, d_weights = pullback(d_y)
+
+    def value():
+        return float((layer(x, mask=mask) * d_y).sum())
+
+    np.testing.assert_allclose(d_x, differences(value, x), atol=1e-7)
+    assert not d_x[~mask].any()
+    values = layer.get_weights()
+    assert len(d_weights) == (3 if boundary else 1)
+    for number, grad in enumerate(d_weights):
+
+        def changed():
+            layer.set_weights(values)
+            return value()
+
+        np.testing.assert_allclose(grad, differences(changed, values[number]), atol=1e-7)
+
+
+def test_large_scores_and_long_sequences_pass_gradients_on(rng):
+    """A mean over tags of which one is certain does not change; and nothing overflows."""
+    layer = CRF(K, "marginals", boundary_initializer="glorot_uniform")
+    x = 1e4 * rng.standard_normal((2, 400, K)).astype(np.float32)
+    layer.build((400, K))
+    d_x, _, d_weights = fastlstm.vjp(layer, x)[1](rng.standard_normal((2, 400, K)))
+    for grad in (d_x, *d_weights):
+        assert np.isfinite(grad).all()
+        np.testing.assert_allclose(grad, 0, atol=1e-3)
+
+
+def _tagger_of_marginals():
+    """A loss of each step, and a layer above that reads the same probabilities."""
+    fastlstm.utils.set_random_seed(3)
+    x = Input((None, D))
+    y = Dense(K)(LSTM(5, return_sequences=True)(Masking()(x)))
+    tagged = CRF(K, "marginals", name="crf")(y)
+    model = Model(x, [tagged, Dense(2)(LSTM(3)(tagged))])
+    model.compile(Adam(0.05), ["categorical_crossentropy", "mse"])
+    return model
+
+
+def test_models_learn_through_marginals(rng):
+    x, y, _ = _padded(rng)
+    targets = [np.eye(K)[y], rng.standard_normal((B, 2))]
+    results = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        model = _tagger_of_marginals()
+        before = model.get_layer("crf").get_weights()[0]
+        losses = model.fit(x, targets, epochs=30, batch_size=B, verbose=0).history["loss"]
+        assert losses[-1] < 0.8 * losses[0]
+        assert (model.get_layer("crf").get_weights()[0] != before).all()
+        results.append([*losses, *model.get_weights()])
+    for other in results[1:]:
+        for got, wanted in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_one_layer_at_two_places(rng):
+    """Its gradients are sums over both."""
+    inputs = Input((T, K))
+    layer = CRF(K, "marginals", dtype="float64")
+    model = Model(inputs, layer(layer(inputs)))
+    x, d_y = rng.standard_normal((B, T, K)), rng.standard_normal((B, T, K))
+    d_x, _, (d_transitions, *_) = fastlstm.vjp(model, x)[1](d_y)
+    transitions, *rest = model.get_weights()
+
+    def value():
+        model.set_weights([transitions, *rest])
+        return float((model(x) * d_y).sum())
+
+    np.testing.assert_allclose(d_x, differences(value, x), atol=1e-7)
+    np.testing.assert_allclose(d_transitions, differences(value, transitions), atol=1e-7)
+    model.compile("adam", "crf")
+    tags = rng.integers(0, K, (B, T))
+
+    def loss():
+        model.set_weights([transitions, *rest])
+        return model.value_and_grad(x, tags)[0]
+
+    (_, (d_transitions, *_)) = model.value_and_grad(x, tags)
+    np.testing.assert_allclose(d_transitions, differences(loss, transitions), atol=1e-6)
+    twice = Model(inputs, [layer(inputs), layer(inputs)])
+    twice.compile("adam", "crf")
+    with pytest.raises(ValueError, match="is called again after the call whose output"):
+        twice.value_and_grad(x, [tags, tags])
+
+
+# -- long sequences -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gives", ["tags", "marginals"])
+def test_layers_below_go_by_segments(gives, rng):
+    """The tags wait for all steps, and the layers below need no tape of them."""
+
+    def make():
+        fastlstm.utils.set_random_seed(3)
+        below = [Masking(), LSTM(5, return_sequences=True, dropout=0.1), Dense(K)]
+        model = Sequential([Input((None, D)), *below, CRF(K, gives)])
+        model.compile("adam", "crf", ["accuracy"])
+        return model
+
+    x, y = rng.standard_normal((8, 131, D)), rng.integers(0, K, (8, 131))
+    x[2, 100:], x[3, :7] = 0, 0
+    results = []
+    for bptt, threads in (("full", 1), ("checkpoint", 1), ("checkpoint", 2), ("checkpoint", 3)):
+        set_num_threads(threads)
+        model = make()
+        steps = [model.train_on_batch(x, y, bptt=bptt) for _ in range(2)]
+        loss, gradients = model.value_and_grad(x, y, bptt=bptt)
+        results.append([*np.ravel(steps), loss, *gradients, *model.get_weights()])
+    for other in results[1:]:
+        for got, wanted in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    model = make()
+    full, less = (model.memory_report(8, 4096, bptt).training for bptt in ("full", "checkpoint"))
+    assert less.total < 0.6 * full.total
+    with pytest.raises(ValueError, match=r"layer 'crf.*needs all of them first"):
+        model.fit(x, y, bptt=10, verbose=0)
+
+
+# -------------------------------------------------------------------------------------------------
+
+
 def test_lengths_are_masks(rng):
     x = rng.standard_normal((B, T, D)).astype(np.float32)
     y, lengths = rng.integers(0, K, (B, T)), np.array([9, 4, 1, 7, 9, 2])
@@ -245,7 +378,7 @@ def _dense(x, y):
         (
             lambda x, y: fastlstm.vjp(_layer(), x[..., :K])[1](x[..., :K]),
             ValueError,
-            ["its own loss"],
+            ["its own loss", "gives='marginals'"],
         ),
     ],
 )

@@ -12,7 +12,8 @@ from fastlstm import Sequential
 from fastlstm.kernels import program
 from fastlstm.layers import LSTM, Dense, Dropout, Embedding, SimpleRNN
 from fastlstm.memory import Plan
-from fastlstm.models.checkpoint import Checkpointed, segments
+from fastlstm.models.checkpoint import Checkpointed
+from fastlstm.models.segments import segments
 from fastlstm.models.supervised import Supervised
 from fastlstm.optimizers import Adam
 from tests.marks import needs_jit

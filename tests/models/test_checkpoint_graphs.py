@@ -25,6 +25,7 @@ from fastlstm.layers import (
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     GRUCell,
+    LayerNormalization,
     LSTMCell,
     Masking,
     Maximum,
@@ -34,7 +35,8 @@ from fastlstm.layers import (
     Subtract,
 )
 from fastlstm.memory import Plan
-from fastlstm.models.checkpoint import Checkpointed, segments
+from fastlstm.models.checkpoint import Checkpointed
+from fastlstm.models.segments import segments
 from fastlstm.models.supervised import Supervised
 from fastlstm.optimizers import Adam
 from tests.marks import needs_jit
@@ -114,7 +116,27 @@ def _crossed():
     return Model([a, b], [GlobalMaxPooling1D()(shared(hidden)), GRU(4)(first)])
 
 
+def _on_itself():
+    """One layer on what it made itself."""
+    x = Input((None, D))
+    layer = LSTM(D, return_sequences=True, dropout=0.2)
+    return Model(x, Dense(2)(GRU(3)(Add()([layer(layer(x)), x]))))
+
+
+def _step_by_step():
+    """One encoder for two sentences that are then compared step by step, three times in a row."""
+    a, b = Input((None,), name="a"), Input((None,), name="b")
+    words, before = Embedding(11, D, mask_zero=True), Dense(D, "tanh")
+    encoder = RNN([LSTMCell(D), GRUCell(D)], return_sequences=True)
+    norm = LayerNormalization()
+    one, two = (norm(encoder(before(words(x)))) for x in (a, b))
+    both = Concatenate()([one, two, norm(Subtract()([one, two]))])
+    return Model([a, b], [Dense(2)(GRU(4)(both)), GlobalMaxPooling1D()(one)])
+
+
 MODELS = {
+    "on itself": _on_itself,
+    "step by step": _step_by_step,
     "residual": _residual,
     "side by side": _side_by_side,
     "arithmetic": _arithmetic,
@@ -174,9 +196,34 @@ def test_the_bits_of_the_full_way(name, rng):
     weight = rng.random(B)
     fastlstm.set_num_threads(1)
     expected = _results(make, x, y, "full", weight)
-    for threads in (1, 2):
+    for threads in (1, 2, 3):
         fastlstm.set_num_threads(threads)
         _assert_same_bits(_results(make, x, y, "checkpoint", weight), expected)
+
+
+def test_sums_over_calls_are_those_of_layers_with_equal_weights(rng):
+    """Of one LSTM that is called twice, and of two."""
+
+    def make(count):
+        x = Input((None, D), name="x")
+        layers = [
+            LSTM(D, return_sequences=True, dtype="float64", name=f"lstm{number}")
+            for number in range(count)
+        ]
+        y = layers[-1](layers[0](x))
+        return Model(x, Dense(2, dtype="float64", name="dense")(y))
+
+    one, two = (_compiled(lambda count=count: make(count)) for count in (1, 2))
+    x, y = rng.standard_normal((B, T, D)), rng.standard_normal((B, T, 2))
+    shared = one.get_layer("lstm0").get_weights()
+    for name in ("lstm0", "lstm1"):
+        two.get_layer(name).set_weights(shared)
+    two.get_layer("dense").set_weights(one.get_layer("dense").get_weights())
+    for bptt in ("full", "checkpoint"):
+        (loss, got), (same, apart) = (m.value_and_grad(x, y, bptt=bptt) for m in (one, two))
+        assert loss == same
+        for mine, first, second in zip(got[:3], apart[:3], apart[3:6], strict=True):
+            np.testing.assert_allclose(mine, first + second, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["siamese", "translator"])
@@ -320,6 +367,68 @@ def _windowed():
     return Model([a, b], [Dense(2)(y), GRU(3, return_sequences=True)(y)])
 
 
+def _twice():
+    """A layer on two series and on what it made itself, each call with states of its own."""
+    a, b = Input((None, D), name="a"), Input((None, D), name="b")
+    shared = GRU(D, return_sequences=True)
+    cells = RNN([LSTMCell(3), GRUCell(4)], return_sequences=True)
+    y = Concatenate()([shared(a), shared(shared(b)), cells(a), cells(b)])
+    return Model([a, b], [Dense(2)(y), cells(b)])
+
+
+def _from_facts():
+    """A layer that starts from what is made of facts, which every step sees as well."""
+    x, facts = Input((None, D), name="x"), Input((3,), name="facts")
+    start = [Dense(6, "tanh")(facts), Dense(6)(facts)]
+    y = LSTM(6, return_sequences=True)(x, initial_state=start)
+    return Model([x, facts], Dense(2)(GRU(3, return_sequences=True)(y)))
+
+
+STEPS, WINDOW = 20, 6
+
+
+def _window_by_window(make, x, y):
+    """Losses and weights by a chain for each window that is told the states it starts from."""
+    model = _compiled(make)
+    losses, lengths, states = [], [], {}
+    for start in range(0, STEPS, WINDOW):
+        part = slice(start, start + WINDOW)
+        parts = [v[:, part] if v.ndim == 3 else v for v in x]
+        data = model.prepare(parts, [v[:, part] for v in y] if len(y) > 1 else y[0][:, part])
+        shapes = model.batch_shapes(data.x, B)
+        chain = model._runner.chain(shapes, Supervised, model=model, weighted=False, task="train")
+        ops = [op for made in chain.ops for op in made.recurrent_ops]
+        for number, op in enumerate(ops):
+            op.initial_state = states.get(number)
+            if states:
+                op.given = []
+                for d_state in op._d_given:
+                    d_state.fill(0)
+        chain.load(data, np.arange(B))
+        losses.append(chain.train())
+        for number, op in enumerate(ops):
+            states[number] = [op.last_h.copy(), *op._unpacked(op.last_carry)]
+        lengths.append(min(WINDOW, STEPS - start))
+        model._runner.forget()  # chains that were told otherwise
+    assert len(losses) == 4
+    return np.average(losses, weights=lengths), model.get_weights()
+
+
+@pytest.mark.parametrize("make", [_windowed, _twice, _from_facts])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_windows_go_on_from_the_states_before(make, threads, rng):
+    fastlstm.set_num_threads(threads)
+    model = _compiled(make)
+    x, y = _data(model, rng, (STEPS, STEPS))
+    several = y if isinstance(y, list) else [y]
+    loss = model.train_on_batch(x, y, bptt=WINDOW)
+    wanted, weights = _window_by_window(make, x, several)
+    np.testing.assert_allclose(np.ravel(loss)[0], wanted, rtol=1e-12)
+    _assert_same_bits(model.get_weights(), weights)
+    again = model.train_on_batch(x, y, bptt=WINDOW)  # from the beginning
+    assert np.ravel(again)[0] < np.ravel(loss)[0]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_windows_are_batches_over_carried_states(threads, rng):
     fastlstm.set_num_threads(threads)
@@ -369,13 +478,6 @@ def _around(layer, *, above=True):
     return Model(x, GRU(3, return_sequences=True)(y) if above else Dense(2)(y))
 
 
-def _called_twice():
-    """One layer on what it made itself."""
-    x = Input((None, D))
-    layer = LSTM(D, return_sequences=True, name="waits")
-    return Model(x, Add()([layer(layer(x)), x]))
-
-
 def _from_itself():
     """A decoder of the very sequence that its first states are made of."""
     x = Input((None, D))
@@ -400,7 +502,6 @@ WAITING = {
     ),
     "steps after steps": lambda: _around(lambda y, x: Concatenate(axis=1, name="waits")([y, x])),
     "repeated": _repeated,
-    "called twice": _called_twice,
     "states": _from_itself,
 }
 
@@ -444,5 +545,3 @@ def test_windows_take_a_target_for_every_step_of_every_output():
 
     with pytest.raises(ValueError, match=r"every step, but the model gives \(None, 3\)"):
         _compiled(make).check_bptt(10)
-    with pytest.raises(ValueError, match="is called twice, and carries the states of one call"):
-        _compiled(_siamese).check_bptt(10)

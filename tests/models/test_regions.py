@@ -61,7 +61,7 @@ def _towers():
 
 
 def _crossed():
-    """The later call of a layer is on what comes first: only the earlier one goes by segments."""
+    """The later call of a layer is on what comes first."""
     a, b = Input((None, D)), Input((None, D))
     hidden, shared = _lstm("a")(a), Dense(D, name="shared")
     first = shared(Dense(D, name="b")(b))
@@ -92,11 +92,11 @@ REGIONS = {
     "translator": (_translator, [["words", "encoder"], ["decoder"], "look"]),
     "repeated": (_repeated, [["encoder"], "repeat", "decoder"]),
     "towers": (_towers, [["shared"], ["shared"], "join"]),
-    "crossed": (_crossed, [["a"], ["b", "shared"], "shared"]),
+    "crossed": (_crossed, [["a", "shared"], ["b", "shared"]]),
+    "on itself": (_on_itself, [["shared", "shared"]]),
 }
 REFUSED = {
     "both ways": (_both_ways, "'both' needs all of them", ["both", "above"]),
-    "on itself": (_on_itself, "'shared' is called twice", [["shared"], "shared"]),
     "from itself": (_from_itself, "'decoder' starts from states", [["encoder"], "decoder"]),
 }
 
@@ -104,31 +104,32 @@ REFUSED = {
 def _found(make):
     model = make()
     graph = model.graph
-    regions, refused = find_regions(graph, model.input_shapes, graph.inputs)
+    regions, refused, mixed = find_regions(graph, model.input_shapes, graph.inputs)
     shown = []
     for places, by_segments in regions:
         names = [graph.steps[place].layer.name for place in places]
         assert by_segments or len(names) == 1
         shown.append(names if by_segments else names[0])
-    return shown, refused
+    return shown, refused, sorted(layer.name for layer in mixed)
 
 
 @pytest.mark.parametrize("name", REGIONS)
 def test_what_goes_together(name):
     make, expected = REGIONS[name]
-    assert _found(make) == (expected, [])
+    mixed = ["shared"] if name in ("crossed", "on itself") else []
+    assert _found(make) == (expected, [], mixed)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_recurrent_layers_that_do_not(name):
     make, reason, expected = REFUSED[name]
-    found, refused = _found(make)
+    found, refused, _ = _found(make)
     assert found == expected
     assert reason in refused[0]
 
 
 def test_what_is_not_long_enough_to_be_streamed():
     model = _towers()
-    regions, refused = find_regions(model.graph, model.input_shapes, model.graph.inputs[1:])
+    regions, refused, _ = find_regions(model.graph, model.input_shapes, model.graph.inputs[1:])
     assert [region.by_segments for region in regions] == [False, True, False]
     assert refused == []

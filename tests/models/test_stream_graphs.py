@@ -223,13 +223,6 @@ def test_layers_that_need_the_whole_sequence_are_named(name):
         WAITING[name]().stream()
 
 
-def test_states_that_the_model_computes():
-    x, h = Input((None, D)), Input((4,))
-    model = Model([x, h], GRU(4, name="decoder")(x, initial_state=[h]))
-    with pytest.raises(ValueError, match="'decoder' starts from those that the model computes"):
-        model.stream()
-
-
 def test_models_without_sequences():
     a, b = Input((3,)), Input((3,))
     with pytest.raises(ValueError, match="model of sequences"):
