@@ -293,6 +293,8 @@ def _check_steps(graph: Graph, inputs: Sequence[Shape]) -> None:
 class _Steps(Chain):
     """A chain of one step that goes on from its own last states."""
 
+    hands_out = False  # who calls is given the last output itself
+
     def parts(self) -> dict[str, Callable[[Program], None]]:
         parts = super().parts()
         return {
