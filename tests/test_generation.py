@@ -10,6 +10,7 @@ import pytest
 import fastlstm
 from fastlstm import Sequential
 from fastlstm.generation import beam_search, greedy, sample, take_rows
+from fastlstm.generation.source import largest
 from fastlstm.layers import LSTM, Dense, Embedding
 
 V, H, END = 4, 5, 3
@@ -425,3 +426,13 @@ def test_a_stream_that_does_not_fit(characters):
     for wrong in (3, -1):
         with pytest.raises(ValueError, match=f"expects rows 0 to 2, got {wrong}"):
             stream.take_rows([0, wrong, 1])
+
+
+@pytest.mark.parametrize("columns", [1, 5, 100, 1000, 4097])
+@pytest.mark.parametrize("kinds", [7, 10**9])
+def test_the_largest_come_in_order_and_of_equals_the_first(columns, kinds, rng):
+    scores = rng.integers(0, kinds, (6, columns)).astype(np.float64)
+    scores[0, : columns // 2] = -np.inf
+    expected = np.argsort(-scores, axis=1, kind="stable")
+    for count in {1, min(4, columns), min(20, columns), columns}:
+        np.testing.assert_array_equal(largest(scores, count), expected[:, :count])

@@ -202,3 +202,19 @@ def test_what_does_not_fit_is_said(kind, options, words, rng):
 def test_only_sequences_can_be_shifted():
     with pytest.raises(ValueError, match=r"\(3,\)"):
         shift_right([1, 2, 3], 0)
+
+
+@pytest.mark.parametrize("choice", ["greedy", "sample"])
+def test_step_by_step_comes_to_what_runs_of_the_whole_batch_come_to(choice, rng, monkeypatch):
+    layers = [Input((None,)), Embedding(V, 6), LSTM(8, return_sequences=True), Dense(V)]
+    model, y = Sequential(layers), rng.integers(2, V, (20, 3 * S))
+    fed = shift_right(y, START)
+
+    def batches():
+        return list(ScheduledSampling(model, fed, y, 0.3, batch_size=8, choice=choice))
+
+    stepped = batches()
+    monkeypatch.setattr(ScheduledSampling, "_stream", lambda self, true: None)
+    for one, other in zip(stepped, batches(), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+    assert any((x != shift_right(said, START)).any() for x, said, *_ in stepped)

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.generation.source import Array, Generated, Source, Step, checked_end, take_rows
+from fastlstm.generation.source import (
+    Array,
+    Generated,
+    Source,
+    Step,
+    checked_end,
+    largest,
+    take_rows,
+)
 from fastlstm.validation import whole_number
 
 
@@ -89,13 +97,18 @@ class _Beams:
         """Choose the best of all that can follow, from the best on; the last token of each."""
         rows, width, vocabulary = scores.shape
         stop = 0 if self.end is None else self.end
+        # No more than ``width`` of what can follow a beginning can be among the best.
+        tokens = largest(scores.reshape(rows * width, vocabulary), width).astype(np.int32)
+        tokens = tokens.reshape(rows, width, -1)
+        scores = np.take_along_axis(scores, tokens, axis=2)
         # What has ended is followed by its end token alone, which costs nothing.
-        scores = np.where(self.running[..., np.newaxis], scores, -np.inf)
-        scores[..., stop] = np.where(self.running, scores[..., stop], 0.0)
+        ended = ~self.running
+        tokens[ended, 0], scores[ended, 0], scores[ended, 1:] = stop, 0.0, -np.inf
+        count = tokens.shape[2]
         totals = (self.totals[..., np.newaxis] + scores).reshape(rows, -1)
-        lengths = np.repeat(self.lengths + self.running, vocabulary, axis=1)
-        best = _largest(self._normalised(totals, lengths), width)
-        beam, token = best // vocabulary, (best % vocabulary).astype(np.int32)
+        lengths = np.repeat(self.lengths + self.running, count, axis=1)
+        best = largest(self._normalised(totals, lengths), width)
+        beam, token = best // count, np.take_along_axis(tokens.reshape(rows, -1), best, axis=1)
         self.totals = np.take_along_axis(totals, best, axis=1)
         self.lengths = np.take_along_axis(lengths, best, axis=1)
         self.running = np.take_along_axis(self.running, beam, axis=1)
@@ -110,10 +123,3 @@ class _Beams:
 
     def _normalised(self, totals: Array, lengths: Array) -> Array:
         return totals / ((5.0 + lengths) / 6.0) ** self.alpha
-
-
-def _largest(scores: Array, count: int) -> Array:
-    """Columns of the ``count`` largest of each row, from the largest on."""
-    some = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
-    order = np.argsort(-np.take_along_axis(scores, some, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1)

@@ -25,6 +25,8 @@ from fastlstm.validation import numeric_array, real_number, whole_number
 Forcing = Callable[[int], float]
 
 _CHOICES = ("greedy", "sample")
+# Runs of a whole batch that take no longer than one step by step.
+_FEW_RUNS = 2
 
 
 def shift_right(y: npt.ArrayLike, start: Any) -> Array:
@@ -90,11 +92,12 @@ class ScheduledSampling:
         model.fit(samples, epochs=20)
 
     At each step but the first, an input is replaced by what the model, as it is at that moment and
-    without dropout, predicts from the inputs before, replaced ones among them. The batch is run as
-    a whole until nothing changes any more: since a decoder does not look ahead, that is what going
-    step by step comes to, in as many runs as there are replaced inputs in a row at most, and mostly
-    in a few. With ``passes=1`` each prediction is made from the truth, as in Mihaylova and Martins,
-    "Scheduled sampling for transformers", ACL 2019. Gradients do not flow through predictions.
+    without dropout, predicts from the inputs before, replaced ones among them. A model with one
+    input goes step by step for that. Otherwise the batch is run as a whole until nothing changes
+    any more: since a decoder does not look ahead, that comes to the same, in as many runs as there
+    are replaced inputs in a row at most, and mostly in a few. With ``passes=1`` each prediction is
+    made from the truth, as in Mihaylova and Martins, "Scheduled sampling for transformers", ACL
+    2019. Gradients do not flow through predictions.
 
     Parameters
     ----------
@@ -219,6 +222,10 @@ class ScheduledSampling:
         if self.padding is not None and true.ndim == 2:
             own &= true != self.padding
         runs = int(own.sum(axis=1).max())
+        if self.passes is None and runs > _FEW_RUNS:
+            stream = self._stream(true)
+            if stream is not None:
+                return self._step_by_step(stream, true, own, draws)
         mixed, noise = true, None
         for _ in range(runs if self.passes is None else min(runs, self.passes)):
             scores = self._run(parts, mixed)
@@ -231,6 +238,29 @@ class ScheduledSampling:
             if np.array_equal(changed, mixed):
                 break
             mixed = changed
+        return mixed
+
+    def _stream(self, true: Array) -> Any:
+        """The model step by step, for a batch like this; None where it cannot go so."""
+        shape = getattr(self.model, "output_shape", None)
+        if len(self.inputs) > 1 or not isinstance(shape, tuple) or len(shape) != 3:
+            return None
+        if true.ndim == 3 and shape[2] != true.shape[2]:
+            return None
+        try:
+            return self.model.stream(len(true))
+        except (AttributeError, ValueError):  # it looks ahead, or is something else
+            return None
+
+    def _step_by_step(self, stream: Any, true: Array, own: Array, draws: Any) -> Array:
+        """As runs of the whole batch until nothing changes, in one run and to the same bits."""
+        mixed, noise = true.copy(), None
+        for t in range(true.shape[1] - 1):
+            scores = stream.step(mixed[:, t])[:, np.newaxis]
+            if self.choice == "sample" and t == 0 and true.ndim == 2:
+                noise = draws.gumbel(size=(*true.shape, scores.shape[2]))
+            said = self._said(scores, None if noise is None else noise[:, t : t + 1])
+            mixed[:, t + 1][own[:, t + 1]] = said[:, 0][own[:, t + 1]]
         return mixed
 
     def _run(self, parts: dict[Any, Array], mixed: Array) -> Array:

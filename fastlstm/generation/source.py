@@ -11,6 +11,8 @@ import numpy.typing as npt
 from fastlstm.validation import numeric_array, whole_number
 
 Array = npt.NDArray[Any]
+# Scores of which the largest is looked at first, where a few of many are wanted.
+_APART = 32
 Step = Callable[[Array, Any], tuple[npt.ArrayLike, Any]]
 
 
@@ -83,6 +85,7 @@ class Source:
             raise TypeError(f"tokens expects whole-number ids, got {prompt.dtype}")
         self.rows = len(prompt)
         self.from_logits = from_logits
+        self._scores = self._scratch = np.empty((0, 0))
         self.step, self.states = self._bound(step, states, copies)
         self.prompt = np.ascontiguousarray(np.repeat(prompt, copies, axis=0), np.int32)
 
@@ -107,9 +110,16 @@ class Source:
         return self.next(self.prompt[:, -1].copy())
 
     def next(self, tokens: Array) -> Array:
-        """Log-probabilities, (rows, vocabulary) in float64, of what comes after these tokens."""
+        """Log-probabilities, (rows, vocabulary) in float64, of what comes after these tokens.
+
+        They are the same array each time.
+        """
         given, self.states = self.step(tokens, self.states)
-        scores = numeric_array("the scores of step", given).astype(np.float64)
+        given = numeric_array("the scores of step", given)
+        if self._scores.shape != given.shape:
+            self._scores, self._scratch = np.empty(given.shape), np.empty(given.shape)
+        scores = self._scores
+        scores[...] = given
         if scores.ndim != 2 or len(scores) != len(tokens) or scores.shape[1] == 0:
             raise ValueError(
                 f"step expects to give scores of shape (rows, vocabulary), {len(tokens)} rows; "
@@ -120,7 +130,7 @@ class Source:
                 "step gave a row of scores with NaN, with infinity, or with -inf for all tokens"
             )
         if self.from_logits:
-            return log_softmax(scores)
+            return log_softmax(scores, self._scratch)
         if scores.min() < 0 or (scores.max(axis=1) == 0).any():
             raise ValueError(
                 "with from_logits=False step expects to give probabilities, from 0 to 1 and not "
@@ -130,10 +140,60 @@ class Source:
             return np.log(scores / scores.sum(axis=1, keepdims=True))
 
 
-def log_softmax(scores: Array) -> Array:
-    """Logarithms of the probabilities that logits stand for, row by row."""
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+def log_softmax(scores: Array, scratch: Array | None = None) -> Array:
+    """Logarithms of the probabilities that logits stand for, row by row.
+
+    With ``scratch``, of their shape, in the place of the logits: of large arrays the memory of
+    each new one costs more time than what is computed.
+    """
+    out = None if scratch is None else scores
+    shifted = np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
+    sums = np.exp(shifted, out=scratch).sum(axis=1, keepdims=True)
+    return np.subtract(shifted, np.log(sums), out=shifted)
+
+
+def largest(scores: Array, count: int) -> Array:
+    """Columns of the ``count`` largest of each row, from the largest on; of equals the first.
+
+    Where they are a few of many, they are looked for where the largest of several columns, as many
+    apart, are largest themselves.
+    """
+    rows, columns = scores.shape
+    lines = columns // _APART
+    if lines < 4 * count:
+        return _sorted_out(scores, min(count, columns))
+    whole = lines * _APART
+    tops = scores[:, :whole].reshape(rows, _APART, lines).max(axis=1)
+    kept = _sorted_out(tops, count)
+    places = (kept[:, np.newaxis] + lines * np.arange(_APART)[:, np.newaxis]).reshape(rows, -1)
+    rest = np.broadcast_to(np.arange(whole, columns), (rows, columns - whole))
+    places = np.sort(np.concatenate([places, rest], axis=1), axis=1)
+    some = np.take_along_axis(scores, places, axis=1)
+    found = np.take_along_axis(places, _sorted_out(some, count), axis=1)
+    tied = _are_tied(tops, np.take_along_axis(tops, kept, axis=1))
+    if tied.any():  # a column that was not looked at may be as large
+        found[tied] = _sorted_out(scores[tied], count)
+    return found
+
+
+def _sorted_out(scores: Array, count: int) -> Array:
+    """The same, by looking at all columns."""
+    if count == scores.shape[1]:
+        return np.argsort(-scores, axis=1, kind="stable")
+    some = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
+    values = np.take_along_axis(scores, some, axis=1)
+    order = np.take_along_axis(some, np.argsort(-values, axis=1, kind="stable"), axis=1)
+    tied = _are_tied(scores, values)
+    if tied.any():
+        order[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :count]
+    return order
+
+
+def _are_tied(scores: Array, chosen: Array) -> Array:
+    """Of which rows the least of those chosen is also among the others: it is one by chance."""
+    least = chosen.min(axis=1, keepdims=True)
+    tied: Array = (scores == least).sum(axis=1) > (chosen == least).sum(axis=1)
+    return tied
 
 
 def checked_end(end: Any, scores: Array) -> int:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.generation.source import Array, Generated, Source, Step, checked_end, log_softmax
+from fastlstm.generation.source import (
+    Array,
+    Generated,
+    Source,
+    Step,
+    checked_end,
+    largest,
+    log_softmax,
+)
 from fastlstm.randomness import rng
 from fastlstm.validation import whole_number
 
@@ -154,7 +162,7 @@ def _draw(scores: Array, top_k: int | None, top_p: float | None, draws: Array) -
     p = np.exp(log_softmax(scores))
     order = None
     if top_k is not None or top_p is not None:
-        order = np.argsort(-p, axis=1, kind="stable")[:, :top_k]
+        order = largest(p, p.shape[1] if top_k is None else top_k)
         p = np.take_along_axis(p, order, axis=1)
     reached = np.cumsum(p, axis=1)
     if top_p is not None:

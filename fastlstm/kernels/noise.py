@@ -30,12 +30,12 @@ def add_noise(out, x, seed, stddev, row, crew):
     row : number of the first row there, of which the noise is a function
     """
     rows, columns = x.shape
-    step = lanes(x)
+    step, key = lanes(x), seed[0]
     first, last = share(rows, crew)
     for r in range(first, last):
         for c in range(columns):
             # The middles of 2**24 parts of (-1, 1): exact in either precision, and never ±1.
-            part = hashed(seed[0], (row + r) * columns + c) >> np.uint64(40)
+            part = hashed(key, (row + r) * columns + c) >> np.uint64(40)
             out[r, c] = (np.float64(part) + 0.5) * _UNIT - 1.0
         for c in range(0, columns, step):
             at, count = r * columns + c, min(step, columns - c)

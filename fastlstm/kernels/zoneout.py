@@ -18,7 +18,7 @@ from __future__ import annotations
 from numba.extending import overload
 
 from fastlstm.kernels.cell import load_h, store_h
-from fastlstm.kernels.dropout import uniform
+from fastlstm.kernels.dropout import drawn, least_draw
 from fastlstm.kernels.jit import INLINE, inline
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fma
@@ -34,11 +34,11 @@ def draw(zones, seed, rate, row, crew):
     row : number of the first row there, of which what is drawn is a function
     """
     rows, columns = zones.shape
+    least, key = least_draw(rate), seed[0]
     first, last = share(rows, crew)
     for r in range(first, last):
         for c in range(columns):
-            kept = uniform(seed[0], (row + r) * columns + c) < rate
-            zones[r, c] = 1.0 if kept else 0.0
+            zones[r, c] = 1.0 if drawn(key, (row + r) * columns + c) < least else 0.0
 
 
 def zone_count(feed):  # pragma: no cover

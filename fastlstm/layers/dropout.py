@@ -136,7 +136,8 @@ class DropoutOp(Op):
         self.y = plan.array(x.shape, x.dtype) if active else x
         self.seed = np.zeros(1, np.uint64)
         self._draws = draws or Draws()
-        self._period = x.shape[1] if by_sample else 0
+        # Of a step that is like all others: drawn once, and kept for backward.
+        self._kept = plan.array(x.shape[1:], x.dtype) if active and by_sample else None
 
     @property
     def seeds(self) -> list[np.ndarray]:
@@ -147,6 +148,9 @@ class DropoutOp(Op):
             self.seed[0] = self._draws.draw()
 
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if self._kept is not None:
+            work = 20.0 * self._kept.size
+            program.add(dropout.draw_kept, self._kept, self.seed, self.rate, work=work)
         self._record(program, self.y, self.x, segment)
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
@@ -157,9 +161,13 @@ class DropoutOp(Op):
         self._record(program, self.d_y, self.d_y, segment)
 
     def _record(self, program: Program, out: np.ndarray, x: np.ndarray, segment: Segment) -> None:
-        if self.active:
-            rows = segment.rows(x)
+        if not self.active:
+            return
+        rows = segment.rows(x)
+        if self._kept is not None:
+            program.add(dropout.keep, segment.rows(out), rows, self._kept, work=2.0 * rows.size)
+        else:
             program.add(
                 dropout.drop, segment.rows(out), rows, self.seed, self.rate,
-                segment.start * x.shape[1], self._period, work=20.0 * rows.size,
+                segment.start * x.shape[1], work=20.0 * rows.size,
             )  # fmt: skip

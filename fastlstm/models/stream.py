@@ -441,6 +441,8 @@ class _Steps(Chain):
         stepped = [self.mask[:0] for _ in self.xs[: len(self.xs) - len(self._rooms)]]
         return [*stepped, *self.held_masks]
 
+    hands_out = False  # who calls is given the last output itself
+
     def parts(self) -> dict[str, Callable[[Program], None]]:
         parts = super().parts()
         return {

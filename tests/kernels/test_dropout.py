@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlstm.kernels.dropout import drop
+from fastlstm.kernels.dropout import draw_kept, drop, keep
 from fastlstm.kernels.parallel import set_num_threads
 
 
-def _drop(x, seed, rate, period=0):
+def _drop(x, seed, rate):
     out = np.full_like(x, np.nan)
-    drop(out, x, np.full(1, seed, np.uint64), rate, 0, period, work=1e9)
+    drop(out, x, np.full(1, seed, np.uint64), rate, 0, work=1e9)
     return out
 
 
@@ -43,14 +43,17 @@ def test_rows_in_parts_have_the_mask_they_have_together(rng):
     x = rng.standard_normal((33, 21)).astype(np.float32)
     out, seed = np.full_like(x, np.nan), np.full(1, 3, np.uint64)
     for first, last in ((20, 33), (0, 20)):
-        drop(out[first:last], x[first:last], seed, 0.5, first, 0)
+        drop(out[first:last], x[first:last], seed, 0.5, first)
     np.testing.assert_array_equal(out, _drop(x, 3, 0.5))
 
 
-def test_a_mask_that_begins_again(rng):
-    x = rng.standard_normal((60, 7)).astype(np.float32)
-    whole = _drop(x, 3, 0.5, period=20)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_mask_that_begins_again(threads, rng):
+    set_num_threads(threads)
+    x = rng.standard_normal((60, 37)).astype(np.float32)
+    kept, out = np.full((20, 37), np.nan, np.float32), np.full_like(x, np.nan)
+    draw_kept(kept, np.full(1, 3, np.uint64), 0.5, work=1e9)
+    keep(out, x, kept, work=1e9)
     for start in range(0, 60, 20):
-        np.testing.assert_array_equal(
-            whole[start : start + 20], _drop(x[start : start + 20], 3, 0.5)
-        )
+        part = slice(start, start + 20)
+        np.testing.assert_array_equal(out[part], _drop(x[part], 3, 0.5))

@@ -76,6 +76,17 @@ def test_large_layers_share_a_step_between_threads(rng):
     np.testing.assert_array_equal(outputs[2], outputs[0])
 
 
+def test_an_output_of_more_than_a_megabyte(rng):
+    """Such a one is written into the caller's array where there is one."""
+    model = Sequential([LSTM(4, return_sequences=True, input_shape=(None, 3)), Dense(9_000)])
+    stream = model.stream(30)
+    x = rng.standard_normal((30, 3, 3)).astype(np.float32)
+    whole = model(x)
+    assert whole[:, 0].nbytes > 1 << 20
+    for t in range(3):
+        np.testing.assert_array_equal(stream.step(x[:, t]), whole[:, t])
+
+
 def test_rows_start_anew_one_by_one(rng):
     model = _vectors()
     x = _sequences(model, 4, rng)
