@@ -24,11 +24,11 @@ from fastlstm.models.targets import label_counts
 from fastlstm.randomness import drawing_from
 
 if TYPE_CHECKING:
-    from fastlstm.models.model import Model
+    from fastlstm.models.trainer import Trainer
 
 
 def norms(
-    model: Model, x: Any, y: Any, sample_weight: Any = None, mask: Any = None
+    model: Trainer, x: Any, y: Any, sample_weight: Any = None, mask: Any = None
 ) -> dict[str, np.ndarray]:
     """Norms of the ``gradients``, each (T,), from the last step of a layer to its first."""
     found = gradients(model, x, y, sample_weight, mask)
@@ -39,7 +39,7 @@ def norms(
 
 
 def gradients(
-    model: Model, x: Any, y: Any, sample_weight: Any = None, mask: Any = None
+    model: Trainer, x: Any, y: Any, sample_weight: Any = None, mask: Any = None
 ) -> dict[str, np.ndarray]:
     """Gradients of a batch's loss with respect to the states of all recurrent layers.
 
@@ -48,7 +48,7 @@ def gradients(
 
     Parameters
     ----------
-    model : Model
+    model : Trainer
         A compiled model; its weights stay as they are.
     x, y, sample_weight, mask : array_like
         A batch, as for ``fit``.

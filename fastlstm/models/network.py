@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from fastlstm.models.stream import Stream, stream_of
 from fastlstm.models.summary import diagram, summary_lines
 
 
-class Network(FreezableModel):
+class Network(FreezableModel, ABC):
     """A graph of layers with its weights; what ``Model`` and ``Sequential`` have in common.
 
     Attributes
@@ -266,14 +267,14 @@ class Network(FreezableModel):
     # -- shapes -------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def symbols(self) -> tuple[list[Symbol], list[Symbol]]:
         """What it begins and ends with."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def input_shapes(self) -> list[Shape]:
         """Shapes of all inputs, None for the batch."""
-        raise NotImplementedError
 
     def output_shapes_of(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         """Shapes of the outputs for inputs of these, where they fit."""
