@@ -56,8 +56,8 @@ def _with(array, index, value):
 
 def _state(model):
     """Everything that training changes."""
-    carried = [getattr(layer, "_states", None) for layer in model.layers]
-    copies = [array.copy() for states in carried if states is not None for array in states]
+    carried = [getattr(layer, "_states", {}) for layer in model.layers]
+    copies = [array.copy() for states in carried for pair in states.values() for array in pair]
     moments = [] if model.optimizer is None else list(model.optimizer.state().values())
     iterations = 0 if model.optimizer is None else model.optimizer.iterations
     return [*model.get_weights(), *copies, *(m.copy() for m in moments), np.array(iterations)]

@@ -231,11 +231,13 @@ class TimeDistributed(Wrapper):
     ) -> Op:
         if not self.folds:
             return self.layer.bind(x, mask, plan, saving=saving, training=training)
-        # As many numbers as there are; the array says no more of a step.
-        size = x.shape[2]
-        features = int(self._step[-1] or 0)
-        sample = (size,) if len(self._step) == 1 else (size // features, features)
+        sample = self.step_shape(x.shape[2])
         return ByStepOp(self._graph(), sample, x, plan, saving=saving, training=training)
+
+    def step_shape(self, size: int) -> tuple[int, ...]:
+        """The shape of a step of ``size`` numbers, which arrays in chains have in a row."""
+        features = int(self._step[-1] or 0)
+        return (size,) if len(self._step) == 1 else (size // features, features)
 
     def bind_last(self, x: np.ndarray, plan: Plan) -> Op | None:
         return None if self.folds else self.layer.bind_last(x, plan)

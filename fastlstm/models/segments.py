@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from fastlstm.kernels.matmul import SUM_BLOCK
 from fastlstm.layers.chain import has_time
@@ -31,10 +31,13 @@ def segments(steps: int, batch: int) -> list[Segment]:
 
 def public_shapes(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Shapes of the inputs with the batch first, of those with the time first."""
-    return [
-        (shape[1], shape[0], *shape[2:]) if has_time(len(shape), ids) else shape
-        for shape, ids in zip(shapes, graph.takes_ids, strict=True)
-    ]
+    found = []
+    for number, shape, ids in zip(graph.inputs, shapes, graph.takes_ids, strict=True):
+        if has_time(len(shape), ids):
+            taker, (steps, batch, *step) = graph.taker(number), shape
+            shape = (batch, steps, *(taker.step_shape(*step) if _folded(taker) else step))
+        found.append(shape)
+    return found
 
 
 def streamed_inputs(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[int, list[Segment]]:
@@ -48,6 +51,6 @@ def streamed_inputs(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[int
     return found
 
 
-def _folded(layer: Any) -> bool:
+def _folded(layer: Any) -> TypeGuard[TimeDistributed]:
     """Whether it takes steps that may be sequences themselves, all of them at once."""
     return isinstance(layer, TimeDistributed) and layer.folds

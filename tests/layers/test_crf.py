@@ -217,7 +217,7 @@ def test_layers_below_go_by_segments(gives, rng):
         fastlstm.utils.set_random_seed(3)
         below = [Masking(), LSTM(5, return_sequences=True, dropout=0.1), Dense(K)]
         model = Sequential([Input((None, D)), *below, CRF(K, gives)])
-        model.compile("adam", "crf", ["accuracy"])
+        model.compile("adam", "crf", metrics=["accuracy"])
         return model
 
     x, y = rng.standard_normal((8, 131, D)), rng.integers(0, K, (8, 131))
