@@ -11,10 +11,10 @@ import numpy.typing as npt
 from fastlstm.generation.source import (
     Array,
     Generated,
+    Largest,
     Source,
     Step,
     checked_end,
-    largest,
     take_rows,
 )
 from fastlstm.validation import whole_number
@@ -75,7 +75,10 @@ class _Beams:
 
     def __init__(self, source: Source, width: int, alpha: float, end: int | None) -> None:
         self.source, self.width, self.alpha, self.end = source, width, alpha, end
-        self.tokens = np.empty((source.rows, width, 0), np.int32)
+        self.followers = Largest(width)
+        self.rows = np.arange(source.rows)[:, np.newaxis]
+        # Of each step, which beginnings were gone on from, and with which tokens.
+        self.steps: list[tuple[Array, Array]] = []
         self.lengths = np.zeros((source.rows, width), np.int64)
         # All are the prompt: one of them is enough to begin with.
         self.totals = np.full((source.rows, width), -np.inf)
@@ -86,40 +89,48 @@ class _Beams:
         scores = self.source.start()
         checked_end(self.end, scores)
         while True:
-            chosen = self._advance(scores.reshape(self.source.rows, self.width, -1))
-            if self.tokens.shape[2] == length or not self.running.any():
+            chosen = self._advance(scores)
+            if len(self.steps) == length or not self.running.any():
                 break
             scores = self.source.next(chosen)
         normal = self._normalised(self.totals, self.lengths)
-        return Generated(self.tokens[:, :results], self.lengths[:, :results], normal[:, :results])
+        return Generated(self._tokens(results), self.lengths[:, :results], normal[:, :results])
 
     def _advance(self, scores: Array) -> Array:
         """Choose the best of all that can follow, from the best on; the last token of each."""
-        rows, width, vocabulary = scores.shape
+        rows, width = self.totals.shape
         stop = 0 if self.end is None else self.end
         # No more than ``width`` of what can follow a beginning can be among the best.
-        tokens = largest(scores.reshape(rows * width, vocabulary), width).astype(np.int32)
-        tokens = tokens.reshape(rows, width, -1)
-        scores = np.take_along_axis(scores, tokens, axis=2)
+        tokens, scores = self.followers(scores)
+        tokens, scores = tokens.reshape(rows, width, -1), scores.reshape(rows, width, -1)
         # What has ended is followed by its end token alone, which costs nothing.
         ended = ~self.running
         tokens[ended, 0], scores[ended, 0], scores[ended, 1:] = stop, 0.0, -np.inf
-        count = tokens.shape[2]
-        totals = (self.totals[..., np.newaxis] + scores).reshape(rows, -1)
-        lengths = np.repeat(self.lengths + self.running, count, axis=1)
-        best = largest(self._normalised(totals, lengths), width)
-        beam, token = best // count, np.take_along_axis(tokens.reshape(rows, -1), best, axis=1)
-        self.totals = np.take_along_axis(totals, best, axis=1)
-        self.lengths = np.take_along_axis(lengths, best, axis=1)
-        self.running = np.take_along_axis(self.running, beam, axis=1)
-        before = np.take_along_axis(self.tokens, beam[..., np.newaxis], axis=1)
-        self.tokens = np.concatenate([before, token[..., np.newaxis]], axis=2)
+        totals = self.totals[..., np.newaxis] + scores
+        lengths = self.lengths + self.running
+        normal = self._normalised(totals, lengths[..., np.newaxis])
+        best = np.argsort(-normal.reshape(rows, -1), axis=1, kind="stable")[:, :width]
+        beam = best // tokens.shape[2]
+        token = tokens.reshape(rows, -1)[self.rows, best].astype(np.int32)
+        self.steps.append((beam, token))
+        self.totals = totals.reshape(rows, -1)[self.rows, best]
+        self.lengths, self.running = lengths[self.rows, beam], self.running[self.rows, beam]
         if self.end is not None:
             self.running &= token != self.end
         self.running &= self.totals > -np.inf
-        index = (beam + width * np.arange(rows)[:, np.newaxis]).reshape(-1)
-        self.source.states = take_rows(self.source.states, index)
+        self.source.states = take_rows(self.source.states, (beam + width * self.rows).reshape(-1))
         return token.reshape(-1)
 
+    def _tokens(self, results: int) -> Array:
+        """What the best consist of, found from their ends back."""
+        tokens = np.empty((len(self.rows), results, len(self.steps)), np.int32)
+        at = np.arange(results)[np.newaxis]
+        for n in range(len(self.steps) - 1, -1, -1):
+            beam, token = self.steps[n]
+            tokens[..., n], at = token[self.rows, at], beam[self.rows, at]
+        return tokens
+
     def _normalised(self, totals: Array, lengths: Array) -> Array:
+        if self.alpha == 0:
+            return totals
         return totals / ((5.0 + lengths) / 6.0) ** self.alpha

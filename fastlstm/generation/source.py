@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.kernels import probabilities, ranking
+from fastlstm.kernels.program import Repeated
 from fastlstm.validation import numeric_array, whole_number
 
 Array = npt.NDArray[Any]
-# Scores of which the largest is looked at first, where a few of many are wanted.
-_APART = 32
+# So many of the largest are sought one by one; of more, all are sorted.
+_FEW = 64
 Step = Callable[[Array, Any], tuple[npt.ArrayLike, Any]]
 
 
@@ -85,7 +87,8 @@ class Source:
             raise TypeError(f"tokens expects whole-number ids, got {prompt.dtype}")
         self.rows = len(prompt)
         self.from_logits = from_logits
-        self._scores = self._scratch = np.empty((0, 0))
+        self._scores = np.empty((0, 0))
+        self._log_softmax = Repeated(probabilities.log_softmax)
         self.step, self.states = self._bound(step, states, copies)
         self.prompt = np.ascontiguousarray(np.repeat(prompt, copies, axis=0), np.int32)
 
@@ -110,90 +113,61 @@ class Source:
         return self.next(self.prompt[:, -1].copy())
 
     def next(self, tokens: Array) -> Array:
-        """Log-probabilities, (rows, vocabulary) in float64, of what comes after these tokens.
+        """Log-probabilities, (rows, vocabulary), of what comes after these tokens.
 
         They are the same array each time.
         """
         given, self.states = self.step(tokens, self.states)
         given = numeric_array("the scores of step", given)
-        if self._scores.shape != given.shape:
-            self._scores, self._scratch = np.empty(given.shape), np.empty(given.shape)
-        scores = self._scores
-        scores[...] = given
-        if scores.ndim != 2 or len(scores) != len(tokens) or scores.shape[1] == 0:
+        if given.ndim != 2 or len(given) != len(tokens) or given.shape[1] == 0:
             raise ValueError(
                 f"step expects to give scores of shape (rows, vocabulary), {len(tokens)} rows; "
-                f"got {scores.shape}"
+                f"got {given.shape}"
             )
-        if not np.isfinite(scores.max(axis=1)).all():
+        dtype = np.float32 if given.dtype == np.float32 else np.float64
+        given = np.ascontiguousarray(given, dtype)
+        if self._scores.shape != given.shape or self._scores.dtype != dtype:
+            self._scores = np.empty_like(given)
+        most = given.max(axis=1)
+        if not np.isfinite(most).all():
             raise ValueError(
                 "step gave a row of scores with NaN, with infinity, or with -inf for all tokens"
             )
         if self.from_logits:
-            return log_softmax(scores, self._scratch)
-        if scores.min() < 0 or (scores.max(axis=1) == 0).any():
+            # An exponential is some 20 operations.
+            self._log_softmax(self._scores, given, work=20.0 * given.size)
+            return self._scores
+        if given.min() < 0 or (most == 0).any():
             raise ValueError(
                 "with from_logits=False step expects to give probabilities, from 0 to 1 and not "
-                f"all 0; got {scores.min()} to {scores.max()}"
+                f"all 0; got {given.min()} to {given.max()}"
             )
+        np.divide(given, given.sum(axis=1, keepdims=True), out=self._scores)
         with np.errstate(divide="ignore"):  # what is impossible
-            return np.log(scores / scores.sum(axis=1, keepdims=True))
+            return np.log(self._scores, out=self._scores)
 
 
-def log_softmax(scores: Array, scratch: Array | None = None) -> Array:
-    """Logarithms of the probabilities that logits stand for, row by row.
+class Largest:
+    """The ``count`` largest of each row."""
 
-    With ``scratch``, of their shape, in the place of the logits: of large arrays the memory of
-    each new one costs more time than what is computed.
-    """
-    out = None if scratch is None else scores
-    shifted = np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
-    sums = np.exp(shifted, out=scratch).sum(axis=1, keepdims=True)
-    return np.subtract(shifted, np.log(sums), out=shifted)
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._places = self._values = np.empty((0, 0))
+        self._search = Repeated(ranking.largest)
 
+    def __call__(self, scores: Array) -> tuple[Array, Array]:
+        """Their columns and values, from the largest on; of equals the first.
 
-def largest(scores: Array, count: int) -> Array:
-    """Columns of the ``count`` largest of each row, from the largest on; of equals the first.
-
-    Where they are a few of many, they are looked for where the largest of several columns, as many
-    apart, are largest themselves.
-    """
-    rows, columns = scores.shape
-    lines = columns // _APART
-    if lines < 4 * count:
-        return _sorted_out(scores, min(count, columns))
-    whole = lines * _APART
-    tops = scores[:, :whole].reshape(rows, _APART, lines).max(axis=1)
-    kept = _sorted_out(tops, count)
-    places = (kept[:, np.newaxis] + lines * np.arange(_APART)[:, np.newaxis]).reshape(rows, -1)
-    rest = np.broadcast_to(np.arange(whole, columns), (rows, columns - whole))
-    places = np.sort(np.concatenate([places, rest], axis=1), axis=1)
-    some = np.take_along_axis(scores, places, axis=1)
-    found = np.take_along_axis(places, _sorted_out(some, count), axis=1)
-    tied = _are_tied(tops, np.take_along_axis(tops, kept, axis=1))
-    if tied.any():  # a column that was not looked at may be as large
-        found[tied] = _sorted_out(scores[tied], count)
-    return found
-
-
-def _sorted_out(scores: Array, count: int) -> Array:
-    """The same, by looking at all columns."""
-    if count == scores.shape[1]:
-        return np.argsort(-scores, axis=1, kind="stable")
-    some = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
-    values = np.take_along_axis(scores, some, axis=1)
-    order = np.take_along_axis(some, np.argsort(-values, axis=1, kind="stable"), axis=1)
-    tied = _are_tied(scores, values)
-    if tied.any():
-        order[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :count]
-    return order
-
-
-def _are_tied(scores: Array, chosen: Array) -> Array:
-    """Of which rows the least of those chosen is also among the others: it is one by chance."""
-    least = chosen.min(axis=1, keepdims=True)
-    tied: Array = (scores == least).sum(axis=1) > (chosen == least).sum(axis=1)
-    return tied
+        They are the same arrays each time.
+        """
+        shape = len(scores), min(self._count, scores.shape[1])
+        if shape[1] > _FEW:
+            places = np.argsort(-scores, axis=1, kind="stable")[:, : shape[1]]
+            return places, np.take_along_axis(scores, places, axis=1)
+        if self._values.shape != shape or self._values.dtype != scores.dtype:
+            self._places, self._values = np.empty(shape, np.int64), np.empty(shape, scores.dtype)
+        self._search(self._places, self._values, scores, work=float(scores.size))
+        return self._places, self._values
 
 
 def checked_end(end: Any, scores: Array) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,10 @@ import numpy.typing as npt
 from fastlstm.generation.source import (
     Array,
     Generated,
+    Largest,
     Source,
     Step,
     checked_end,
-    largest,
-    log_softmax,
 )
 from fastlstm.randomness import rng
 from fastlstm.validation import whole_number
@@ -127,8 +127,12 @@ def sample(
         [np.random.default_rng([entropy, row]).random(length) for row in range(source.rows)]
     )
 
+    few = None
+    if top_k is not None or top_p is not None:
+        few = Largest(sys.maxsize if top_k is None else top_k)
+
     def choose(scores: Array, at: int) -> Array:
-        return _draw(scores / temperature, top_k, top_p, draws[:, at])
+        return _draw(scores, temperature, few, top_p, draws[:, at])
 
     return _one_by_one(source, choose, length, end)
 
@@ -157,13 +161,15 @@ def _one_by_one(
         scores = source.next(chosen)
 
 
-def _draw(scores: Array, top_k: int | None, top_p: float | None, draws: Array) -> Array:
+def _draw(
+    scores: Array, temperature: float, few: Largest | None, top_p: float | None, draws: Array
+) -> Array:
     """A token for each row from its scores, and a number from 0 to 1."""
-    p = np.exp(log_softmax(scores))
     order = None
-    if top_k is not None or top_p is not None:
-        order = largest(p, p.shape[1] if top_k is None else top_k)
-        p = np.take_along_axis(p, order, axis=1)
+    if few is not None:
+        order, scores = few(scores)
+    high = scores.max(axis=1, keepdims=True)
+    p = np.exp(np.subtract(scores, high, dtype=np.float64) / temperature)
     reached = np.cumsum(p, axis=1)
     if top_p is not None:
         # Up to the first that reaches top_p of what top_k has left.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastlstm.kernels.activations import activate, derivative, slope_at
 from fastlstm.kernels.program import kernel
-from fastlstm.kernels.rows import exp_row, row_max, scale_row
+from fastlstm.kernels.rows import dot_rows, exp_row, row_max, scale_row
 from fastlstm.kernels.simd import lanes, load_first, store_first
 from fastlstm.kernels.team import share
 
@@ -36,12 +36,14 @@ def softmax_gradient(d, y, crew):
     """d, the gradient of softmax rows y, becomes that of their logits: y · (d - sum(d · y))."""
     rows, classes = y.shape
     first, last = share(rows, crew)
+    step = lanes(y)
     for r in range(first, last):
-        dot = 0.0
-        for c in range(classes):
-            dot += d[r, c] * y[r, c]
-        for c in range(classes):
-            d[r, c] = y[r, c] * (d[r, c] - dot)
+        at = r * classes
+        dot = dot_rows(d, at, y, at, classes)
+        for c in range(0, classes, step):
+            count = min(step, classes - c)
+            slopes = load_first(d, at + c, count) - dot
+            store_first(load_first(y, at + c, count) * slopes, d, at + c, count)
 
 
 @kernel

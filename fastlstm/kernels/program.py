@@ -15,6 +15,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import is_not
 from typing import Any
 
 import numba
@@ -116,6 +117,22 @@ def _definition(of: ast.Module | ast.FunctionDef) -> ast.FunctionDef:
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Make a function a kernel."""
     return Kernel(function)
+
+
+class Repeated:
+    """A kernel that is called again and again on the same arrays: a call is recorded once."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._arrays: tuple[np.ndarray, ...] = ()
+        self._program = Program()
+
+    def __call__(self, *arrays: np.ndarray, work: float = 0.0) -> None:
+        """Run; for other arrays than those of the last call it is recorded anew."""
+        if len(arrays) != len(self._arrays) or any(map(is_not, arrays, self._arrays)):
+            self._arrays, self._program = arrays, Program()
+            self._program.add(self._kernel, *arrays, work=work)
+        self._program.run()
 
 
 class Program:

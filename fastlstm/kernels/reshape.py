@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import lanes
 from fastlstm.kernels.team import share
+from fastlstm.kernels.transpose import transpose_square
 
 
 @kernel
@@ -38,8 +40,17 @@ def exchange(out, x, crew):
     x : (T, B, D)
     """
     depth, batch, steps = out.shape
-    first, last = share(depth, crew)
-    for d in range(first, last):
+    side = lanes(x)
+    first, last = share(-(-depth // side), crew)
+    for d0 in range(first * side, min(last * side, depth), side):
+        d1 = min(d0 + side, depth)
+        whole = steps - steps % side if d1 - d0 == side else 0
         for b in range(batch):
-            for t in range(steps):
-                out[d, b, t] = x[t, b, d]
+            for t in range(0, whole, side):
+                transpose_square(
+                    out, (d0 * batch + b) * steps + t, batch * steps,
+                    x, (t * batch + b) * depth + d0, batch * depth,
+                )  # fmt: skip
+            for d in range(d0, d1):
+                for t in range(whole, steps):
+                    out[d, b, t] = x[t, b, d]
