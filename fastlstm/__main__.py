@@ -6,9 +6,8 @@ import argparse
 import logging
 import sys
 import time
-from pathlib import Path
 
-from fastlstm.kernels.cache import cache_folder
+from fastlstm.kernels.cache import cache_folder, tally
 from fastlstm.warmup import warm_up
 
 
@@ -32,17 +31,12 @@ def warmup() -> int:
         )
         return 1
     print(f"Kernels are kept in {folder}")
-    before = _entries(folder)
     logging.getLogger("fastlstm").setLevel(logging.ERROR)  # that it compiles is no news here
     began = time.perf_counter()
     warm_up(lambda usual: print(f"  {usual.title} ...", flush=True))
-    made = _entries(folder) - before
-    print(f"{made} kernels compiled, {before} were there: {time.perf_counter() - began:.1f} s")
+    seconds = time.perf_counter() - began
+    print(f"{tally['compiled']} kernels compiled, {tally['loaded']} loaded: {seconds:.1f} s")
     return 0
-
-
-def _entries(folder: Path) -> int:
-    return sum(1 for _ in folder.glob("*.bin"))
 
 
 if __name__ == "__main__":

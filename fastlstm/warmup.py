@@ -86,6 +86,7 @@ def warm_up(each: Callable[[Usual], object]) -> None:
             # The whole batch is worth several threads, one sample is not.
             for size in (_BATCH, 1):
                 model.train_on_batch(x[:size], y[:size])
+        model.train_on_batch(x, y, sample_weight=np.ones(_BATCH))
         model.test_on_batch(x, y)
         model.predict(x, verbose=0)
         model.stream().step(x[:1, 0])

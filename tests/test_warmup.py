@@ -48,7 +48,7 @@ def test_nothing_is_compiled_afterwards():
         assert usual.title in printed
     assert stderr_of(SCRIPT) == ""
     again = run_module("fastlstm", "warmup")
-    assert re.search(r"\n0 kernels compiled, \d\d+ were there: \d+\.\d s\n$", again)
+    assert re.search(r"\n0 kernels compiled, \d\d+ loaded: \d+\.\d s\n$", again)
 
 
 def test_no_cache_folder_is_said(tmp_path):

@@ -31,6 +31,8 @@ from numba.core.caching import _Cache
 
 _PACKAGE = Path(__file__).parent.parent
 _DIGEST_BYTES = hashlib.sha256().digest_size
+# Kernels that this process has asked for.
+tally = {"compiled": 0, "loaded": 0}
 
 
 class KernelCache(_Cache):
@@ -60,6 +62,7 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = self._load(sig, target_context)
+        tally["compiled" if found is None else "loaded"] += 1
         if found is None:
             _announce()
         return found

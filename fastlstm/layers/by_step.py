@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,12 +21,13 @@ class ByStepOp(Op):
     """A graph whose samples are the steps of x, all steps of all samples side by side.
 
     Steps of S·B samples are a batch, so the graph sees one that is S times as large. Vectors are
-    where they are; of a step that is a sequence itself, time comes first, so it is copied.
+    where they are; of a step that is a sequence itself, time comes first, so it is copied. What the
+    graph gives for a step may be one too, of which all numbers then stand in a row.
 
     Parameters
     ----------
     graph : Graph
-        Of one input and one output, which is a vector.
+        Of one input and one output.
     sample : tuple of int
         What a step is: (features,), (time, features), or (time,) for ids.
     x : ndarray
@@ -49,7 +51,12 @@ class ByStepOp(Op):
         shape = (sample[0], count, *sample[1:]) if self._timed else (count, *sample)
         given = None if self._timed else x.reshape(shape)
         self._inner = _Inner(graph, shape, given, plan, saving=saving, training=training)
-        self.y = self._inner.y.reshape(steps, batch, -1)
+        y = self._inner.y
+        self.gives_sequences = y.ndim == 3
+        if self.gives_sequences:
+            self.y = plan.array((steps, batch, math.prod(y.shape[::2])), y.dtype)
+        else:
+            self.y = y.reshape(steps, batch, -1)
 
     @property
     def forward_weights(self) -> Sequence[Any]:
@@ -71,6 +78,9 @@ class ByStepOp(Op):
         if self._timed:
             program.add(reshape.reshape, self._inside, self._rows, work=2.0 * self.x.size)
         self._inner.record_all_forward(program)
+        if self.gives_sequences:
+            rows = self.y.reshape(1, -1, self.y.shape[2])
+            program.add(reshape.reshape, rows, self._inner.y, work=2.0 * rows.size)
 
     @property
     def _inside(self) -> np.ndarray:
@@ -84,7 +94,11 @@ class ByStepOp(Op):
 
     def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
         self._d_y = d_y
-        d_rows = d_y.reshape(self._inner.y.shape)
+        y = self._inner.y
+        d_rows: np.ndarray = d_y.reshape(y.shape)
+        if self.gives_sequences:
+            d_rows = plan.array(y.shape, y.dtype)
+        self._d_rows = d_rows
         self._inner.bind_gradients(d_rows, plan, need_d_x)
         d_x = self._inner.d_x
         self.d_x = None
@@ -94,6 +108,9 @@ class ByStepOp(Op):
             )  # fmt: skip
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        if self.gives_sequences:
+            d_y = self._d_y.reshape(1, -1, self._d_y.shape[2])
+            program.add(reshape.reshape, self._d_rows, d_y, work=2.0 * d_y.size)
         self._inner.record_all_backward(program, adds=self.adds)
         if self._timed and self.d_x is not None and self._inner.d_x is not None:
             rows = self.d_x.reshape(self._rows.shape)

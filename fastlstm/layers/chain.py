@@ -99,6 +99,13 @@ class Chain:
             for inner in op.recurrent_ops:
                 inner.call = calls[step.layer]
             calls[step.layer] += 1
+        for step, op in zip(graph.steps, self.ops, strict=True):
+            if op.gives_sequences and not {*step.gives}.isdisjoint(graph.outputs):
+                raise ValueError(
+                    f"{step.layer.name!r} gives a sequence for each step, which only another "
+                    "TimeDistributed takes: let one that makes a vector of it come after, such as "
+                    "TimeDistributed(Flatten())"
+                )
         self.ys = [self._whole(number).array for number in graph.outputs]
         self.masks = [self._whole(number).mask for number in graph.outputs]
         self.packed: list[Layer | Vocabulary] = [

@@ -45,6 +45,8 @@ class Op(ABC):
     unpacked = False
     # Whether the output is several arrays, column beside column.
     several = False
+    # Whether what it gives for a step is a sequence, all numbers in a row: for another one alone.
+    gives_sequences = False
     # Whether no step's output depends on a later step's input.
     causal = True
     # Which steps count in what comes after, (T, B), where this layer finds it out; or (0, B) after

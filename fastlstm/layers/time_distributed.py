@@ -61,7 +61,8 @@ class TimeDistributed(Wrapper):
     Parameters
     ----------
     layer : Layer or Model
-        What to apply, with one input and one output, a vector for each step. A model's weights
+        What to apply, with one input and one output. Where it gives a sequence for each step,
+        another ``TimeDistributed`` comes after it, until there is a vector. A model's weights
         belong to this layer from then on: it may be called and saved by itself, and is trained as a
         part of this.
     name, input_shape, dtype, trainable
@@ -150,24 +151,25 @@ class TimeDistributed(Wrapper):
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         ids = self.takes_ids
-        ranks = (3,) if ids else (3, 4) if self.folds else (3,)
-        if len(shape) not in ranks:
+        if len(shape) not in ((3,) if ids else (3, 4)):
             forms = "of ids (batch, steps, time)" if ids else "(batch, time, features)"
             advice = "for vectors use the layer itself"
-            if len(shape) == 4 and not self.folds:
-                advice = "it takes one vector a step; put it into a model with what makes one"
-            elif len(shape) > 3:
+            if len(shape) > 3:
                 advice = "a step is a vector, or a sequence (time, features), and no more"
             raise ValueError(
                 f"TimeDistributed expects input {forms}, got shape {tuple(shape)}; {advice}"
             )
-        if self.folds:
+        if self.folds or len(shape) == 4:
             self._step_output(shape)
         else:
             super().check_input(shape)
 
+    def _folds(self, input_shape: Shape) -> bool:
+        """Whether it does for samples of this shape: what takes vectors does for sequences."""
+        return self.folds or len(input_shape) == 3
+
     def _step_output(self, shape: Shape) -> Shape:
-        """The shape that a step gives, the batch in front; an error unless it is a vector."""
+        """The shape that a step gives, the batch in front."""
         step: Shape = (None, *shape[2:])
         try:
             (made,) = self.layer.shapes_after([step])
@@ -180,16 +182,10 @@ class TimeDistributed(Wrapper):
                     f"steps that are sequences, (batch, steps, time, features). {error}"
                 ) from error
             raise
-        if len(made) != 2:
-            raise ValueError(
-                f"TimeDistributed expects a vector for each step, but {self.layer.name!r} gives "
-                f"{made} for {step}: let what makes a vector of it be part of the model inside, "
-                "as in TimeDistributed(Sequential([LSTM(8, return_sequences=True), LSTM(8)]))"
-            )
         return made
 
     def weight_specs(self, input_shape: tuple[int | None, ...]) -> list[WeightSpec]:
-        if not self.folds:
+        if not self._folds(input_shape):
             return super().weight_specs(input_shape)
         graph, specs = self._graph(), {}
         shapes = graph.all_shapes([(None, *input_shape[1:])])
@@ -206,6 +202,7 @@ class TimeDistributed(Wrapper):
         if self.built:
             return
         self.check_input((None, *input_shape))
+        self.folds = self._folds(input_shape)
         step = tuple(input_shape[1:]) if self.folds else tuple(input_shape)
         self.layer.build((None, *step) if self._of_model else step)
         self._step = step
@@ -222,7 +219,7 @@ class TimeDistributed(Wrapper):
             self.layer.held_by(self)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        if not self.folds:
+        if not self._folds(input_shape):
             return self.layer.compute_output_shape(input_shape)
         return (input_shape[0], *self._step_output((None, *input_shape))[1:])
 

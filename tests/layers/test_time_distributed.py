@@ -128,7 +128,15 @@ def _twins(api, steps=S):
     return api.Model([first, second], of.Dense(1)(of.Multiply()(both)))
 
 
-MODELS = [_vectors, _across, _sentences, _ids, _masked_words, _layers, _twins]
+def _one_by_one(api, steps=S):
+    """What takes each step goes through it layer by layer."""
+    of, each = api.layers, api.layers.TimeDistributed
+    inside = [of.Conv1D(4, 3, activation="tanh"), of.Dense(5, "tanh"), of.MaxPooling1D(2)]
+    inside += [of.GRU(3, return_sequences=True), of.Flatten()]
+    return api.Sequential([api.Input((steps, W, D)), *map(each, inside), of.LSTM(4), of.Dense(1)])
+
+
+MODELS = [_vectors, _across, _sentences, _ids, _masked_words, _layers, _twins, _one_by_one]
 
 
 def _data(make, rng, count=B):
@@ -479,13 +487,13 @@ def _two_inputs():
          ["without TimeDistributed", "(2, 3, 4)"]),
         (lambda: TimeDistributed(SpatialDropout1D(0.1)), TypeError, ["SpatialDropout1D"]),
         (lambda: TimeDistributed(LSTM(3, return_sequences=True))(np.zeros((2, 3, 4, 5))),
-         ValueError, ["a vector for each step", "Sequential(["]),
+         ValueError, ["a sequence for each step", "Flatten()"]),
         (lambda: TimeDistributed(Conv1D(3, 2))(np.zeros((2, 3, 4, 5))), ValueError,
-         ["a vector for each step"]),
+         ["a sequence for each step"]),
         (lambda: TimeDistributed(Embedding(3, 2))(np.zeros((2, 3, 4), int)), ValueError,
-         ["a vector for each step"]),
+         ["a sequence for each step"]),
         (lambda: TimeDistributed(Dense(3))(np.zeros((2, 3, 4, 5))), ValueError,
-         ["(2, 3, 4, 5)", "into a model"]),
+         ["a sequence for each step"]),
         (lambda: TimeDistributed(LSTM(3))(np.zeros((2, 3, 4, 5, 6))), ValueError,
          ["(2, 3, 4, 5, 6)"]),
         (lambda: TimeDistributed(LSTM(3))(np.zeros((2, 3))), ValueError, ["(2, 3)", "itself"]),
