@@ -148,7 +148,7 @@ class Frequency:
         elif self.unit == "B":
             days = np.busday_offset(day, steps, roll="forward")
         else:
-            month = day.astype("datetime64[M]") + steps * _MONTHS[self.unit]
+            month = day.astype("datetime64[M]") + self.months * np.asarray(positions, np.int64)
             ends = self.unit.endswith("E")
             days = (month + ends).astype("datetime64[D]") - ends
         stamps: Array = days.astype(_STAMP) + (start - day.astype(_STAMP))
@@ -193,7 +193,7 @@ class Frequency:
                 steps = np.busday_count(day, days)
             else:
                 months = days.astype("datetime64[M]") - day.astype("datetime64[M]")
-                steps = months.astype(np.int64) // _MONTHS[self.unit]
+                return np.asarray(months.astype(np.int64) // self.months)
         numbers: Array = np.asarray(steps, np.int64) // self.count
         return numbers
 
@@ -242,6 +242,11 @@ class Frequency:
         return self.unit not in ("", "us") or (self.unit == "us" and self.count % _DAY == 0)
 
     @property
+    def months(self) -> int:
+        """Months of a step; 0 of a step that is none of months."""
+        return _MONTHS.get(self.unit, 0) * self.count
+
+    @property
     def season(self) -> int:
         """Steps after which series usually repeat: those of a day, week or year; 1 for none."""
         if self.unit == "us":
@@ -251,8 +256,9 @@ class Frequency:
             cycles = {"min": _DAY, "s": _FIXED["h"], "us": _FIXED["s"]}
             cycle = next(cycles[unit] for unit in cycles if self.count >= _FIXED[unit])
             return _whole(cycle, self.count)
-        year = {"W": 52, "B": 5, "": 1}
-        return _whole(year.get(self.unit) or 12 // _MONTHS[self.unit], self.count)
+        if self.months:
+            return _whole(12, self.months)
+        return _whole({"W": 52, "B": 5, "": 1}[self.unit], self.count)
 
     @property
     def alias(self) -> str:

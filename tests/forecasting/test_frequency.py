@@ -167,7 +167,9 @@ def test_stamps_on_no_grid_have_no_frequency():
     with pytest.raises(ValueError, match="sort them first"):
         Frequency.infer([3, 2])
     beside = _days("2020-01-01T00", "2020-01-01T01", "2020-01-01T02", "2020-01-01T02:20")
-    with pytest.raises(ValueError, match="2 of 3 stamps come h after .* 1 by no multiple .*T02:20"):
+    with pytest.raises(
+        ValueError, match=r"2 of 3 stamps come h after .* 1 by no multiple .*T02:20"
+    ):
         Frequency.infer(beside)
     months = _days("2020-01-01", "2020-04-01", "2020-07-01", "2020-08-01")
     with pytest.raises(ValueError, match="2 of 3 stamps come 3MS after"):
