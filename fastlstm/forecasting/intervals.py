@@ -42,7 +42,8 @@ def check_level(level: Any) -> tuple[int | float, ...]:
         if not 1 <= one < 100:
             raise ValueError(
                 "level expects coverages in per cent, from 1 to less than 100, such as [80, 95], "
-                f"got {one!r}" + (f"; for {float(one):g} write {100 * float(one):g}" if 0 < one < 1 else "")
+                f"got {one!r}"
+                + (f"; for {float(one):g} write {100 * float(one):g}" if 0 < one < 1 else "")
             )
     levels = sorted({float(one) for one in given})
     return tuple(int(one) if one.is_integer() else one for one in levels)
