@@ -39,11 +39,11 @@ def check_level(level: Any) -> tuple[int | float, ...]:
     for one in given:
         if isinstance(one, bool) or not isinstance(one, numbers.Real):
             raise TypeError(f"level expects numbers in per cent, such as [80, 95], got {level!r}")
-        if not 1 <= one < 100:
+        if not 1 <= float(one) < 100:
             raise ValueError(
                 "level expects coverages in per cent, from 1 to less than 100, such as [80, 95], "
                 f"got {one!r}"
-                + (f"; for {float(one):g} write {100 * float(one):g}" if 0 < one < 1 else "")
+                + (f"; for {float(one):g} write {100 * float(one):g}" if 0 < float(one) < 1 else "")
             )
     levels = sorted({float(one) for one in given})
     return tuple(int(one) if one.is_integer() else one for one in levels)
