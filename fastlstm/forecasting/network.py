@@ -31,7 +31,7 @@ _TOGETHER = 1024
 
 
 class Sizes(NamedTuple):
-    """What a network is made for: steps, horizon, columns of each input, outputs of a step."""
+    """What a network is made for: steps, columns of each input, outputs of a step, series."""
 
     look_back: int
     horizon: int
@@ -39,6 +39,7 @@ class Sizes(NamedTuple):
     future: int
     static: int
     outputs: int
+    series: int
 
 
 class NetworkForecaster(BaseForecaster):
@@ -121,15 +122,17 @@ class NetworkForecaster(BaseForecaster):
         super()._check()
         for name in ("units", "max_steps", "batch_size"):
             whole_number(getattr(self, name), name)
+        self._check_scaler()
+
+    def _check_scaler(self) -> None:
         window_scaler(self.scaler)
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
         self.input_size_ = self.input_size or usual_look_back(panel, self.h)
-        self.quantiles_ = np.union1d(_QUANTILES, quantiles_of(self.level or ()))
-        self._scaler = window_scaler(self.scaler)
+        self.quantiles_ = self._learned()
         self._binary = _binary_columns(panel)
-        held = 0 if self.patience is None else self.h
+        held = self._held()
         reader = WindowReader(panel, self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
         if not len(series):
@@ -142,6 +145,7 @@ class NetworkForecaster(BaseForecaster):
             x["future"].shape[-1] if "future" in x else 0,
             x["static"].shape[-1] if "static" in x else 0,
             len(self.quantiles_),
+            len(panel),
         )
         with drawing_from(generator):
             self.model_ = self._network(sizes)
@@ -149,9 +153,7 @@ class NetworkForecaster(BaseForecaster):
         self.model_.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
         validation = None
         if held:
-            ends = panel.lengths - held
-            fits = np.flatnonzero(ends > 0)
-            validation = self._batch(reader.read(fits, ends[fits]))
+            validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
         self.history_ = train(
             self.model_,
             lambda index: self._batch(reader.read(series[index], origins[index])),
@@ -164,9 +166,27 @@ class NetworkForecaster(BaseForecaster):
             verbose=self.verbose,
         )
 
+    def _learned(self) -> Array:
+        """(Q,) the quantiles that the network learns, in rising order."""
+        return np.union1d(_QUANTILES, quantiles_of(self.level or ()))
+
+    def _held(self) -> int:
+        """Points at the end of each series that are not trained on."""
+        return 0 if self.patience is None else self.h
+
+    def _held_out(self, panel: Panel, reader: WindowReader, held: int) -> tuple[Array, Array]:
+        """Series and steps of the windows to validate on: one at the end of each series."""
+        ends = panel.lengths - held
+        fits = np.flatnonzero(ends > 0)
+        return fits, ends[fits]
+
+    def _scales(self, windows: Windows) -> tuple[Array, Array]:
+        """Shift and scale of each window, (B, 1) both."""
+        return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
-        shift, scale = self._scaler.fit(windows.past, np.isfinite(windows.past))
+        shift, scale = self._scales(windows)
         return (
             self._inputs(windows, shift, scale),
             _filled((windows.target - shift) / scale)[..., np.newaxis],
@@ -208,9 +228,7 @@ class NetworkForecaster(BaseForecaster):
                 future[..., place - hist] = (column - mean[..., n]) / spread[..., n]
         return past, future
 
-    def _forecast(
-        self, panel: Panel, h: int, future: Array | None, quantiles: Array
-    ) -> Forecast:
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         points, bands = [], []
         for first in range(0, h, self.h):
             given = None
@@ -222,16 +240,12 @@ class NetworkForecaster(BaseForecaster):
             bands.append(band)
             if first + self.h < h:
                 panel = panel.extended(point, given)
-        return Forecast(
-            np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h]
-        )
+        return Forecast(np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h])
 
-    def _block(
-        self, panel: Panel, future: Array | None, quantiles: Array
-    ) -> tuple[Array, Array]:
+    def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
         """The next h steps of each series: median and quantiles."""
         windows = WindowReader(panel, self.input_size_, self.h, future).last()
-        shift, scale = self._scaler.fit(windows.past, np.isfinite(windows.past))
+        shift, scale = self._scales(windows)
         given = self._inputs(windows, shift, scale)
         made = self.model_.predict(given, batch_size=_TOGETHER, verbose=0).astype(np.float64)
         made = np.sort(made, axis=2) * scale[..., np.newaxis] + shift[..., np.newaxis]
