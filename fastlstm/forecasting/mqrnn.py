@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastlstm.forecasting.network import NetworkForecaster, Sizes
-from fastlstm.layers import GRU, Concatenate, Dense, Input, RepeatVector, Reshape
+from fastlstm.layers import GRU, Add, Concatenate, Dense, Input, RepeatVector, Reshape
 from fastlstm.models import Model
+
+# A window of more steps than these is read a season at a time.
+_STEP_BY_STEP = 64
 
 
 class MQRNN(NetworkForecaster):
     """Direct forecasts of quantiles, all steps at once.
 
-    A GRU reads the window. From its last state a dense layer makes a context for each step to come,
-    which, with what is known of that step, becomes its quantiles.
+    A GRU reads the window, a long one a whole season at each step. From its last state dense layers
+    make the quantiles of all steps to come, to which a linear function of the window is added.
+    Where something is known of the steps to come, the state makes a context for each of them, which
+    becomes a third part together with what is known.
 
-    Source: Wen, Torkkola, Narayanaswamy, Madeka, "A Multi-Horizon Quantile Recurrent Forecaster",
-    arXiv:1711.11053, 2017.
+    Sources: Wen, Torkkola, Narayanaswamy, Madeka, "A Multi-Horizon Quantile Recurrent Forecaster",
+    arXiv:1711.11053, 2017; seasons as steps: Lin et al., "SegRNN: Segment Recurrent Neural Network
+    for Long-Term Time Series Forecasting", arXiv:2308.11200, 2023; the linear part: Zeng, Chen,
+    Zhang, Xu, "Are Transformers Effective for Time Series Forecasting?", AAAI 2023.
     """
 
     def _network(self, sizes: Sizes) -> Model:
         past = Input((sizes.look_back, sizes.past), name="past")
-        inputs = [past]
-        state = GRU(self.units)(past)
-        if sizes.static:
-            static = Input((sizes.static,), name="static")
-            inputs.append(static)
-            state = Concatenate()([state, static])
-        context = max(8, self.units // 8)
-        steps = Dense(sizes.horizon * context, activation="relu")(state)
-        steps = Reshape((sizes.horizon, context))(steps)
+        static = Input((sizes.static,), name="static")
+        inputs = [past, static]
+        answers = sizes.horizon * sizes.outputs
+        state = Concatenate()([GRU(self.units)(_steps(past, sizes)), static])
+        state = Dense(2 * self.units, activation="relu")(state)
+        parts = [Dense(answers)(state), Dense(answers)(past[:, :, 0])]
+        made = Reshape((sizes.horizon, sizes.outputs))(Add()(parts))
         if sizes.future:
             future = Input((sizes.horizon, sizes.future), name="future")
             inputs.append(future)
+            context = max(8, self.units // 8)
             overall = RepeatVector(sizes.horizon)(Dense(context, activation="relu")(state))
-            steps = Concatenate()([steps, overall, future])
-            steps = Dense(self.units // 2, activation="relu")(steps)
-        return Model(inputs, Dense(sizes.outputs)(steps))
+            known = Concatenate()([overall, future])
+            known = Dense(self.units // 2, activation="relu")(known)
+            made = Add()([made, Dense(sizes.outputs)(known)])
+        return Model(inputs, made)
+
+
+def _steps(past: Any, sizes: Sizes) -> Any:
+    """The window, step by step or season by season."""
+    season = sizes.season
+    if sizes.look_back <= _STEP_BY_STEP or season == 1 or sizes.look_back % season:
+        return past
+    return Reshape((sizes.look_back // season, season * sizes.past))(past)

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.fitting import Batch, train
 from fastlstm.forecasting.intervals import between, quantiles_of
+from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.seasonal import repeated
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -26,6 +28,8 @@ Array = npt.NDArray[Any]
 
 # Those that are learned whatever is asked for; others are taken from between them.
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+# Updates by default, and how often a window is seen at most.
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
 # Windows that are forecast at a time.
 _TOGETHER = 1024
 
@@ -35,6 +39,7 @@ class Sizes(NamedTuple):
 
     look_back: int
     horizon: int
+    season: int
     past: int
     future: int
     static: int
@@ -44,9 +49,11 @@ class Sizes(NamedTuple):
 class NetworkForecaster(BaseForecaster):
     """Base class of the forecasters that are networks over windows.
 
-    A window is scaled by itself, so that series of any level are alike. Its network is trained on
-    the pinball loss of several quantiles at once. Where more steps are asked for than the network
-    gives, it goes on from its own medians.
+    Series whose values are all well above zero are taken by their logarithms, since they mostly
+    grow and swing in proportion. A window is scaled by itself, so that series of any level are
+    alike. The network answers by how much the last season should be corrected, in units of how much
+    seasons differ, and is trained on the pinball loss of several quantiles at once. Where more
+    steps are asked for than the network gives, it goes on from its own medians.
 
     Parameters
     ----------
@@ -65,15 +72,24 @@ class NetworkForecaster(BaseForecaster):
     verbose : int
         1 a progress bar, 0 nothing.
     scaler : str or None
-        How a window is scaled: "standard", "robust", "mean", "last" or None.
+        How the window that the network sees is scaled: "standard", "robust", "mean", "last", None.
+    season : int, optional
+        Steps after which the series repeat, by default what the frequency suggests: a day of hours,
+        a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
+    log : bool or None
+        Take logarithms, which needs positive values; by default (None) of each series whose values
+        are all greater than a hundredth of their median.
     units : int
         Size of the recurrent state.
-    max_steps : int
-        Updates.
+    max_steps : int, optional
+        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        least 200.
     batch_size : int
         Windows of each.
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
+    members : int
+        Networks, each from weights of its own, whose quantiles are averaged.
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when that loss has failed to improve
         so often, of 20 looks; the best weights come back. By default train on all points.
@@ -82,10 +98,10 @@ class NetworkForecaster(BaseForecaster):
 
     Attributes
     ----------
-    model_ : Model
-        The network.
-    history_ : dict of str to list of float
-        "loss" and "val_loss" on the way, and "step".
+    models_ : list of Model
+        The networks.
+    history_ : list of dict of str to list of float
+        Of each network "loss" and "val_loss" on the way, and "step".
     """
 
     def __init__(
@@ -98,15 +114,19 @@ class NetworkForecaster(BaseForecaster):
         verbose: int = 1,
         *,
         scaler: str | None = "standard",
+        season: int | None = None,
+        log: bool | None = None,
         units: int = 128,
-        max_steps: int = 1000,
-        batch_size: int = 128,
+        max_steps: int | None = None,
+        batch_size: int = 256,
         learning_rate: float = 2e-3,
+        members: int = 1,
         patience: int | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
         self.seed, self.verbose, self.scaler, self.units = seed, verbose, scaler, units
+        self.season, self.log, self.members = season, log, members
         self.max_steps, self.batch_size, self.learning_rate = max_steps, batch_size, learning_rate
         self.patience, self.alias = patience, alias
 
@@ -119,18 +139,27 @@ class NetworkForecaster(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("units", "max_steps", "batch_size"):
+        for name in ("units", "batch_size", "members"):
             whole_number(getattr(self, name), name)
+        for name in ("season", "max_steps", "patience"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name)
+        if self.log not in (None, True, False):
+            raise ValueError(f"log expects True, False or None, got {self.log!r}")
         window_scaler(self.scaler)
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
-        self.input_size_ = self.input_size or usual_look_back(panel, self.h)
+        self.season_ = self.season or panel.frequency.season
+        self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
         self.quantiles_ = np.union1d(_QUANTILES, quantiles_of(self.level or ()))
         self._scaler = window_scaler(self.scaler)
         self._binary = _binary_columns(panel)
+        self._static = _spread_of(panel.static)
         held = 0 if self.patience is None else self.h
-        reader = WindowReader(panel, self.input_size_, self.h)
+        reader = WindowReader(
+            logarithms(panel, switches(panel, self.log)), self.input_size_, self.h
+        )
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
         if not len(series):
             raise ValueError(self._too_short(panel, held))
@@ -138,53 +167,61 @@ class NetworkForecaster(BaseForecaster):
         sizes = Sizes(
             self.input_size_,
             self.h,
+            self.season_,
             x["past"].shape[-1],
             x["future"].shape[-1] if "future" in x else 0,
-            x["static"].shape[-1] if "static" in x else 0,
+            x["static"].shape[-1],
             len(self.quantiles_),
         )
-        with drawing_from(generator):
-            self.model_ = self._network(sizes)
-        rate = CosineDecay(self.learning_rate, self.max_steps)
-        self.model_.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
         validation = None
         if held:
             ends = panel.lengths - held
             fits = np.flatnonzero(ends > 0)
             validation = self._batch(reader.read(fits, ends[fits]))
-        self.history_ = train(
-            self.model_,
-            lambda index: self._batch(reader.read(series[index], origins[index])),
-            len(series),
-            steps=self.max_steps,
-            batch_size=self.batch_size,
-            generator=generator,
-            validation=validation,
-            patience=self.patience,
-            verbose=self.verbose,
-        )
+        steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        self.models_, self.history_ = [], []
+        for _ in range(self.members):
+            with drawing_from(generator):
+                model = self._network(sizes)
+            rate = CosineDecay(self.learning_rate, steps)
+            model.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
+            history = train(
+                model,
+                lambda index: self._batch(reader.read(series[index], origins[index])),
+                len(series),
+                steps=steps,
+                batch_size=self.batch_size,
+                generator=generator,
+                validation=validation,
+                patience=self.patience,
+                verbose=self.verbose,
+            )
+            self.models_.append(model)
+            self.history_.append(history)
 
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
-        shift, scale = self._scaler.fit(windows.past, np.isfinite(windows.past))
+        base, unit = repeated(windows.past, self.season_, self.h)
         return (
-            self._inputs(windows, shift, scale),
-            _filled((windows.target - shift) / scale)[..., np.newaxis],
+            self._inputs(windows, unit),
+            _filled((windows.target - base) / unit)[..., np.newaxis],
             np.isfinite(windows.target).astype(np.float32),
         )
 
-    def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
+    def _inputs(self, windows: Windows, unit: Array) -> dict[str, Array]:
         present = np.isfinite(windows.past)
+        shift, scale = self._scaler.fit(windows.past, present)
         past_x, future_x = self._scaled_columns(windows, present)
         values = _filled((windows.past - shift) / scale)
         past = np.concatenate(
             [values[..., np.newaxis], present[..., np.newaxis], past_x], axis=2, dtype=np.float32
         )
-        inputs = {"past": past}
+        mean, spread = self._static
+        scales = [_comparison(unit, scale), _comparison(scale, np.abs(shift))]
+        static = np.concatenate([*scales, (windows.static - mean) / spread], axis=1)
+        inputs = {"past": past, "static": static.astype(np.float32)}
         if future_x.shape[2]:
             inputs["future"] = future_x
-        if windows.static.shape[1]:
-            inputs["static"] = windows.static.astype(np.float32)
         return inputs
 
     def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
@@ -208,9 +245,7 @@ class NetworkForecaster(BaseForecaster):
                 future[..., place - hist] = (column - mean[..., n]) / spread[..., n]
         return past, future
 
-    def _forecast(
-        self, panel: Panel, h: int, future: Array | None, quantiles: Array
-    ) -> Forecast:
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         points, bands = [], []
         for first in range(0, h, self.h):
             given = None
@@ -222,19 +257,21 @@ class NetworkForecaster(BaseForecaster):
             bands.append(band)
             if first + self.h < h:
                 panel = panel.extended(point, given)
-        return Forecast(
-            np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h]
-        )
+        return Forecast(np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h])
 
-    def _block(
-        self, panel: Panel, future: Array | None, quantiles: Array
-    ) -> tuple[Array, Array]:
+    def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
         """The next h steps of each series: median and quantiles."""
-        windows = WindowReader(panel, self.input_size_, self.h, future).last()
-        shift, scale = self._scaler.fit(windows.past, np.isfinite(windows.past))
-        given = self._inputs(windows, shift, scale)
-        made = self.model_.predict(given, batch_size=_TOGETHER, verbose=0).astype(np.float64)
-        made = np.sort(made, axis=2) * scale[..., np.newaxis] + shift[..., np.newaxis]
+        taken = switches(panel, self.log)
+        reader = WindowReader(logarithms(panel, taken), self.input_size_, self.h, future)
+        windows = reader.last()
+        base, unit = repeated(windows.past, self.season_, self.h)
+        given = self._inputs(windows, unit)
+        each = [
+            np.sort(model.predict(given, batch_size=_TOGETHER, verbose=0), axis=2)
+            for model in self.models_
+        ]
+        answers = np.mean(each, axis=0, dtype=np.float64)
+        made = powers(answers * unit[..., np.newaxis] + base[..., np.newaxis], taken)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
 
@@ -246,13 +283,18 @@ class NetworkForecaster(BaseForecaster):
         )
 
 
-def usual_look_back(panel: Panel, h: int) -> int:
-    """Steps of the past to see: whole seasons, more than are to be forecast, if there are so many."""
-    season = panel.frequency.season
+def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
+    """Whole seasons to see of the past, more steps than are to be forecast, if there are so many."""
+    season = season or panel.frequency.season
     wanted = max(2 * h, 7 * season if season in (24, 48, 96) else 2 * season)
     seasons = -(-wanted // season) * season
     longest = int(panel.lengths.max()) - h
     return max(1, min(seasons, longest))
+
+
+def usual_steps(windows: int, batch_size: int) -> int:
+    """Updates that so many windows are worth."""
+    return int(np.clip(-(-_PASSES * windows // batch_size), _FEWEST_STEPS, _MOST_STEPS))
 
 
 def _binary_columns(panel: Panel) -> Array:
@@ -266,3 +308,15 @@ def _filled(values: Array) -> Array:
     """Zero where there is no value, in single precision."""
     filled: Array = np.nan_to_num(values, nan=0.0).astype(np.float32)
     return filled
+
+
+def _spread_of(columns: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of columns, 1 where they do not vary."""
+    spread = columns.std(axis=0)
+    return columns.mean(axis=0), np.where(spread > 1e-10 * np.abs(columns).max(axis=0), spread, 1.0)
+
+
+def _comparison(one: Array, other: Array) -> Array:
+    """How much larger one is than the other, in about single digits, also where one is 0."""
+    least = 1e-3 * (one + other) + 1e-30
+    return 0.3 * np.log((one + least) / (other + least))
