@@ -79,7 +79,7 @@ class SegRNN(NetworkForecaster):
         "series" takes the last value of a window away and divides by the standard deviation of the
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
         window by itself.
-    units, max_steps, batch_size, learning_rate, patience, alias
+    season, units, max_steps, batch_size, learning_rate, members, patience, alias
         As for ``MQRNN``.
 
     Examples
@@ -104,10 +104,12 @@ class SegRNN(NetworkForecaster):
         segment: int | None = None,
         dropout: float = 0.5,
         scaler: str | None = "series",
+        season: int | None = None,
         units: int = 128,
-        max_steps: int = 1000,
+        max_steps: int | None = 1000,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
+        members: int = 1,
         val_size: int | None = None,
         patience: int | None = None,
         alias: str | None = None,
@@ -120,10 +122,12 @@ class SegRNN(NetworkForecaster):
             seed,
             verbose,
             scaler=scaler,
+            season=season,
             units=units,
             max_steps=max_steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            members=members,
             patience=patience,
             alias=alias,
         )
@@ -158,16 +162,16 @@ class SegRNN(NetworkForecaster):
     # -- training ----------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel) -> None:
-        self._season = panel.frequency.season
         self._spreads = _spreads(panel)
         self._places = {name: n for n, name in enumerate(panel.ids, 1)}
         super()._fit(panel)
         if len(panel) > 1:
             # Series that are not learned from are like the average of those that are.
-            table = self.model_.get_layer("series_table")
-            (rows,) = table.get_weights()
-            rows[0] = rows[1:].mean(axis=0)
-            table.set_weights([rows])
+            for model in self.models_:
+                table = model.get_layer("series_table")
+                (rows,) = table.get_weights()
+                rows[0] = rows[1:].mean(axis=0)
+                table.set_weights([rows])
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         if self.scaler != _SERIES_SCALER:
@@ -204,7 +208,7 @@ class SegRNN(NetworkForecaster):
         if self.segment is not None:
             return self.segment
         largest = min(self.h, self.input_size_)
-        fitting = [n for n in (2 * self._season, self._season) if n <= largest]
+        fitting = [n for n in (2 * self.season_, self.season_) if n <= largest]
         return fitting[0] if fitting else largest
 
     @property
