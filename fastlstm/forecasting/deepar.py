@@ -287,7 +287,7 @@ class DeepAR(BaseForecaster):
             shift, scale = self._scale(some)
             past = self._seen((some.past - shift) / scale)
             first = self._lags[-1]
-            read = Windows(some.past, some.past_x, some.future_x[:, :0], some.static, past[:, :0])
+            read = some._replace(future_x=some.future_x[:, :0], target=past[:, :0])
             states = encoder.predict(
                 {recursion.STEPS: self._steps(past, read, first)}, batch_size=together, verbose=0
             )
