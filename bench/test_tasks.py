@@ -1,7 +1,7 @@
 """Whole models as people train them, a step each, in turn with PyTorch's: what is around layers.
 
-Taggers with a conditional random field, language models over a large vocabulary, padding that the
-embedding masks, gradients that are collected, and running means of the weights.
+Taggers with a conditional random field, language models over a large vocabulary, gradients that are
+collected over batches, and running means of the weights.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastlstm.kernels.merge import merged
 from fastlstm.kernels.program import kernel
+from fastlstm.kernels.simd import lanes, load_first, store_first
 from fastlstm.kernels.static import Static
 from fastlstm.kernels.team import share
 
@@ -145,17 +146,21 @@ def fill(flat, value, crew):
 @kernel
 def scale(flat, factor, crew):
     """flat *= factor, element by element."""
+    step = lanes(flat)
     first, last = share(flat.size, crew)
-    for i in range(first, last):
-        flat[i] *= factor
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        store_first(load_first(flat, at, count) * factor, flat, at, count)
 
 
 @kernel
 def rescale(out, x, factor, offset, crew):
     """out = factor · x + offset, element by element; both flat."""
+    step = lanes(out)
     first, last = share(out.size, crew)
-    for i in range(first, last):
-        out[i] = factor * x[i] + offset
+    for at in range(first, last, step):
+        count = min(step, last - at)
+        store_first(load_first(x, at, count) * factor + offset, out, at, count)
 
 
 @kernel

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlstm.kernels import columns, combine, layout
-from fastlstm.kernels.merge import Product, Sum
+from fastlstm.kernels.merge import Product, Sum, merge
 from fastlstm.kernels.program import Program
 from fastlstm.kernels.static import Static
 from fastlstm.layers.feed import with_steps
@@ -179,6 +179,7 @@ class ElementwiseOp(Op):
         whole = (steps, self._xs[0].shape[1], depth)
         self.y = plan.array(whole if self._timed else whole[1:], layer.dtype)
         self._y = with_steps(self.y, self._timed)
+        self._alike = len(xs) > 1 and all(x.shape == whole for x in self._xs)
         self._mean = 1.0 / len(xs) if isinstance(layer, Average) else 1.0
         self._masks = masks if all(len(mask) for mask in masks) else []
         self._spread: list[np.ndarray] = []  # masks of one step, for all steps
@@ -192,7 +193,10 @@ class ElementwiseOp(Op):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         y, (first, *others) = segment.of(self._y), map(segment.of, self._xs)
         work, how = 3.0 * y.size, self.layer.fold()
-        program.add(combine.spread, y, first, work=work)
+        if self._alike and not _chooses(how):
+            _record_two(program, how, y, first, others.pop(0))
+        else:
+            program.add(combine.spread, y, first, work=work)
         for x in others:
             program.add(combine.fold, how, y, x, work=work)
         if self._mean != 1.0:
@@ -226,7 +230,7 @@ class ElementwiseOp(Op):
         y, d_y, part, counts = map(segment.of, (self._y, self._d_y, self._part, self._counts))
         xs = list(map(segment.of, self._xs))
         work, how = 3.0 * y.size, self.layer.fold()
-        chooses = isinstance(how, (combine.Larger, combine.Smaller))
+        chooses = _chooses(how)
         if chooses:
             layout.record_clear(program, counts)
             for x in xs:
@@ -239,6 +243,9 @@ class ElementwiseOp(Op):
                 d_part = part
                 arrays = (d_part, d_y, counts, y, xs[number])
                 program.add(combine.part_of_chosen, *arrays, work=work)
+            elif isinstance(how, Product) and self._alike and len(xs) == 2:
+                _record_two(program, how, segment.of(d_x), d_y, xs[1 - number])
+                continue
             elif isinstance(how, Product):
                 d_part = part
                 layout.record_copy(program, d_part, d_y)
@@ -256,6 +263,19 @@ class ElementwiseOp(Op):
             elif isinstance(how, combine.Difference) and number:
                 factor = -1.0
             program.add(combine.reduce, segment.of(d_x), d_part, factor, work=work)
+
+
+def _chooses(how: Static) -> bool:
+    """Whether it takes one of the numbers, rather than something that is made of them."""
+    return isinstance(how, (combine.Larger, combine.Smaller))
+
+
+def _record_two(
+    program: Program, how: Static, out: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> None:
+    """Record: out = ``how`` of a and b, for arrays of one shape."""
+    out, a, b = (array.reshape(len(array), -1) for array in (out, a, b))
+    program.add(merge, how, out, a, b, False, work=3.0 * out.size)
 
 
 class Concatenate(Several):
