@@ -21,6 +21,7 @@ from fastlstm.forecasting.columns import (
 from fastlstm.forecasting.frequency import Frequency, written
 from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values
 from fastlstm.forecasting.writing import kind_of, write_cross_validation, write_forecast
+from fastlstm.forecasting.zones import zone_of
 
 __all__ = [
     "Columns",
@@ -271,7 +272,7 @@ def _check_unique(
     twice = np.flatnonzero((np.diff(codes) == 0) & (stamps[1:] == stamps[:-1]))
     if not twice.size:
         return
-    pairs = some_of(f"{ids[codes[n]]!r} at {written(stamps[n])}" for n in twice)
+    pairs = some_of((f"{ids[codes[n]]!r} at {written(stamps[n])}" for n in twice), str)
     advice = (
         "keep one of each or their mean; where clocks are put back, use stamps with a time zone"
     )
@@ -286,7 +287,7 @@ def _check_unique(
 
 def _check_days(frame: Any, name: str, frequency: Frequency) -> None:
     """An error for stamps that are days apart in UTC but not on local clocks."""
-    zone = getattr(frame[name].dtype, "time_zone", None)
+    zone = zone_of(frame[name])
     if zone is None or not frequency.whole_days:
         return
     wall = stamps_of(frame, name, True)
@@ -386,6 +387,9 @@ def _pairs(ids: Array, stamps: Array, wrong: Array) -> str:
     """Ids and stamps of these (S * h,) places."""
     h = stamps.shape[1]
     return some_of(
-        f"{ids[place // h]!r} at {written(stamps[place // h, place % h])}"
-        for place in np.flatnonzero(wrong)
+        (
+            f"{ids[place // h]!r} at {written(stamps[place // h, place % h])}"
+            for place in np.flatnonzero(wrong)
+        ),
+        str,
     )
