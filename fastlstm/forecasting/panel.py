@@ -79,8 +79,11 @@ class Panel:
         if isinstance(series, Mapping):
             ids, rows = list(series), list(series.values())
         else:
-            listed = isinstance(series, Sequence) and len(series) > 0 and np.ndim(series[0]) > 0
-            rows = list(series) if listed or np.ndim(series) == 2 else [series]
+            if isinstance(series, Sequence):
+                several = len(series) > 0 and not np.isscalar(series[0]) and series[0] is not None
+            else:
+                several = np.ndim(series) == 2
+            rows = list(series) if several else [series]
             ids = list(range(len(rows)))
         values = [_one_series(row, name) for name, row in zip(ids, rows, strict=True)]
         if not values:

@@ -176,6 +176,8 @@ def test_a_frequency_gives_arrays_its_season():
         ({}, ValueError, "expected at least one series, got none"),
         (np.zeros((2, 3, 4)), ValueError, r"series 0 expects shape \(time,\).* got \(2, 3, 4\)"),
         ([[1.0], [[2.0]]], ValueError, r"series 1 expects shape \(time,\)"),
+        ([[1.0, [2.0]]], ValueError, "series 0 does not form an array of one shape"),
+        ([1.0, [2.0]], ValueError, "series 0 does not form an array of one shape"),
         ([1.0, np.inf], ValueError, "series 0 is infinite at 1 steps, the first one number 1"),
         ({"a": [1.0], "b": [np.nan] * 2}, ValueError, "series 'b' has no value: all 2 are NaN"),
         (["a", "b"], TypeError, "series 0 has dtype <U1, expected real numbers"),
