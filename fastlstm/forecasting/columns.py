@@ -80,6 +80,8 @@ def check_columns(frame: Any, wanted: Iterable[tuple[str, str]], what: str = "th
     index = getattr(nw.to_native(frame), "index", None)
     if getattr(getattr(index, "dtype", None), "kind", "") == "M":
         hint += "; stamps that are the index become a column by .rename_axis('ds').reset_index()"
+    if {"target_col", "time_col"} & {argument for _, argument in missing} and len(there) > 3:
+        hint += "; a table with a column for each series becomes a long one by melt or unpivot"
     raise ValueError(
         f"{what} has no column {listed}; it has {', '.join(map(repr, there)) or 'none'}{hint}"
     )
