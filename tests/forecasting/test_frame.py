@@ -241,7 +241,7 @@ def test_an_unnamed_column_of_ids_is_guessed_where_rows_repeat(library):
 @each_library
 def test_a_table_with_a_column_for_each_series_is_to_be_made_long(library):
     wide = table(library, {"ds": HOURS[:2], **{name: [1.0, 2.0] for name in "abcd"}})
-    with pytest.raises(ValueError, match="no column 'y'.*a long one by melt or unpivot"):
+    with pytest.raises(ValueError, match=r"no column 'y'.*a long one by melt or unpivot"):
         read_panel(wide, Columns())
 
 

@@ -175,7 +175,11 @@ def test_stamps_keep_their_time_zone(library, zone, freq):
     df = _of(library, known)
     made = _again(df, h=6)
     assert types(made)["ds"] == types(df)["ds"]
-    assert listed(made)["ds"] == wanted
+    if library == "polars":
+        # Which of two hours of one name, older versions do not say in Python's objects.
+        assert made["ds"].dt.epoch("s").to_list() == [stamp.timestamp() for stamp in wanted]
+    else:
+        assert listed(made)["ds"] == wanted
 
 
 def _of(library, df):
