@@ -19,7 +19,7 @@ from fastlstm.forecasting.columns import (
     stamps_of,
 )
 from fastlstm.forecasting.frequency import Frequency, written
-from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values
+from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values, zones_differ
 from fastlstm.forecasting.writing import kind_of, write_cross_validation, write_forecast
 from fastlstm.forecasting.zones import zone_of
 
@@ -134,6 +134,7 @@ def read_panel(
         static=_static(static_df, columns, ids, known),
         names=Names(columns.futr, columns.hist, columns.static),
         notes=tuple(notes),
+        zone=zone_of(frame[columns.time_col]),
     )
 
 
@@ -183,6 +184,9 @@ def read_future(futr_df: Any, panel: Panel, h: int, columns: Columns) -> Array |
     if not single:
         places = {name: s for s, name in enumerate(panel.ids)}
         codes = np.array([places.get(name, -1) for name in ids_of(frame, columns.id_col)], np.int64)
+    zone = zone_of(frame[columns.time_col])
+    if (zone is None) != (panel.zone is None):
+        raise ValueError(zones_differ("rows of futr_df", panel.zone, zone))
     stamps = stamps_of(frame, columns.time_col, panel.frequency.whole_days)
     wanted = panel.future_stamps(h)
     # Of a stamp, its place among those wanted of its series.

@@ -47,6 +47,8 @@ class Panel:
         Of the columns in these.
     notes : tuple of str
         What was done to the data while it was read.
+    zone : str or None
+        Time zone of the table; stamps are in UTC then, those of whole days on local clocks.
     """
 
     ids: Array
@@ -59,6 +61,7 @@ class Panel:
     static: Array
     names: Names = Names()  # noqa: RUF009
     notes: tuple[str, ...] = field(default=(), compare=False)
+    zone: str | None = None
 
     @classmethod
     def of_arrays(cls, series: Any, frequency: Frequency | None = None) -> Panel:
@@ -207,6 +210,8 @@ class Panel:
                 f"new rows expect the frequency {self.frequency.alias!r}, "
                 f"got {other.frequency.alias!r}"
             )
+        if (other.zone is None) != (self.zone is None):
+            raise ValueError(zones_differ("new rows", self.zone, other.zone))
         places = {name: s for s, name in enumerate(other.ids)}
         known = {name: s for s, name in enumerate(self.ids)}
         wanted = self.future_stamps(1)[:, 0]
@@ -267,6 +272,15 @@ def _one_series(row: Any, name: Any) -> Array:
     values = values.astype(np.float64)
     check_values(values, name)
     return values
+
+
+def zones_differ(what: str, wanted: str | None, got: str | None) -> str:
+    """Text of an error, where stamps without time zone meet others."""
+    names = [repr(zone) if zone else "no time zone" for zone in (wanted, got)]
+    return (
+        f"{what} expect stamps in {names[0]}, as there were, got {names[1]}; convert them, for "
+        "instance with column.dt.tz_localize in pandas or .dt.replace_time_zone in polars"
+    )
 
 
 def check_values(values: Array, name: Any, may_be_empty: bool = False) -> None:

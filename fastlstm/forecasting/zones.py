@@ -56,17 +56,23 @@ def stamps_in_zone(column: Any, local: bool | None) -> Array:
 
 def in_utc(stamps: Array, zone: str) -> Array:
     """Local stamps in UTC; one that clocks skip is as late as if they had not been put forward."""
-    match = _OFFSET.fullmatch(zone)
-    if match:
-        minutes = int(match[2]) * 60 + int(match[3])
-        ahead = datetime.timedelta(minutes=-minutes if match[1] == "-" else minutes)
-        tz: datetime.tzinfo = datetime.timezone(ahead)
-    else:
-        tz = ZoneInfo(zone)
+    tz = _named(zone)
     distinct, places = np.unique(stamps, return_inverse=True)
-    ahead_of_utc = [stamp.replace(tzinfo=tz).utcoffset() for stamp in distinct.tolist()]
-    utc: Array = stamps - np.array(ahead_of_utc, "timedelta64[us]")[places]
+    ahead = [stamp.replace(tzinfo=tz).utcoffset() for stamp in distinct.tolist()]
+    utc: Array = stamps - np.array(ahead, "timedelta64[us]")[places]
     return utc
+
+
+def on_clocks(stamps: Array, zone: str) -> Array:
+    """Stamps in UTC as local clocks show them."""
+    tz = _named(zone)
+    days, places = np.unique(stamps.astype("datetime64[D]"), return_inverse=True)
+    ahead = _ahead_of_utc(days, tz)
+    wall: Array = stamps + ahead[places]
+    # Days on which clocks are put forward or back, hour by hour.
+    changes = np.flatnonzero((ahead != _ahead_of_utc(days + 1, tz))[places])
+    wall[changes] = stamps[changes] + _ahead_of_utc(stamps[changes], tz)
+    return wall
 
 
 def with_zone(column: Any, zone: str) -> Any:
@@ -75,6 +81,23 @@ def with_zone(column: Any, zone: str) -> Any:
         native = nw.to_native(column).dt.tz_localize("UTC").dt.tz_convert(zone)
         return nw.from_native(native, series_only=True)
     return column.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+
+
+def _named(zone: str) -> datetime.tzinfo:
+    match = _OFFSET.fullmatch(zone)
+    if not match:
+        return ZoneInfo(zone)
+    minutes = int(match[2]) * 60 + int(match[3])
+    return datetime.timezone(datetime.timedelta(minutes=-minutes if match[1] == "-" else minutes))
+
+
+def _ahead_of_utc(stamps: Array, tz: datetime.tzinfo) -> Array:
+    """(n,) how far clocks are ahead at these stamps in UTC."""
+    aware = [
+        stamp.replace(tzinfo=datetime.timezone.utc).astimezone(tz)
+        for stamp in stamps.astype("datetime64[us]").tolist()
+    ]
+    return np.array([stamp.utcoffset() for stamp in aware], "timedelta64[us]")
 
 
 def _time_of_day(stamps: Array) -> Array:

@@ -156,6 +156,7 @@ def test_hours_are_in_utc_so_that_none_comes_twice(library):
     assert panel.frequency.alias == "h"
     assert panel.lengths.tolist() == [10]
     assert panel.stamps(0).astype(object).tolist() == OCTOBER
+    assert panel.zone == "Europe/Berlin"
 
 
 @each_library
@@ -168,6 +169,21 @@ def test_days_are_local_so_that_one_may_have_25_hours(library):
         assert panel.frequency.alias == "D"
         days = [dt.datetime(2024, 10, day) for day in (26, 27, 28, 29)]
         assert panel.stamps(0).astype(object).tolist() == days
+
+
+@each_library
+def test_stamps_with_and_without_a_zone_do_not_meet(library):
+    aware = read_panel(_in_zone(library, OCTOBER[:5], "Europe/Berlin"), Columns())
+    naive = table(library, {"ds": OCTOBER[5:], "y": np.zeros(5)})
+    with pytest.raises(
+        ValueError, match=r"new rows expect stamps in 'Europe/Berlin', .*got no time"
+    ):
+        aware.append(read_panel(naive, Columns(), known=aware))
+    with pytest.raises(ValueError, match="rows of futr_df expect stamps in 'Europe/Berlin'"):
+        read_future(naive, aware, 5, Columns(futr=("y",)))
+    # Two zones do: the same moments are the same stamps.
+    other = read_panel(_in_zone(library, OCTOBER[5:], "Asia/Tokyo"), Columns())
+    assert aware.append(other).stamps(0).astype(object).tolist() == OCTOBER
 
 
 @each_library
