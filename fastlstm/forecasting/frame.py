@@ -109,8 +109,9 @@ def read_panel(
     y = np.full(total, np.nan)
     y[at] = numbers_of(frame, columns.target_col)[order]
     goes_on = set(known.ids) if known is not None else set()
-    for s, name in enumerate(ids):
-        check_values(y[offsets[s] : offsets[s + 1]], name, may_be_empty=name in goes_on)
+    suspect = ~np.isfinite(y)
+    for s in np.flatnonzero(np.logical_or.reduceat(suspect, offsets[:-1])).tolist():
+        check_values(y[offsets[s] : offsets[s + 1]], ids[s], may_be_empty=ids[s] in goes_on)
     if total > rows:
         gaps = int((lengths > np.diff(bounds)).sum())
         notes.append(
