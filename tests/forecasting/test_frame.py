@@ -399,6 +399,8 @@ def panel():
 def test_the_future_comes_by_id_and_stamp(library, panel):
     future = read_future(table(library, _future()), panel, 2, WITH_X)
     assert future.tolist() == [[[31, 3], [41, 1]], [[50, 2], [60, 4]]]
+    first = read_future(table(library, _future()), panel, 1, WITH_X)
+    np.testing.assert_array_equal(first, future[:, :1])
 
 
 @each_library
