@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.frequency import Frequency, as_stamps
+from fastlstm.forecasting.zones import on_clocks
 
 Array = npt.NDArray[Any]
 
@@ -17,7 +18,9 @@ _WEEK = 7 * _DAY
 _CYCLES = (("hour", _DAY // 24, 0), ("day", _DAY, 0), ("week", _WEEK, 4 * _DAY))
 
 
-def features(stamps: npt.ArrayLike, frequency: Frequency) -> tuple[Array, tuple[str, ...]]:
+def features(
+    stamps: npt.ArrayLike, frequency: Frequency, zone: str | None = None
+) -> tuple[Array, tuple[str, ...]]:
     """Columns of what varies from stamp to stamp: time of day, day of the week, of the year.
 
     A cycle is the sine and the cosine of where the stamp stands in it, so that its end is near its
@@ -28,6 +31,9 @@ def features(stamps: npt.ArrayLike, frequency: Frequency) -> tuple[Array, tuple[
     stamps : array_like
         (n,) datetime64, or whole numbers, which say nothing.
     frequency : Frequency
+    zone : str, optional
+        Time zone on whose clocks days and hours are counted; stamps are in UTC then, but for steps
+        of whole days, which are local already.
 
     Returns
     -------
@@ -53,6 +59,8 @@ def features(stamps: npt.ArrayLike, frequency: Frequency) -> tuple[Array, tuple[
         if frequency.months % 12:
             _cycle(columns, "year", stamps.astype("datetime64[M]").astype(np.int64) % 12 / 12)
     elif frequency.unit:
+        if zone is not None and not frequency.whole_days:
+            stamps = on_clocks(stamps, zone)
         micros, step = stamps.astype(np.int64), _step(frequency)
         for name, size, begin in _CYCLES:
             if step % size:

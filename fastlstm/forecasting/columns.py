@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import numbers
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.frequency import as_stamps
+from fastlstm.forecasting.zones import stamps_in_zone, zone_of
 
 Array = npt.NDArray[Any]
 
@@ -78,6 +80,8 @@ def check_columns(frame: Any, wanted: Iterable[tuple[str, str]], what: str = "th
     index = getattr(nw.to_native(frame), "index", None)
     if getattr(getattr(index, "dtype", None), "kind", "") == "M":
         hint += "; stamps that are the index become a column by .rename_axis('ds').reset_index()"
+    if {"target_col", "time_col"} & {argument for _, argument in missing} and len(there) > 3:
+        hint += "; a table with a column for each series becomes a long one by melt or unpivot"
     raise ValueError(
         f"{what} has no column {listed}; it has {', '.join(map(repr, there)) or 'none'}{hint}"
     )
@@ -95,6 +99,10 @@ def ids_of(frame: Any, name: str) -> Array:
 def numbers_of(frame: Any, name: str) -> Array:
     """(n,) float64, NaN where there is none."""
     column = frame[name]
+    if column.dtype == nw.Object:
+        values = column.to_list()
+        if all(value is None or isinstance(value, numbers.Real) for value in values):
+            return np.array([np.nan if value is None else value for value in values], np.float64)
     if column.dtype != nw.Boolean and not column.dtype.is_numeric():
         raise TypeError(
             f"column {name!r} is of {column.dtype}, expected numbers; convert it, for instance "
@@ -102,10 +110,7 @@ def numbers_of(frame: Any, name: str) -> Array:
         )
     if column.dtype == nw.Boolean or column.dtype.is_decimal():
         column = column.cast(nw.Float64)
-    values = column.to_numpy()
-    if values.dtype == object:
-        values = np.array([np.nan if value is None else value for value in column.to_list()])
-    return np.asarray(values, np.float64)
+    return np.asarray(column.to_numpy(), np.float64)
 
 
 def stamps_of(frame: Any, name: str, local: bool | None) -> Array:
@@ -117,24 +122,17 @@ def stamps_of(frame: Any, name: str, local: bool | None) -> Array:
     name : str
         The column: of datetimes, dates, whole numbers, or strings in ISO's notation.
     local : bool or None
-        Whether stamps with a time zone are taken in local time rather than in UTC; by default where
-        all have the same local time of day, as stamps of days do.
+        Of stamps with a time zone, see ``stamps_in_zone``.
     """
     column = frame[name]
     _check_no_null(column, name, "stamps")
     dtype = column.dtype
+    if zone_of(column) is not None:
+        return stamps_in_zone(column, local)
     if dtype == nw.String:
         return _parsed(name, column.to_list())
-    if dtype == nw.Date or (dtype == nw.Datetime and dtype.time_zone is None):
+    if dtype in (nw.Date, nw.Datetime):
         return as_stamps(column.cast(nw.Datetime("us")).to_numpy())
-    if dtype == nw.Datetime:
-        wall = as_stamps(column.dt.replace_time_zone(None).cast(nw.Datetime("us")).to_numpy())
-        if local is None:
-            local = len(np.unique(wall - wall.astype("datetime64[D]"))) == 1
-        if local:
-            return wall
-        utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return as_stamps(utc.cast(nw.Datetime("us")).to_numpy())
     if dtype.is_integer():
         return as_stamps(np.asarray(column.to_numpy(), np.int64))
     if dtype == nw.Object:
@@ -179,16 +177,16 @@ def _of_objects(name: str, values: Sequence[Any]) -> Array:
 def _check_no_null(column: Any, name: str, what: str) -> None:
     empty = np.asarray(column.is_null().to_numpy(), bool)
     if column.dtype.is_float():
-        empty |= np.asarray(column.is_nan().fill_null(True).to_numpy(), bool)
+        empty = empty | np.asarray(column.is_nan().fill_null(True).to_numpy(), bool)
     if empty.any():
         raise ValueError(
             f"column {name!r} expects {what} in all rows, but {empty.sum()} of {len(empty)} have "
-            f"none: rows {some_of(np.flatnonzero(empty))}; leave these rows out"
+            f"none: rows {some_of(np.flatnonzero(empty).tolist())}; leave these rows out"
         )
 
 
-def some_of(values: Iterable[Any]) -> str:
+def some_of(values: Iterable[Any], text: Callable[[Any], str] = repr) -> str:
     """The first few of them, and how many more there are."""
     values = list(values)
     more = f" and {len(values) - _NAMED} more" if len(values) > _NAMED else ""
-    return ", ".join(v if isinstance(v, str) else repr(v) for v in values[:_NAMED]) + more
+    return ", ".join(map(text, values[:_NAMED])) + more

@@ -19,8 +19,9 @@ from fastlstm.forecasting.columns import (
     stamps_of,
 )
 from fastlstm.forecasting.frequency import Frequency, written
-from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values
+from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values, zones_differ
 from fastlstm.forecasting.writing import kind_of, write_cross_validation, write_forecast
+from fastlstm.forecasting.zones import zone_of
 
 __all__ = [
     "Columns",
@@ -108,8 +109,9 @@ def read_panel(
     y = np.full(total, np.nan)
     y[at] = numbers_of(frame, columns.target_col)[order]
     goes_on = set(known.ids) if known is not None else set()
-    for s, name in enumerate(ids):
-        check_values(y[offsets[s] : offsets[s + 1]], name, may_be_empty=name in goes_on)
+    suspect = ~np.isfinite(y)
+    for s in np.flatnonzero(np.logical_or.reduceat(suspect, offsets[:-1])).tolist():
+        check_values(y[offsets[s] : offsets[s + 1]], ids[s], may_be_empty=ids[s] in goes_on)
     if total > rows:
         gaps = int((lengths > np.diff(bounds)).sum())
         notes.append(
@@ -133,6 +135,7 @@ def read_panel(
         static=_static(static_df, columns, ids, known),
         names=Names(columns.futr, columns.hist, columns.static),
         notes=tuple(notes),
+        zone=zone_of(frame[columns.time_col]),
     )
 
 
@@ -182,6 +185,9 @@ def read_future(futr_df: Any, panel: Panel, h: int, columns: Columns) -> Array |
     if not single:
         places = {name: s for s, name in enumerate(panel.ids)}
         codes = np.array([places.get(name, -1) for name in ids_of(frame, columns.id_col)], np.int64)
+    zone = zone_of(frame[columns.time_col])
+    if (zone is None) != (panel.zone is None):
+        raise ValueError(zones_differ("rows of futr_df", panel.zone, zone))
     stamps = stamps_of(frame, columns.time_col, panel.frequency.whole_days)
     wanted = panel.future_stamps(h)
     # Of a stamp, its place among those wanted of its series.
@@ -271,7 +277,7 @@ def _check_unique(
     twice = np.flatnonzero((np.diff(codes) == 0) & (stamps[1:] == stamps[:-1]))
     if not twice.size:
         return
-    pairs = some_of(f"{ids[codes[n]]!r} at {written(stamps[n])}" for n in twice)
+    pairs = some_of((f"{ids[codes[n]]!r} at {written(stamps[n])}" for n in twice), str)
     advice = (
         "keep one of each or their mean; where clocks are put back, use stamps with a time zone"
     )
@@ -286,7 +292,7 @@ def _check_unique(
 
 def _check_days(frame: Any, name: str, frequency: Frequency) -> None:
     """An error for stamps that are days apart in UTC but not on local clocks."""
-    zone = getattr(frame[name].dtype, "time_zone", None)
+    zone = zone_of(frame[name])
     if zone is None or not frequency.whole_days:
         return
     wall = stamps_of(frame, name, True)
@@ -386,6 +392,9 @@ def _pairs(ids: Array, stamps: Array, wrong: Array) -> str:
     """Ids and stamps of these (S * h,) places."""
     h = stamps.shape[1]
     return some_of(
-        f"{ids[place // h]!r} at {written(stamps[place // h, place % h])}"
-        for place in np.flatnonzero(wrong)
+        (
+            f"{ids[place // h]!r} at {written(stamps[place // h, place % h])}"
+            for place in np.flatnonzero(wrong)
+        ),
+        str,
     )

@@ -47,6 +47,8 @@ class Panel:
         Of the columns in these.
     notes : tuple of str
         What was done to the data while it was read.
+    zone : str or None
+        Time zone of the table; stamps are in UTC then, those of whole days on local clocks.
     """
 
     ids: Array
@@ -59,6 +61,7 @@ class Panel:
     static: Array
     names: Names = Names()  # noqa: RUF009
     notes: tuple[str, ...] = field(default=(), compare=False)
+    zone: str | None = None
 
     @classmethod
     def of_arrays(cls, series: Any, frequency: Frequency | None = None) -> Panel:
@@ -79,8 +82,11 @@ class Panel:
         if isinstance(series, Mapping):
             ids, rows = list(series), list(series.values())
         else:
-            listed = isinstance(series, Sequence) and len(series) > 0 and np.ndim(series[0]) > 0
-            rows = list(series) if listed or np.ndim(series) == 2 else [series]
+            if isinstance(series, Sequence):
+                several = len(series) > 0 and not np.isscalar(series[0]) and series[0] is not None
+            else:
+                several = np.ndim(series) == 2
+            rows = list(series) if several else [series]
             ids = list(range(len(rows)))
         values = [_one_series(row, name) for name, row in zip(ids, rows, strict=True)]
         if not values:
@@ -143,13 +149,11 @@ class Panel:
 
     def _cut(self, index: Array, first: Array, last: Array) -> Panel:
         lengths = last - first
-        begins = self.offsets[index] + first
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
+        rows = _ranges(self.offsets[index] + first, lengths)
         return replace(
             self,
             ids=self.ids[index],
-            offsets=offsets,
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             y=self.y[rows],
             starts=self.starts[index],
             futr=self.futr[rows],
@@ -204,6 +208,8 @@ class Panel:
                 f"new rows expect the frequency {self.frequency.alias!r}, "
                 f"got {other.frequency.alias!r}"
             )
+        if (other.zone is None) != (self.zone is None):
+            raise ValueError(zones_differ("new rows", self.zone, other.zone))
         places = {name: s for s, name in enumerate(other.ids)}
         known = {name: s for s, name in enumerate(self.ids)}
         wanted = self.future_stamps(1)[:, 0]
@@ -218,34 +224,38 @@ class Panel:
                 "new rows expect to go on where the series ended: "
                 + "; ".join(wrong[:5]) + more + ". Leave out rows that are known already"
             )  # fmt: skip
-        parts = []
-        for s in range(len(self)):
-            parts.append((self, s))
-            if self.ids[s] in places:
-                parts.append((other, places[self.ids[s]]))
-        fresh = [n for name, n in places.items() if name not in known]
-        parts += [(other, n) for n in fresh]
-        rows = [slice(panel.offsets[n], panel.offsets[n + 1]) for panel, n in parts]
-        pieces = [(panel, row) for (panel, _), row in zip(parts, rows, strict=True)]
-        lengths = [
-            n + (other.lengths[places[name]] if name in places else 0)
-            for name, n in zip(self.ids, self.lengths, strict=True)
-        ]
-        lengths += [other.lengths[n] for n in fresh]
+        # Behind each series its new rows, none for some; then the series that are new.
+        mine = np.array([places.get(name, -1) for name in self.ids], np.int64)
+        fresh = np.array([n for name, n in places.items() if name not in known], np.int64)
+        later = np.where(mine >= 0, other.lengths[mine], 0)
+        lengths = np.concatenate([self.lengths + later, other.lengths[fresh]])
+        begins = np.stack([self.offsets[:-1], len(self.y) + other.offsets[mine]], axis=1)
+        counts = np.stack([self.lengths, later], axis=1)
+        rows = _ranges(
+            np.concatenate([begins.ravel(), len(self.y) + other.offsets[fresh]]),
+            np.concatenate([counts.ravel(), other.lengths[fresh]]),
+        )
         return replace(
             self,
             ids=np.concatenate([self.ids, other.ids[fresh]]),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            y=np.concatenate([panel.y[row] for panel, row in pieces]),
+            y=np.concatenate([self.y, other.y])[rows],
             starts=np.concatenate([self.starts, other.starts[fresh]]),
-            futr=np.concatenate([panel.futr[row] for panel, row in pieces]),
-            hist=np.concatenate([panel.hist[row] for panel, row in pieces]),
+            futr=np.concatenate([self.futr, other.futr])[rows],
+            hist=np.concatenate([self.hist, other.hist])[rows],
             static=np.concatenate([self.static, other.static[fresh]]),
             notes=self.notes + other.notes,
         )
 
     def _columns(self) -> list[str]:
         return [*self.names.futr, *self.names.hist, *self.names.static]
+
+
+def _ranges(begins: Array, lengths: Array) -> Array:
+    """Numbers from each of these on, so many of each."""
+    ends = np.cumsum(lengths)
+    rows: Array = np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum())
+    return rows
 
 
 def as_objects(values: Sequence[Any]) -> Array:
@@ -264,6 +274,15 @@ def _one_series(row: Any, name: Any) -> Array:
     values = values.astype(np.float64)
     check_values(values, name)
     return values
+
+
+def zones_differ(what: str, wanted: str | None, got: str | None) -> str:
+    """Text of an error, where stamps without time zone meet others."""
+    names = [repr(zone) if zone else "no time zone" for zone in (wanted, got)]
+    return (
+        f"{what} expect stamps in {names[0]}, as there were, got {names[1]}; convert them, for "
+        "instance with column.dt.tz_localize in pandas or .dt.replace_time_zone in polars"
+    )
 
 
 def check_values(values: Array, name: Any, may_be_empty: bool = False) -> None:

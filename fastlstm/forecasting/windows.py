@@ -70,7 +70,9 @@ class WindowReader:
         self._y[rows] = panel.y
         hist, futr = panel.hist.shape[1], panel.futr.shape[1]
         known = [np.concatenate([panel.stamps(s), later]) for s, later in enumerate(self._later())]
-        calendar, self.calendar_names = features(np.concatenate(known), panel.frequency)
+        calendar, self.calendar_names = features(
+            np.concatenate(known), panel.frequency, panel.zone
+        )
         self._x = np.zeros((size, hist + futr + calendar.shape[1]), np.float32)
         self._x[rows, :hist], self._x[rows, hist : hist + futr] = panel.hist, panel.futr
         if future is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -14,10 +12,9 @@ import numpy.typing as npt
 
 from fastlstm.forecasting.columns import Columns, as_frame
 from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.zones import in_utc, with_zone, zone_of
 
 Array = npt.NDArray[Any]
-
-_OFFSET = re.compile(r"(?:UTC)?([+-])(\d\d):?(\d\d)")
 
 
 class Kind(NamedTuple):
@@ -33,12 +30,15 @@ class Kind(NamedTuple):
         The library's own types of the columns, where it has several of one sort, as pandas.
     first : dict of str to Any
         Strings and objects in the first row, which tell how stamps are written.
+    zones : dict of str to str
+        Time zones of the columns that have one.
     """
 
     backend: Any
     dtypes: dict[str, Any]
     own: dict[str, Any]
     first: dict[str, Any]
+    zones: dict[str, str]
 
 
 def kind_of(df: Any) -> Kind | None:
@@ -56,7 +56,8 @@ def kind_of(df: Any) -> Kind | None:
         for name, dtype in dtypes.items()
         if len(frame) and dtype in (nw.String, nw.Object)
     }
-    return Kind(frame.implementation, dtypes, own, first)
+    zones = {name: zone for name in dtypes if (zone := zone_of(frame[name])) is not None}
+    return Kind(frame.implementation, dtypes, own, first, zones)
 
 
 def write_forecast(
@@ -177,32 +178,18 @@ def _stamps(like: Kind, name: str, stamps: Array, days: bool) -> Any:
     if isinstance(first, datetime.date):
         objects = [s if isinstance(first, datetime.datetime) else s.date() for s in stamps.tolist()]
         return _of_own_type(nw.new_series(name, objects, backend=like.backend), like.own[name])
-    zone = getattr(dtype, "time_zone", None)
+    zone = like.zones.get(name)
     if zone is not None and days:
-        stamps = _in_utc(stamps, zone)
+        stamps = in_utc(stamps, zone)
     made = nw.new_series(name, stamps, nw.Datetime("us"), backend=like.backend)
     if zone is not None:
-        made = made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+        made = with_zone(made, zone)
     return _of_own_type(made, like.own[name]) if like.own else made.cast(dtype)
 
 
 def _of_own_type(series: Any, dtype: Any) -> Any:
-    made = nw.from_native(nw.to_native(series).astype(dtype), series_only=True)
-    # A name that was not among the categories.
-    return series if made.is_null().any() else made
-
-
-def _in_utc(stamps: Array, zone: str) -> Array:
-    """Local stamps in UTC; those that clocks skip are as if the clock had not been put forward."""
-    match = _OFFSET.fullmatch(zone)
-    if match:
-        minutes = int(match[2]) * 60 + int(match[3])
-        tz: datetime.tzinfo = datetime.timezone(
-            datetime.timedelta(minutes=-minutes if match[1] == "-" else minutes)
-        )
-    else:
-        tz = ZoneInfo(zone)
-    distinct, places = np.unique(stamps, return_inverse=True)
-    behind = [stamp.replace(tzinfo=tz).utcoffset() for stamp in distinct.tolist()]
-    utc: Array = stamps - np.array(behind, "timedelta64[us]")[places]
-    return utc
+    categories = getattr(dtype, "categories", None)
+    if categories is not None and not set(series.to_list()) <= set(categories):
+        # A new name, for which there is no category.
+        return series
+    return nw.from_native(nw.to_native(series).astype(dtype), series_only=True)

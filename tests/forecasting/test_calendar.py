@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import calendar
+import datetime as dt
 import math
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -65,6 +67,26 @@ def test_years_have_none(name):
     columns, names = features(np.array(["2024-06-30", "2025-06-30"], "M8[us]"), Frequency.of(name))
     assert columns.shape == (2, 0)
     assert names == ()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("month", [3, 4, 10, 11])
+def test_hours_are_those_of_local_clocks(zone, month):
+    stamps = Frequency.of("30min").stamps(np.datetime64(f"2024-{month:02}-01"), 0, 48 * 30)
+    columns = features(stamps, Frequency.of("30min"), zone)[0]
+    utc = [stamp.replace(tzinfo=dt.timezone.utc) for stamp in stamps.tolist()]
+    local = [stamp.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for stamp in utc]
+    wanted, _ = features(np.array(local, "datetime64[us]"), Frequency.of("30min"))
+    np.testing.assert_array_equal(columns, wanted)
+    offset = features(stamps, Frequency.of("30min"), "+01:00")[0]
+    ahead = features(stamps + np.timedelta64(1, "h"), Frequency.of("30min"))[0]
+    np.testing.assert_array_equal(offset, ahead)
+
+
+def test_days_are_local_already():
+    stamps = Frequency.of("D").stamps(np.datetime64("2024-03-01"), 0, 60)
+    columns, _ = features(stamps, Frequency.of("D"), "America/New_York")
+    np.testing.assert_array_equal(columns, features(stamps, Frequency.of("D"))[0])
 
 
 def test_whole_numbers_have_none():
