@@ -156,6 +156,14 @@ def test_ridge_of_a_few_points_is_the_last_one(n):
     np.testing.assert_allclose(Ridge(5).fit(y).predict(), np.full(5, y[-1]), rtol=1e-12)
 
 
+def test_a_few_points_still_tell_how_wide_intervals_must_be():
+    made = Ridge(4, level=[80]).fit([1.0, 5.0, 2.0]).predict()
+    assert (made["Ridge-hi-80"] > 2.0).all()
+    # Half of the points are held out, so that steps have errors of their own.
+    made = Ridge(4, level=[80]).fit([0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]).predict()
+    np.testing.assert_allclose(made["Ridge-hi-80"] - made["Ridge"], [1.0, 2.0, 3.0, 4.0])
+
+
 def test_ridge_keeps_what_it_learned_when_the_series_goes_on(rng):
     y = seasonal(rng, 100)
     model = Ridge(3, input_size=12).fit(y[:80])
@@ -216,6 +224,14 @@ def test_models_see_series_without_gaps_from_their_beginning(series):
     np.testing.assert_array_equal(model.predict()[0], first[(150 + np.arange(4)) % 12])
     assert model.models_["c"][1] is None
     np.testing.assert_array_equal(model.predict()[2], np.full(4, series["c"][-1]))
+
+
+@pytest.mark.usefixtures("small_statsforecast")
+def test_a_model_is_not_used_for_a_series_that_begins_elsewhere(rng):
+    model = HoltWinters(4, season_length=12).fit(seasonal(rng, 60))
+    later = model.panel_.since([5])
+    made = model._forecast(later, 4, None, np.array([0.5])).point[0]
+    np.testing.assert_array_equal(made, later.y[(55 + np.arange(4)) % 12])
 
 
 @pytest.mark.usefixtures("small_statsforecast")
