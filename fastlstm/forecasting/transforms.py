@@ -236,16 +236,15 @@ def _log1p(y: Array) -> Transform:
 def _boxcox(y: Array) -> Transform:
     _check_above(y, 0.0, "boxcox")
     logs = np.log(y)
-    # In units of their geometric mean, where the likelihoods of all powers are of one size.
+    # In units of their geometric mean, the likeliest power is that of the least spread.
     away = logs - logs.mean()
-    spread = away.std()
-    if spread <= 1e-10 * np.abs(logs).max():
+    if away.std() <= 1e-10 * np.abs(logs).max():
         return BoxCox(1.0)
-    likelihoods = []
+    spreads = []
     for power in _POWERS:
         made = away if power == 0.0 else np.expm1(power * away) / power
-        likelihoods.append(-np.log(made.std()))
-    return BoxCox(float(_POWERS[int(np.argmax(likelihoods))]))
+        spreads.append(made.std())
+    return BoxCox(float(_POWERS[int(np.argmin(spreads))]))
 
 
 def _check_above(y: Array, bound: float, name: str) -> None:
