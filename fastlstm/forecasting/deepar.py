@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting import recursion
+from fastlstm.forecasting import frame, recursion
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.distributions import distribution
 from fastlstm.forecasting.fitting import Batch, train
@@ -137,7 +137,7 @@ class DeepAR(BaseForecaster):
         super()._check()
         for name in ("n_paths", "units", "layers", "max_steps", "batch_size"):
             whole_number(getattr(self, name), name)
-        for lag in self.lags or ():
+        for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
             whole_number(lag, "a lag")
         distribution(self.distribution)
         window_scaler(self.scaler)
@@ -158,9 +158,11 @@ class DeepAR(BaseForecaster):
         season = panel.frequency.season
         self.input_size_ = self.input_size or _usual_look_back(panel, self.h)
         longest = int(panel.lengths.max()) - self.h
-        given = (season, 2 * season) if self.lags is None else self.lags
-        fitting = [lag for lag in given if self.lags is not None or lag <= longest]
-        self._lags = sorted({1, *map(int, fitting)})
+        if self.lags is None:
+            lags = [lag for lag in (season, 2 * season) if lag <= longest]
+        else:
+            lags = np.ravel(self.lags).tolist()
+        self._lags = sorted({1, *lags})
         self._columns_of_fit = _Columns(_spread(panel.futr), _spread(panel.static))
         self._scaler = window_scaler(self.scaler)
         held = 0 if self.patience is None else self.h
@@ -263,6 +265,32 @@ class DeepAR(BaseForecaster):
         return np.repeat(static[:, np.newaxis], steps, axis=1)
 
     # -- forecasts ---------------------------------------------------------------------------------
+
+    def sample_paths(
+        self, df: Any = None, *, h: int | None = None, futr_df: Any = None, static_df: Any = None
+    ) -> Array:
+        """Futures of each series, of which ``predict`` gives the quantiles.
+
+        What takes several steps together, such as the sum of a week or the first step below a
+        limit, is worked out in each path: its quantiles are not sums of quantiles.
+
+        Parameters
+        ----------
+        df, h, futr_df, static_df
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray
+            (series, n_paths, h), series in the order of ``panel_.ids``, or of those in ``df``.
+        """
+        self._check_fitted()
+        h = self.h if h is None else whole_number(h, "h")
+        panel = self.panel_
+        if df is not None:
+            panel = self._read(df, self._columns, static_df, self.panel_)
+        future = frame.read_future(futr_df, panel, h, self._columns)
+        return np.concatenate([paths for _, paths in self._paths(panel, h, future)])
 
     def _forecast(
         self, panel: Panel, h: int, future: Array | None, quantiles: Array
