@@ -28,25 +28,29 @@ Array = npt.NDArray[Any]
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Windows that are forecast at a time.
 _TOGETHER = 1024
+# Updates by default, and how often a window is seen at most.
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
 
 
 class Sizes(NamedTuple):
-    """What a network is made for: steps, horizon, columns of each input, outputs of a step."""
+    """What a network is made for: steps, columns of each input, outputs of a step, series."""
 
     look_back: int
     horizon: int
+    season: int
     past: int
     future: int
     static: int
     outputs: int
+    series: int
 
 
 class NetworkForecaster(BaseForecaster):
     """Base class of the forecasters that are networks over windows.
 
-    A window is scaled by itself, so that series of any level are alike. Its network is trained on
-    the pinball loss of several quantiles at once. Where more steps are asked for than the network
-    gives, it goes on from its own medians.
+    A window is scaled by itself, so that series of any level are alike. The network answers in
+    units of the window, and is trained on the pinball loss of several quantiles at once. Where more
+    steps are asked for than the network gives, it goes on from its own medians.
 
     Parameters
     ----------
@@ -66,14 +70,20 @@ class NetworkForecaster(BaseForecaster):
         1 a progress bar, 0 nothing.
     scaler : str or None
         How a window is scaled: "standard", "robust", "mean", "last" or None.
+    season : int, optional
+        Steps after which the series repeat, by default what the frequency suggests: a day of hours,
+        a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
     units : int
         Size of the recurrent state.
-    max_steps : int
-        Updates.
+    max_steps : int, optional
+        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        least 200.
     batch_size : int
         Windows of each.
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
+    members : int
+        Networks, each from weights of its own, whose quantiles are averaged.
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when that loss has failed to improve
         so often, of 20 looks; the best weights come back. By default train on all points.
@@ -82,10 +92,10 @@ class NetworkForecaster(BaseForecaster):
 
     Attributes
     ----------
-    model_ : Model
-        The network.
-    history_ : dict of str to list of float
-        "loss" and "val_loss" on the way, and "step".
+    models_ : list of Model
+        The networks.
+    history_ : list of dict of str to list of float
+        Of each network "loss" and "val_loss" on the way, and "step".
     """
 
     def __init__(
@@ -98,16 +108,19 @@ class NetworkForecaster(BaseForecaster):
         verbose: int = 1,
         *,
         scaler: str | None = "standard",
+        season: int | None = None,
         units: int = 128,
-        max_steps: int = 1000,
-        batch_size: int = 128,
+        max_steps: int | None = None,
+        batch_size: int = 256,
         learning_rate: float = 2e-3,
+        members: int = 1,
         patience: int | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
-        self.seed, self.verbose, self.scaler, self.units = seed, verbose, scaler, units
-        self.max_steps, self.batch_size, self.learning_rate = max_steps, batch_size, learning_rate
+        self.seed, self.verbose, self.scaler, self.season = seed, verbose, scaler, season
+        self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
+        self.learning_rate, self.members = learning_rate, members
         self.patience, self.alias = patience, alias
 
     @abstractmethod
@@ -119,18 +132,25 @@ class NetworkForecaster(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("units", "max_steps", "batch_size"):
+        for name in ("units", "batch_size", "members"):
             whole_number(getattr(self, name), name)
+        for name in ("season", "max_steps", "patience"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name)
+        self._check_scaler()
+
+    def _check_scaler(self) -> None:
         window_scaler(self.scaler)
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
-        self.input_size_ = self.input_size or usual_look_back(panel, self.h)
-        self.quantiles_ = np.union1d(_QUANTILES, quantiles_of(self.level or ()))
-        self._scaler = window_scaler(self.scaler)
+        self.season_ = self.season or panel.frequency.season
+        self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
+        self.quantiles_ = self._learned()
         self._binary = _binary_columns(panel)
-        held = 0 if self.patience is None else self.h
-        reader = WindowReader(panel, self.input_size_, self.h)
+        self._static = _spread_of(panel.static)
+        held = self._held()
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
         if not len(series):
             raise ValueError(self._too_short(panel, held))
@@ -138,35 +158,69 @@ class NetworkForecaster(BaseForecaster):
         sizes = Sizes(
             self.input_size_,
             self.h,
+            self.season_,
             x["past"].shape[-1],
             x["future"].shape[-1] if "future" in x else 0,
             x["static"].shape[-1] if "static" in x else 0,
             len(self.quantiles_),
+            len(panel),
         )
-        with drawing_from(generator):
-            self.model_ = self._network(sizes)
-        rate = CosineDecay(self.learning_rate, self.max_steps)
-        self.model_.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
         validation = None
         if held:
-            ends = panel.lengths - held
-            fits = np.flatnonzero(ends > 0)
-            validation = self._batch(reader.read(fits, ends[fits]))
-        self.history_ = train(
-            self.model_,
-            lambda index: self._batch(reader.read(series[index], origins[index])),
-            len(series),
-            steps=self.max_steps,
-            batch_size=self.batch_size,
-            generator=generator,
-            validation=validation,
-            patience=self.patience,
-            verbose=self.verbose,
-        )
+            validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
+        steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        self.models_, self.history_ = [], []
+        for _ in range(self.members):
+            with drawing_from(generator):
+                model = self._network(sizes)
+                rate = CosineDecay(self.learning_rate, steps)
+                loss = Quantile(self.quantiles_.tolist())
+                model.compile(Adam(rate, global_clipnorm=1.0), loss)
+                history = train(
+                    model,
+                    lambda index: self._batch(reader.read(series[index], origins[index])),
+                    len(series),
+                    steps=steps,
+                    batch_size=self.batch_size,
+                    generator=generator,
+                    validation=validation,
+                    patience=self.patience,
+                    verbose=self.verbose,
+                )
+            self.models_.append(model)
+            self.history_.append(history)
+
+    # -- what a model may do its own way -----------------------------------------------------------
+
+    def _transformed(self, panel: Panel) -> Panel:
+        """The series as the network sees them, before windows are scaled."""
+        return panel
+
+    def _restored(self, values: Array, panel: Panel) -> Array:
+        """(S, h, Q) values of the series, from those of the series that the network sees."""
+        return values
+
+    def _learned(self) -> Array:
+        """(Q,) the quantiles that the network learns, in rising order."""
+        return np.union1d(_QUANTILES, quantiles_of(self.level or ()))
+
+    def _held(self) -> int:
+        """Points at the end of each series that are not trained on."""
+        return 0 if self.patience is None else self.h
+
+    def _held_out(self, panel: Panel, reader: WindowReader, held: int) -> tuple[Array, Array]:
+        """Series and steps of the windows to validate on: one at the end of each series."""
+        ends = panel.lengths - held
+        fits = np.flatnonzero(ends > 0)
+        return fits, ends[fits]
+
+    def _scales(self, windows: Windows) -> tuple[Array, Array]:
+        """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
+        return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
 
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
-        shift, scale = self._scaler.fit(windows.past, np.isfinite(windows.past))
+        shift, scale = self._scales(windows)
         return (
             self._inputs(windows, shift, scale),
             _filled((windows.target - shift) / scale)[..., np.newaxis],
@@ -184,7 +238,8 @@ class NetworkForecaster(BaseForecaster):
         if future_x.shape[2]:
             inputs["future"] = future_x
         if windows.static.shape[1]:
-            inputs["static"] = windows.static.astype(np.float32)
+            mean, spread = self._static
+            inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
         return inputs
 
     def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
@@ -208,9 +263,7 @@ class NetworkForecaster(BaseForecaster):
                 future[..., place - hist] = (column - mean[..., n]) / spread[..., n]
         return past, future
 
-    def _forecast(
-        self, panel: Panel, h: int, future: Array | None, quantiles: Array
-    ) -> Forecast:
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         points, bands = [], []
         for first in range(0, h, self.h):
             given = None
@@ -222,19 +275,20 @@ class NetworkForecaster(BaseForecaster):
             bands.append(band)
             if first + self.h < h:
                 panel = panel.extended(point, given)
-        return Forecast(
-            np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h]
-        )
+        return Forecast(np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h])
 
-    def _block(
-        self, panel: Panel, future: Array | None, quantiles: Array
-    ) -> tuple[Array, Array]:
+    def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
         """The next h steps of each series: median and quantiles."""
-        windows = WindowReader(panel, self.input_size_, self.h, future).last()
-        shift, scale = self._scaler.fit(windows.past, np.isfinite(windows.past))
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
+        windows = reader.last()
+        shift, scale = self._scales(windows)
         given = self._inputs(windows, shift, scale)
-        made = self.model_.predict(given, batch_size=_TOGETHER, verbose=0).astype(np.float64)
-        made = np.sort(made, axis=2) * scale[..., np.newaxis] + shift[..., np.newaxis]
+        each = [
+            np.sort(model.predict(given, batch_size=_TOGETHER, verbose=0), axis=2)
+            for model in self.models_
+        ]
+        answers = np.mean(each, axis=0, dtype=np.float64)
+        made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
 
@@ -246,13 +300,18 @@ class NetworkForecaster(BaseForecaster):
         )
 
 
-def usual_look_back(panel: Panel, h: int) -> int:
-    """Steps of the past to see: whole seasons, more than are to be forecast, if there are so many."""
-    season = panel.frequency.season
+def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
+    """Whole seasons to see of the past, more steps than are to be forecast, if there are so many."""
+    season = season or panel.frequency.season
     wanted = max(2 * h, 7 * season if season in (24, 48, 96) else 2 * season)
     seasons = -(-wanted // season) * season
     longest = int(panel.lengths.max()) - h
     return max(1, min(seasons, longest))
+
+
+def usual_steps(windows: int, batch_size: int) -> int:
+    """Updates that so many windows are worth."""
+    return int(np.clip(-(-_PASSES * windows // batch_size), _FEWEST_STEPS, _MOST_STEPS))
 
 
 def _binary_columns(panel: Panel) -> Array:
@@ -266,3 +325,10 @@ def _filled(values: Array) -> Array:
     """Zero where there is no value, in single precision."""
     filled: Array = np.nan_to_num(values, nan=0.0).astype(np.float32)
     return filled
+
+
+def _spread_of(columns: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of columns, 1 where they do not vary."""
+    spread = columns.std(axis=0)
+    largest = np.abs(columns).max(axis=0, initial=0.0)
+    return columns.mean(axis=0), np.where(spread > 1e-10 * largest, spread, 1.0)

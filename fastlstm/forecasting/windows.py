@@ -28,6 +28,8 @@ class Windows(NamedTuple):
         (B, C) of the series.
     target : ndarray
         (B, h) what came, NaN where it is missing or not known.
+    ids : ndarray
+        (B,) names of the series.
     """
 
     past: Array
@@ -35,6 +37,7 @@ class Windows(NamedTuple):
     future_x: Array
     static: Array
     target: Array
+    ids: Array
 
 
 class WindowReader:
@@ -61,9 +64,7 @@ class WindowReader:
         # Where each series begins, the room before it counted.
         self._begins = panel.offsets[:-1] + look_back + gaps * np.arange(count)
         size = int(panel.offsets[-1]) + gaps * count
-        rows = np.arange(panel.offsets[-1]) + np.repeat(
-            self._begins - panel.offsets[:-1], lengths
-        )
+        rows = np.arange(panel.offsets[-1]) + np.repeat(self._begins - panel.offsets[:-1], lengths)
         behind = (self._begins + lengths)[:, np.newaxis] + np.arange(horizon)
         self._y = np.full(size, np.nan)
         self._y[rows] = panel.y
@@ -96,6 +97,7 @@ class WindowReader:
             others[:, self.look_back :, self._hist :],
             self.panel.static[series],
             values[:, self.look_back :],
+            self.panel.ids[series],
         )
 
     def last(self) -> Windows:
