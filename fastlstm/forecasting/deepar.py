@@ -80,6 +80,9 @@ class DeepAR(BaseForecaster):
     scaler : str or None
         How a window is scaled: "standard", "robust", "mean", "last" or None. Counts are divided by
         1 + their mean instead.
+    season : int, optional
+        Steps after which the series repeat, by default what the frequency suggests: a day of hours,
+        a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
     units, layers : int
         Size of the recurrent layers, and their number.
     dropout : float
@@ -117,6 +120,7 @@ class DeepAR(BaseForecaster):
         n_paths: int = 200,
         lags: Sequence[int] | None = None,
         scaler: str | None = "standard",
+        season: int | None = None,
         units: int = 64,
         layers: int = 2,
         dropout: float = 0.1,
@@ -128,7 +132,7 @@ class DeepAR(BaseForecaster):
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
         self.seed, self.verbose, self.distribution = seed, verbose, distribution
-        self.n_paths, self.lags, self.scaler = n_paths, lags, scaler
+        self.n_paths, self.lags, self.scaler, self.season = n_paths, lags, scaler, season
         self.units, self.layers = units, layers
         self.dropout, self.max_steps, self.batch_size = dropout, max_steps, batch_size
         self.learning_rate, self.patience, self.alias = learning_rate, patience, alias
@@ -137,6 +141,9 @@ class DeepAR(BaseForecaster):
         super()._check()
         for name in ("n_paths", "units", "layers", "max_steps", "batch_size"):
             whole_number(getattr(self, name), name)
+        for name in ("season", "patience"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name)
         for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
             whole_number(lag, "a lag")
         distribution(self.distribution)
@@ -155,11 +162,11 @@ class DeepAR(BaseForecaster):
         if self._law.counts:
             self._law.loss.check_targets(panel.y[np.isfinite(panel.y)])
         generator = np.random.default_rng(self.seed)
-        season = panel.frequency.season
-        self.input_size_ = self.input_size or _usual_look_back(panel, self.h)
+        self.season_ = self.season or panel.frequency.season
+        self.input_size_ = self.input_size or _usual_look_back(panel, self.h, self.season_)
         longest = int(panel.lengths.max()) - self.h
         if self.lags is None:
-            lags = [lag for lag in (season, 2 * season) if lag <= longest]
+            lags = [lag for lag in (self.season_, 2 * self.season_) if lag <= longest]
         else:
             lags = np.ravel(self.lags).tolist()
         self._lags = sorted({1, *lags})
@@ -315,10 +322,8 @@ class DeepAR(BaseForecaster):
             shift, scale = self._scale(some)
             past = self._seen((some.past - shift) / scale)
             first = self._lags[-1]
-            read = Windows(some.past, some.past_x, some.future_x[:, :0], some.static, past[:, :0])
-            states = encoder.predict(
-                {recursion.STEPS: self._steps(past, read, first)}, batch_size=together, verbose=0
-            )
+            read = self._steps(past, some._replace(future_x=some.future_x[:, :0]), first)
+            states = encoder.predict({recursion.STEPS: read}, batch_size=together, verbose=0)
             repeated = [np.repeat(state, self.n_paths, axis=0) for state in states]
             stream.reset(start=dict(zip(names, repeated, strict=True)))
             generators = [_generator(self.seed, panel.ids[s]) for s in index]
@@ -382,9 +387,9 @@ def _spread(columns: Array) -> tuple[Array, Array]:
     return mean, np.where(constant, 1.0, spread)
 
 
-def _usual_look_back(panel: Panel, h: int) -> int:
+def _usual_look_back(panel: Panel, h: int, season: int) -> int:
     longest = int(panel.lengths.max()) - h
-    return max(1, min(max(h, 2 * panel.frequency.season), longest, _LONGEST_LOOK_BACK))
+    return max(1, min(max(h, 2 * season), longest, _LONGEST_LOOK_BACK))
 
 
 def _generator(seed: int, name: Any) -> np.random.Generator:

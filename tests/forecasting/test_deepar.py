@@ -192,9 +192,10 @@ def test_held_out_points_stop_training(known_and_true):
 
 
 def test_plain_arrays_and_whole_numbers(rng):
-    model = DeepAR(h=4, max_steps=3, verbose=0, units=4, n_paths=10, layers=1)
+    model = DeepAR(h=4, max_steps=3, verbose=0, units=4, n_paths=10, layers=1, season=7)
     assert model.fit(rng.standard_normal(60)).predict().shape == (4,)
     assert model.sample_paths().shape == (1, 10, 4)
+    assert model._lags == [1, 7, 14]
     assert model.fit([rng.standard_normal(60), rng.standard_normal(40)]).predict().shape == (2, 4)
     assert model.sample_paths(rng.standard_normal(30), h=6).shape == (1, 10, 6)
 
@@ -230,6 +231,7 @@ def test_series_that_are_too_short_are_refused():
         ({"lags": [0]}, "a lag"),
         ({"scaler": "max"}, "scaler expects"),
         ({"layers": 0}, "layers"),
+        ({"season": 0}, "season"),
     ],
 )
 def test_arguments_that_do_not_fit(options, message):
