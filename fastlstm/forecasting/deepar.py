@@ -101,10 +101,10 @@ class DeepAR(BaseForecaster):
 
     Attributes
     ----------
-    model_ : Model
-        The network, from the steps of a window to parameters.
-    history_ : dict of str to list of float
-        "loss" and "val_loss" on the way, and "step".
+    models_ : list of Model
+        The network, one, from the steps of a window to parameters.
+    history_ : list of dict of str to list of float
+        Of it, "loss" and "val_loss" on the way, and "step".
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class DeepAR(BaseForecaster):
             )
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         with drawing_from(generator):
-            self.model_ = recursion.network(
+            model = recursion.network(
                 x[recursion.STEPS].shape[2],
                 self._law.count,
                 units=self.units,
@@ -192,14 +192,14 @@ class DeepAR(BaseForecaster):
                 offsets=self._law.counts,
             )
             rate = CosineDecay(self.learning_rate, self.max_steps)
-            self.model_.compile(Adam(rate, global_clipnorm=1.0), self._law.loss)
+            model.compile(Adam(rate, global_clipnorm=1.0), self._law.loss)
             validation = None
             if held:
                 ends = panel.lengths - held
                 fits = np.flatnonzero(ends > 0)
                 validation = self._batch(reader.read(fits, ends[fits]), past=False)
-            self.history_ = train(
-                self.model_,
+            history = train(
+                model,
                 lambda index: self._batch(reader.read(series[index], origins[index])),
                 len(series),
                 steps=self.max_steps,
@@ -209,6 +209,7 @@ class DeepAR(BaseForecaster):
                 patience=self.patience,
                 verbose=self.verbose,
             )
+        self.models_, self.history_ = [model], [history]
 
     def _reader(self, panel: Panel, h: int, future: Array | None = None) -> WindowReader:
         """Windows of what is read and of what the first of its steps looks back to."""
@@ -311,7 +312,7 @@ class DeepAR(BaseForecaster):
     def _paths(self, panel: Panel, h: int, future: Array | None) -> Iterator[tuple[Array, Array]]:
         """Numbers of some series, and (series, paths, h) futures of theirs, until all are there."""
         windows = self._reader(panel, h, future).last()
-        encoder, stepper, names = recursion.parts(self.model_)
+        encoder, stepper, names = recursion.parts(self.models_[0])
         together = min(len(panel), max(1, _ROWS // self.n_paths))
         stream = stepper.stream(together * self.n_paths)
         for start in range(0, len(panel), together):

@@ -51,7 +51,8 @@ def test_it_learns_days_and_their_noise(law, fitted, known_and_true, rng):
     if law != "StudentT":
         known, true = _split(_table(rng, counts=law == "NegativeBinomial"))
         model = DeepAR(**QUICK, level=[80], max_steps=250, distribution=law).fit(known)
-    assert model.history_["loss"][-1] < model.history_["loss"][0] - 0.3
+    [history] = model.history_
+    assert history["loss"][-1] < history["loss"][0] - 0.3
     made = model.predict()
     rank = known.groupby("unique_id").cumcount(ascending=False)
     before = known[(rank < SEASON) & (rank >= SEASON - H)]["y"].to_numpy()
@@ -112,7 +113,7 @@ def test_the_first_step_is_that_of_the_trained_network(fitted):
     known = panel.until(panel.lengths - 1)
     reader = fitted._reader(known, 1)
     x, _, _ = fitted._batch(reader.last())
-    parameters = fitted.model_.predict(x, verbose=0)[:, -1]
+    parameters = fitted.models_[0].predict(x, verbose=0)[:, -1]
     shift, scale = fitted._scale(reader.last())
     [(_, paths)] = list(fitted._paths(known, 1, None))
     exact = fitted._law.quantiles(parameters, [0.5]) * scale + shift
@@ -188,7 +189,8 @@ def test_columns_of_the_future_and_of_the_series_are_read(rng):
 
 def test_held_out_points_stop_training(known_and_true):
     model = DeepAR(**QUICK, max_steps=40, patience=1, learning_rate=1.0).fit(known_and_true[0])
-    assert len(model.history_["val_loss"]) == len(model.history_["loss"]) < 20
+    [history] = model.history_
+    assert len(history["val_loss"]) == len(history["loss"]) < 20
 
 
 def test_plain_arrays_and_whole_numbers(rng):
