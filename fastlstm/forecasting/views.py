@@ -154,11 +154,11 @@ class Views:
             If the model was not trained by steps.
         """
         self._check_fitted()
-        model = getattr(self, "model_", self)
-        history = getattr(self, "history_", None) or getattr(model, "history_", None)
-        if history is None:
-            raise ValueError(f"{self.name} learns in one step: there is no training to draw")
-        return plots.draw_training(history, self.name)
+        model = getattr(self, "chosen_", self)
+        if not hasattr(model, "history_"):
+            raise ValueError(f"{model.name} learns in one step: there is no training to draw")
+        histories = model.history_ if isinstance(model.history_, list) else [model.history_]
+        return plots.draw_training(histories, model.name)
 
     def report(
         self: Any, path: str | os.PathLike[str], *, n_windows: int = 1, ids: Any = None
@@ -189,7 +189,7 @@ class Views:
             ("The last points, forecast without them", self.plot_cross_validation(ids)),
             ("Scores on the end of the series", self.scores(n_windows=n_windows)),
         ]
-        if hasattr(getattr(self, "model_", self), "history_") or hasattr(self, "history_"):
+        if hasattr(getattr(self, "chosen_", self), "history_"):
             parts.append(("Training", self.plot_training()))
         settings = [
             {"setting": name, "value": repr(value)} for name, value in self.get_params().items()
