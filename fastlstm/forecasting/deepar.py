@@ -13,6 +13,7 @@ from fastlstm.forecasting import frame, recursion
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.distributions import distribution
 from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.network import usual_steps
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.windows import WindowReader, Windows
@@ -87,8 +88,9 @@ class DeepAR(BaseForecaster):
         Size of the recurrent layers, and their number.
     dropout : float
         Part of what goes from one layer to the next that is dropped in training.
-    max_steps : int
-        Updates.
+    max_steps : int, optional
+        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        least 200.
     batch_size : int
         Windows of each.
     learning_rate : float
@@ -124,7 +126,7 @@ class DeepAR(BaseForecaster):
         units: int = 64,
         layers: int = 2,
         dropout: float = 0.1,
-        max_steps: int = 1000,
+        max_steps: int | None = None,
         batch_size: int = 64,
         learning_rate: float = 2e-3,
         patience: int | None = None,
@@ -139,9 +141,9 @@ class DeepAR(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("n_paths", "units", "layers", "max_steps", "batch_size"):
+        for name in ("n_paths", "units", "layers", "batch_size"):
             whole_number(getattr(self, name), name)
-        for name in ("season", "patience"):
+        for name in ("season", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
@@ -182,6 +184,7 @@ class DeepAR(BaseForecaster):
                 f"to learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
             )
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
+        steps = self.max_steps or usual_steps(len(series), self.batch_size)
         with drawing_from(generator):
             model = recursion.network(
                 x[recursion.STEPS].shape[2],
@@ -191,7 +194,7 @@ class DeepAR(BaseForecaster):
                 dropout=self.dropout,
                 offsets=self._law.counts,
             )
-            rate = CosineDecay(self.learning_rate, self.max_steps)
+            rate = CosineDecay(self.learning_rate, steps)
             model.compile(Adam(rate, global_clipnorm=1.0), self._law.loss)
             validation = None
             if held:
@@ -202,7 +205,7 @@ class DeepAR(BaseForecaster):
                 model,
                 lambda index: self._batch(reader.read(series[index], origins[index])),
                 len(series),
-                steps=self.max_steps,
+                steps=steps,
                 batch_size=self.batch_size,
                 generator=generator,
                 validation=validation,

@@ -200,6 +200,9 @@ def test_plain_arrays_and_whole_numbers(rng):
     assert model._lags == [1, 7, 14]
     assert model.fit([rng.standard_normal(60), rng.standard_normal(40)]).predict().shape == (2, 4)
     assert model.sample_paths(rng.standard_normal(30), h=6).shape == (1, 10, 6)
+    assert (
+        model.set_params(max_steps=None).fit(rng.standard_normal(30)).history_[0]["step"][-1] == 200
+    )
 
 
 def test_copies_and_cross_validation(fitted):
@@ -234,6 +237,7 @@ def test_series_that_are_too_short_are_refused():
         ({"scaler": "max"}, "scaler expects"),
         ({"layers": 0}, "layers"),
         ({"season": 0}, "season"),
+        ({"max_steps": 0}, "max_steps"),
     ],
 )
 def test_arguments_that_do_not_fit(options, message):
