@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastlstm", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("warmup", help="compile the usual kernels into the cache")
     one.set_defaults(run=warmup)
     one = commands.add_parser("models", help="list the forecasting models")
@@ -119,9 +119,7 @@ def _kinds() -> dict[str, Any]:
 def _model(options: argparse.Namespace) -> Any:
     kinds = {name.lower(): kind for name, kind in _kinds().items()}
     if options.model.lower() not in kinds:
-        raise ValueError(
-            f"--model expects one of {', '.join(_kinds())}, got {options.model!r}"
-        )
+        raise ValueError(f"--model expects one of {', '.join(_kinds())}, got {options.model!r}")
     return kinds[options.model.lower()](
         options.horizon, _frequency(options.freq), options.input_size,
         seed=options.seed, verbose=0 if options.quiet else 1,
@@ -136,9 +134,7 @@ def _read(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Any,
     from fastlstm.forecasting.files import guess_columns, read_table
 
     frame = read_table(options.file, verbose=0 if options.quiet else 1)
-    columns, remarks = guess_columns(
-        frame, options.id_col, options.time_col, options.target_col
-    )
+    columns, remarks = guess_columns(frame, options.id_col, options.time_col, options.target_col)
     for remark in remarks:
         say(remark)
     return frame, columns

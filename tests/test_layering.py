@@ -27,6 +27,7 @@ STOREYS = [
     {"callbacks", "models"},
     {"forecasting", "sklearn", "utils", "warmup"},
     {"__init__"},
+    {"cli"},
     {"__main__"},
 ]  # fmt: skip
 FLOORS = {part: floor for floor, parts in enumerate(STOREYS) for part in parts}

@@ -144,9 +144,7 @@ class Forecaster(BaseForecaster):
         each = [mase(y[s], point[s], known.series(s), season) for s in range(len(known))]
         return float(np.nanmean(each))
 
-    def _forecast(
-        self, panel: Panel, h: int, future: Array | None, quantiles: Array
-    ) -> Forecast:
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         return self.chosen_._forecast(panel, h, future, quantiles)
 
 

@@ -68,9 +68,7 @@ class BaseForecaster(Parameters, Views, ABC):
         """Learn from the series."""
 
     @abstractmethod
-    def _forecast(
-        self, panel: Panel, h: int, future: Array | None, quantiles: Array
-    ) -> Forecast:
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """Forecast the h steps after the end of each series, which need not be those of ``fit``."""
 
     # -- what users call ---------------------------------------------------------------------------

@@ -188,9 +188,9 @@ class HoltWinters(_Seasonal):
     """Exponential smoothing of level, trend and season, by statsforecast.
 
     Its parameters are learned by ``fit``; those of a series that was not there then, or now begins
-    elsewhere, when it is forecast. Values that are missing are filled from the seasons beside them. A series of less than
-    two seasons is forecast by Holt's method, without a season, and one of less than 9 points by its
-    last value.
+    elsewhere, when it is forecast. Values that are missing are filled from the seasons beside them.
+    A series of less than two seasons is forecast by Holt's method, without a season, and one of
+    less than 9 points by its last value.
 
     Parameters
     ----------

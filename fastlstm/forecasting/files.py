@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,8 @@ def _read(source: Any, kind: str) -> Any:
 
 def _installed() -> Any:
     for name in _READERS:
-        try:
+        if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
-        except ImportError:
-            continue
     raise ImportError(
         "reading tables takes polars, pandas or pyarrow, of which none is installed: "
         "pip install polars"

@@ -70,7 +70,7 @@ class NetworkForecaster(BaseForecaster):
         1 a progress bar, 0 nothing.
     scaler : str or None
         How a window is scaled: "standard", "robust", "mean", "last" or None.
-    season : int, optional
+    season_length : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
     units : int
@@ -108,7 +108,7 @@ class NetworkForecaster(BaseForecaster):
         verbose: int = 1,
         *,
         scaler: str | None = "standard",
-        season: int | None = None,
+        season_length: int | None = None,
         units: int = 128,
         max_steps: int | None = None,
         batch_size: int = 256,
@@ -118,7 +118,12 @@ class NetworkForecaster(BaseForecaster):
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
-        self.seed, self.verbose, self.scaler, self.season = seed, verbose, scaler, season
+        self.seed, self.verbose, self.scaler, self.season_length = (
+            seed,
+            verbose,
+            scaler,
+            season_length,
+        )
         self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
         self.learning_rate, self.members = learning_rate, members
         self.patience, self.alias = patience, alias
@@ -134,7 +139,7 @@ class NetworkForecaster(BaseForecaster):
         super()._check()
         for name in ("units", "batch_size", "members"):
             whole_number(getattr(self, name), name)
-        for name in ("season", "max_steps", "patience"):
+        for name in ("season_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         self._check_scaler()
@@ -144,7 +149,7 @@ class NetworkForecaster(BaseForecaster):
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
-        self.season_ = self.season or panel.frequency.season
+        self.season_ = self.season_length or panel.frequency.season
         self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
         self.quantiles_ = self._learned()
         self._binary = _binary_columns(panel)
@@ -301,7 +306,7 @@ class NetworkForecaster(BaseForecaster):
 
 
 def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
-    """Whole seasons to see of the past, more steps than are to be forecast, if there are so many."""
+    """Whole seasons of the past to see, more steps than to forecast, if there are so many."""
     season = season or panel.frequency.season
     wanted = max(2 * h, 7 * season if season in (24, 48, 96) else 2 * season)
     seasons = -(-wanted // season) * season
@@ -317,8 +322,7 @@ def usual_steps(windows: int, batch_size: int) -> int:
 def _binary_columns(panel: Panel) -> Array:
     """(K + F,) of historic and future columns, which are only 0 and 1."""
     columns = np.concatenate([panel.hist, panel.futr], axis=1)
-    flags: Array = np.isin(columns, (0.0, 1.0)).all(axis=0)
-    return flags
+    return np.asarray(np.isin(columns, (0.0, 1.0)).all(axis=0))
 
 
 def _filled(values: Array) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastlstm.figures import pyplot
@@ -146,7 +145,7 @@ def _date_formatter(locator: Any) -> Any:
     return ConciseDateFormatter(locator)
 
 
-def places_of(panel: Panel, ids: Sequence[Any] | None) -> Array:
+def places_of(panel: Panel, ids: Sequence[Any] | None) -> list[int]:
     """Numbers of the series with these ids; the first ones by default.
 
     Raises
@@ -155,10 +154,10 @@ def places_of(panel: Panel, ids: Sequence[Any] | None) -> Array:
         For an id that there is not.
     """
     if ids is None:
-        return np.arange(min(len(panel), _MOST))
+        return list(range(min(len(panel), _MOST)))
     known = {name: s for s, name in enumerate(panel.ids)}
     unknown = [name for name in ids if name not in known]
     if unknown:
         some = ", ".join(map(repr, panel.ids[:5]))
         raise ValueError(f"there is no series {unknown[0]!r}; there are {len(panel)}: {some} ...")
-    return np.array([known[name] for name in ids])
+    return [known[name] for name in ids]

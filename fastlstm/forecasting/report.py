@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import fastlstm
-
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto;
        padding: 0 1rem; }
@@ -24,7 +22,9 @@ img { max-width: 100%; } .note { color: #666; }
 """
 
 
-def write_report(path: str | os.PathLike[str], title: str, parts: Sequence[tuple[str, Any]]) -> None:
+def write_report(
+    path: str | os.PathLike[str], title: str, parts: Sequence[tuple[str, Any]]
+) -> None:
     """Write a page of HTML that needs no other file.
 
     Parameters
@@ -46,7 +46,7 @@ def write_report(path: str | os.PathLike[str], title: str, parts: Sequence[tuple
             body.append(_table(what))
         else:
             body.append(_picture(what, heading))
-    body.append(f'<p class="note">fastlstm {fastlstm.__version__}</p>')
+    body.append('<p class="note">Made by fastlstm.</p>')
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
         f"</title><style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"

@@ -79,7 +79,7 @@ class SegRNN(NetworkForecaster):
         "series" takes the last value of a window away and divides by the standard deviation of the
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
         window by itself.
-    season, units, max_steps, batch_size, learning_rate, members, patience, alias
+    season_length, units, max_steps, batch_size, learning_rate, members, patience, alias
         As for ``MQRNN``.
 
     Examples
@@ -104,7 +104,7 @@ class SegRNN(NetworkForecaster):
         segment: int | None = None,
         dropout: float = 0.5,
         scaler: str | None = "series",
-        season: int | None = None,
+        season_length: int | None = None,
         units: int = 128,
         max_steps: int | None = 1000,
         batch_size: int = 256,
@@ -122,7 +122,7 @@ class SegRNN(NetworkForecaster):
             seed,
             verbose,
             scaler=scaler,
-            season=season,
+            season_length=season_length,
             units=units,
             max_steps=max_steps,
             batch_size=batch_size,

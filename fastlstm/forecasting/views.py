@@ -206,7 +206,7 @@ def _scores_of(
     season = panel.frequency.season
     found: dict[str, list[float]] = {}
     for known, forecast, came in model._backtest(panel, windows, step, False, model.h, level):
-        places = dict((name, place) for place, name in band_names("", level))
+        places = {name: place for place, name in band_names("", level)}
         for s in range(len(known)):
             y, f = came[s], forecast.point[s]
             if np.isnan(y).all():
