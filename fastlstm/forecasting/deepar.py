@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting import recursion
+from fastlstm.forecasting import frame, recursion
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.distributions import distribution
 from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.network import usual_steps
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.windows import WindowReader, Windows
@@ -80,12 +81,16 @@ class DeepAR(BaseForecaster):
     scaler : str or None
         How a window is scaled: "standard", "robust", "mean", "last" or None. Counts are divided by
         1 + their mean instead.
+    season : int, optional
+        Steps after which the series repeat, by default what the frequency suggests: a day of hours,
+        a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
     units, layers : int
         Size of the recurrent layers, and their number.
     dropout : float
         Part of what goes from one layer to the next that is dropped in training.
-    max_steps : int
-        Updates.
+    max_steps : int, optional
+        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        least 200.
     batch_size : int
         Windows of each.
     learning_rate : float
@@ -98,10 +103,10 @@ class DeepAR(BaseForecaster):
 
     Attributes
     ----------
-    model_ : Model
-        The network, from the steps of a window to parameters.
-    history_ : dict of str to list of float
-        "loss" and "val_loss" on the way, and "step".
+    models_ : list of Model
+        The network, one, from the steps of a window to parameters.
+    history_ : list of dict of str to list of float
+        Of it, "loss" and "val_loss" on the way, and "step".
     """
 
     def __init__(
@@ -117,10 +122,11 @@ class DeepAR(BaseForecaster):
         n_paths: int = 200,
         lags: Sequence[int] | None = None,
         scaler: str | None = "standard",
+        season: int | None = None,
         units: int = 64,
         layers: int = 2,
         dropout: float = 0.1,
-        max_steps: int = 1000,
+        max_steps: int | None = None,
         batch_size: int = 64,
         learning_rate: float = 2e-3,
         patience: int | None = None,
@@ -128,16 +134,19 @@ class DeepAR(BaseForecaster):
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
         self.seed, self.verbose, self.distribution = seed, verbose, distribution
-        self.n_paths, self.lags, self.scaler = n_paths, lags, scaler
+        self.n_paths, self.lags, self.scaler, self.season = n_paths, lags, scaler, season
         self.units, self.layers = units, layers
         self.dropout, self.max_steps, self.batch_size = dropout, max_steps, batch_size
         self.learning_rate, self.patience, self.alias = learning_rate, patience, alias
 
     def _check(self) -> None:
         super()._check()
-        for name in ("n_paths", "units", "layers", "max_steps", "batch_size"):
+        for name in ("n_paths", "units", "layers", "batch_size"):
             whole_number(getattr(self, name), name)
-        for lag in self.lags or ():
+        for name in ("season", "max_steps", "patience"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name)
+        for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
             whole_number(lag, "a lag")
         distribution(self.distribution)
         window_scaler(self.scaler)
@@ -155,12 +164,14 @@ class DeepAR(BaseForecaster):
         if self._law.counts:
             self._law.loss.check_targets(panel.y[np.isfinite(panel.y)])
         generator = np.random.default_rng(self.seed)
-        season = panel.frequency.season
-        self.input_size_ = self.input_size or _usual_look_back(panel, self.h)
+        self.season_ = self.season or panel.frequency.season
+        self.input_size_ = self.input_size or _usual_look_back(panel, self.h, self.season_)
         longest = int(panel.lengths.max()) - self.h
-        given = (season, 2 * season) if self.lags is None else self.lags
-        fitting = [lag for lag in given if self.lags is not None or lag <= longest]
-        self._lags = sorted({1, *map(int, fitting)})
+        if self.lags is None:
+            lags = [lag for lag in (self.season_, 2 * self.season_) if lag <= longest]
+        else:
+            lags = np.ravel(self.lags).tolist()
+        self._lags = sorted({1, *lags})
         self._columns_of_fit = _Columns(_spread(panel.futr), _spread(panel.static))
         self._scaler = window_scaler(self.scaler)
         held = 0 if self.patience is None else self.h
@@ -173,8 +184,9 @@ class DeepAR(BaseForecaster):
                 f"to learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
             )
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
+        steps = self.max_steps or usual_steps(len(series), self.batch_size)
         with drawing_from(generator):
-            self.model_ = recursion.network(
+            model = recursion.network(
                 x[recursion.STEPS].shape[2],
                 self._law.count,
                 units=self.units,
@@ -182,24 +194,25 @@ class DeepAR(BaseForecaster):
                 dropout=self.dropout,
                 offsets=self._law.counts,
             )
-            rate = CosineDecay(self.learning_rate, self.max_steps)
-            self.model_.compile(Adam(rate, global_clipnorm=1.0), self._law.loss)
+            rate = CosineDecay(self.learning_rate, steps)
+            model.compile(Adam(rate, global_clipnorm=1.0), self._law.loss)
             validation = None
             if held:
                 ends = panel.lengths - held
                 fits = np.flatnonzero(ends > 0)
                 validation = self._batch(reader.read(fits, ends[fits]), past=False)
-            self.history_ = train(
-                self.model_,
+            history = train(
+                model,
                 lambda index: self._batch(reader.read(series[index], origins[index])),
                 len(series),
-                steps=self.max_steps,
+                steps=steps,
                 batch_size=self.batch_size,
                 generator=generator,
                 validation=validation,
                 patience=self.patience,
                 verbose=self.verbose,
             )
+        self.models_, self.history_ = [model], [history]
 
     def _reader(self, panel: Panel, h: int, future: Array | None = None) -> WindowReader:
         """Windows of what is read and of what the first of its steps looks back to."""
@@ -264,6 +277,32 @@ class DeepAR(BaseForecaster):
 
     # -- forecasts ---------------------------------------------------------------------------------
 
+    def sample_paths(
+        self, df: Any = None, *, h: int | None = None, futr_df: Any = None, static_df: Any = None
+    ) -> Array:
+        """Futures of each series, of which ``predict`` gives the quantiles.
+
+        What takes several steps together, such as the sum of a week or the first step below a
+        limit, is worked out in each path: its quantiles are not sums of quantiles.
+
+        Parameters
+        ----------
+        df, h, futr_df, static_df
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray
+            (series, n_paths, h), series in the order of ``panel_.ids``, or of those in ``df``.
+        """
+        self._check_fitted()
+        h = self.h if h is None else whole_number(h, "h")
+        panel = self.panel_
+        if df is not None:
+            panel = self._read(df, self._columns, static_df, self.panel_)
+        future = frame.read_future(futr_df, panel, h, self._columns)
+        return np.concatenate([paths for _, paths in self._paths(panel, h, future)])
+
     def _forecast(
         self, panel: Panel, h: int, future: Array | None, quantiles: Array
     ) -> Forecast:  # fmt: skip
@@ -276,7 +315,7 @@ class DeepAR(BaseForecaster):
     def _paths(self, panel: Panel, h: int, future: Array | None) -> Iterator[tuple[Array, Array]]:
         """Numbers of some series, and (series, paths, h) futures of theirs, until all are there."""
         windows = self._reader(panel, h, future).last()
-        encoder, stepper, names = recursion.parts(self.model_)
+        encoder, stepper, names = recursion.parts(self.models_[0])
         together = min(len(panel), max(1, _ROWS // self.n_paths))
         stream = stepper.stream(together * self.n_paths)
         for start in range(0, len(panel), together):
@@ -287,10 +326,8 @@ class DeepAR(BaseForecaster):
             shift, scale = self._scale(some)
             past = self._seen((some.past - shift) / scale)
             first = self._lags[-1]
-            read = some._replace(future_x=some.future_x[:, :0], target=past[:, :0])
-            states = encoder.predict(
-                {recursion.STEPS: self._steps(past, read, first)}, batch_size=together, verbose=0
-            )
+            read = self._steps(past, some._replace(future_x=some.future_x[:, :0]), first)
+            states = encoder.predict({recursion.STEPS: read}, batch_size=together, verbose=0)
             repeated = [np.repeat(state, self.n_paths, axis=0) for state in states]
             stream.reset(start=dict(zip(names, repeated, strict=True)))
             generators = [_generator(self.seed, panel.ids[s]) for s in index]
@@ -354,9 +391,9 @@ def _spread(columns: Array) -> tuple[Array, Array]:
     return mean, np.where(constant, 1.0, spread)
 
 
-def _usual_look_back(panel: Panel, h: int) -> int:
+def _usual_look_back(panel: Panel, h: int, season: int) -> int:
     longest = int(panel.lengths.max()) - h
-    return max(1, min(max(h, 2 * panel.frequency.season), longest, _LONGEST_LOOK_BACK))
+    return max(1, min(max(h, 2 * season), longest, _LONGEST_LOOK_BACK))
 
 
 def _generator(seed: int, name: Any) -> np.random.Generator:

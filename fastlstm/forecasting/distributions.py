@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from statistics import NormalDist
 from typing import Any, ClassVar
 
@@ -20,11 +21,13 @@ _LEAST_FREEDOM = 2.0
 _LARGEST = 700.0
 # Mean above which counts are drawn as real numbers: NumPy's end at 2**63.
 _MOST_COUNTED = 1e15
+# Probabilities that are added up at most.
+_MOST_LISTED = 10_000_000
 # Places of a rule of Gauss and Legendre, and steps of bisection to the last digit.
 _PLACES, _HALVINGS = 48, 60
 
 
-class Distribution:
+class Distribution(ABC):
     """Base class: a kind of distribution, whose parameters stand along the last axis of arrays.
 
     They are those that ``loss`` reads, without bounds, for targets in the units of a window:
@@ -49,6 +52,7 @@ class Distribution:
         """(..., count) to add to the parameters of series of this scale, (...)."""
         return np.zeros((*np.shape(scale), self.count))
 
+    @abstractmethod
     def sample(self, parameters: Array, generator: np.random.Generator) -> Array:
         """One draw from each distribution.
 
@@ -63,12 +67,12 @@ class Distribution:
         ndarray
             (...) float64.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self, parameters: Array) -> Array:
         """(...) of parameters (..., count)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quantiles(self, parameters: Array, levels: npt.ArrayLike) -> Array:
         """Quantiles of each distribution.
 
@@ -84,7 +88,6 @@ class Distribution:
         ndarray
             (..., Q).
         """
-        raise NotImplementedError
 
 
 class _Normal(Distribution):
@@ -164,7 +167,7 @@ class _NegativeBinomial(Distribution):
         return made
 
 
-_DISTRIBUTIONS = {
+_DISTRIBUTIONS: dict[str, type[Distribution]] = {
     "normal": _Normal,
     "studentt": _Student,
     "negativebinomial": _NegativeBinomial,
@@ -256,6 +259,11 @@ def _count_quantiles(mean: float, r: float, levels: Array) -> Array:
     """Least counts that reach the levels: sums of probabilities, each from the one before."""
     spread = np.sqrt(mean + mean * mean / r)
     top = int(mean + 40.0 * spread + 100.0)
+    if top > _MOST_LISTED:
+        raise ValueError(
+            f"quantiles of counts are sums over all of them, and there are too many for a mean of "
+            f"{mean:g} with a standard deviation of {spread:g}: take those of draws, from sample()"
+        )
     p = mean / (mean + r)
     counts = np.arange(1, top)
     # Ratio of neighbouring probabilities: (n - 1 + r) / n · p.
