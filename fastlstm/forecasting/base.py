@@ -166,7 +166,8 @@ class BaseForecaster(Parameters, ABC):
         level = check_level(self.level if level is None else level)
         panel, like = self.panel_, self._like
         if df is not None:
-            panel, like = self._read(df, self._columns, static_df), frame.kind_of(df)
+            panel = self._read(df, self._columns, static_df, self.panel_)
+            like = frame.kind_of(df)
         future = frame.read_future(futr_df, panel, h, self._columns)
         columns = self._columns_of(self._forecast(panel, h, future, quantiles_of(level)), level)
         return frame.write_forecast(like, panel, h, columns, self._columns)
@@ -203,7 +204,9 @@ class BaseForecaster(Parameters, ABC):
         -------
         data frame or dict of str to ndarray
             As from ``predict``, with the columns ``cutoff``, the last stamp that was known, and
-            the target itself. The forecaster itself is as before.
+            the target itself. Of arrays a dict of these: "cutoff", (series, windows) numbers of
+            steps, and (series, windows, h) the others; without the first axis for one series. The
+            forecaster itself is as before.
 
         Raises
         ------
@@ -259,7 +262,10 @@ class BaseForecaster(Parameters, ABC):
             If rows do not go on where their series ended.
         """
         self._check_fitted()
-        self.panel_ = self.panel_.append(self._read(df, self._columns, static_df))
+        new = self._read(df, self._columns, static_df, self.panel_)
+        if frame.kind_of(df) is None:
+            new = new.after(self.panel_)
+        self.panel_ = self.panel_.append(new)
         return self
 
     # -- within ------------------------------------------------------------------------------------
@@ -276,11 +282,14 @@ class BaseForecaster(Parameters, ABC):
         if not hasattr(self, "panel_"):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")
 
-    def _read(self, df: Any, columns: frame.Columns, static_df: Any) -> Panel:
+    def _read(
+        self, df: Any, columns: frame.Columns, static_df: Any, known: Panel | None = None
+    ) -> Panel:
         if frame.kind_of(df) is None:
+            frame.check_no_columns(columns, static_df)
             freq = Frequency.of(1 if self.freq is None else self.freq)
             return Panel.of_arrays(df, freq)
-        return frame.read_panel(df, columns, freq=self.freq, static_df=static_df)
+        return frame.read_panel(df, columns, freq=self.freq, static_df=static_df, known=known)
 
     def _columns_of(self, forecast: Forecast, level: Sequence[float]) -> dict[str, Array]:
         """Columns of the table, each (S, h)."""
