@@ -67,8 +67,8 @@ class SegRNN(NetworkForecaster):
     h, freq, input_size, level, seed, verbose
         As for every forecaster: see ``MQRNN``.
     segment : int, optional
-        w, steps of a segment. By default two seasons where that fits into ``h`` and the window,
-        otherwise one, otherwise the largest that fits.
+        w, steps of a segment. By default two seasons, or half of ``h`` where stamps do not tell a
+        season, but 8 to 48 steps, and no more than fit into ``h`` and the window.
     dropout : float
         Part of each segment's state that is left out in training.
     val_size : int, optional
@@ -105,7 +105,7 @@ class SegRNN(NetworkForecaster):
         dropout: float = 0.5,
         scaler: str | None = "series",
         season_length: int | None = None,
-        units: int = 128,
+        units: int = 256,
         max_steps: int | None = 1000,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
@@ -207,9 +207,8 @@ class SegRNN(NetworkForecaster):
         """Steps of a segment."""
         if self.segment is not None:
             return self.segment
-        largest = min(self.h, self.input_size_)
-        fitting = [n for n in (2 * self.season_, self.season_) if n <= largest]
-        return fitting[0] if fitting else largest
+        seasons = 2 * self.season_ if self.season_ > 1 else self.h // 2
+        return min(max(seasons, 8), 48, self.h, self.input_size_)
 
     @property
     def _segments(self) -> int:
@@ -224,38 +223,47 @@ class SegRNN(NetworkForecaster):
         read = sizes.look_back // w
         rest = sizes.look_back - read * w
         segments = Reshape((read, w * sizes.past))(Cropping1D((rest, 0))(past) if rest else past)
-        state = GRU(self.units)(Dense(self.units, activation="relu")(segments))
-        # What is the same for a whole forecast, and what differs from segment to segment.
-        overall, each = [], []
+        vectors = Dense(self.units, activation="relu", name="segments")(segments)
+        state = GRU(self.units, name="reader")(vectors)
+        # What a segment to come is told, beside the state: the same for all of them, or its own.
+        told = {}
         if sizes.series > 1:
             series = Input((1,), name="series", dtype="int32")
             inputs.append(series)
             table = Embedding(sizes.series + 1, _SERIES, name="series_table")
-            overall.append(Flatten()(table(series)))
+            told["series"] = Flatten()(table(series))
         if sizes.static:
-            static = Input((sizes.static,), name="static")
-            inputs.append(static)
-            overall.append(static)
+            told["static"] = Input((sizes.static,), name="static")
+            inputs.append(told["static"])
         if sizes.future:
             future = Input((sizes.horizon, sizes.future), name="future")
             inputs.append(future)
             more = count * w - self.h
             whole = ZeroPadding1D((0, more))(future) if more else future
             known = Reshape((count, w * sizes.future))(whole)
-            each.append(Dense(self.units, activation="relu")(known))
+            told["future"] = Dense(self.units, activation="relu", name="known")(known)
 
-        def given() -> list[Any]:
-            """What a gate sees beside the state: its own weights of each."""
-            tables = [Embedding(count, self.units)(place)]
-            return tables + [Dense(self.units, use_bias=False)(x) for x in overall + each]
+        def given(gate: str) -> list[Any]:
+            """What a gate makes of it, with weights of its own."""
+            place_of = Embedding(count, self.units, name=f"{gate}_place")
+            others = [
+                Dense(self.units, use_bias=False, name=f"{gate}_{what}")(x)
+                for what, x in told.items()
+            ]
+            return [place_of(place), *others]
 
+        of_state = {
+            gate: Dense(self.units, name=f"{gate}_state")(state)
+            for gate in ("update", "reset", "candidate")
+        }
         update, reset = (
-            Activation("sigmoid")(Add()([*given(), Dense(self.units)(state)])) for _ in range(2)
+            Activation("sigmoid")(Add()([*given(gate), of_state[gate]]))
+            for gate in ("update", "reset")
         )
-        kept = Multiply()([reset, Dense(self.units)(state)])
-        candidate = Activation("tanh")(Add()([*given(), kept]))
+        kept = Multiply()([reset, of_state["candidate"]])
+        candidate = Activation("tanh")(Add()([*given("candidate"), kept]))
         new = Add()([candidate, Multiply()([update, Subtract()([state, candidate])])])
-        steps = Dense(w * sizes.outputs)(Dropout(self.dropout)(new))
+        steps = Dense(w * sizes.outputs, name="values")(Dropout(self.dropout)(new))
         steps = Reshape((count * w, sizes.outputs))(steps)
         if count * w > self.h:
             steps = Cropping1D((0, count * w - self.h))(steps)
