@@ -49,7 +49,7 @@ def logarithms(panel: Panel, taken: Array) -> Panel:
     """The panel with logarithms in the place of the values of these series."""
     y = panel.y.copy()
     for s in np.flatnonzero(taken):
-        y[panel.offsets[s] : panel.offsets[s + 1]] = np.log(panel.series(s))
+        y[panel.offsets[s] : panel.offsets[s + 1]] = np.log(panel.series(int(s)))
     return replace(panel, y=y)
 
 

@@ -284,7 +284,7 @@ class NetworkForecaster(BaseForecaster):
 
 
 def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
-    """Whole seasons to see of the past, more steps than are to be forecast, if there are so many."""
+    """Steps of the past to see: whole seasons, more than are forecast, if there are so many."""
     season = season or panel.frequency.season
     wanted = max(2 * h, 7 * season if season in (24, 48, 96) else 2 * season)
     seasons = -(-wanted // season) * season
@@ -300,8 +300,7 @@ def usual_steps(windows: int, batch_size: int) -> int:
 def _binary_columns(panel: Panel) -> Array:
     """(K + F,) of historic and future columns, which are only 0 and 1."""
     columns = np.concatenate([panel.hist, panel.futr], axis=1)
-    flags: Array = np.isin(columns, (0.0, 1.0)).all(axis=0)
-    return flags
+    return np.asarray(np.isin(columns, (0.0, 1.0)).all(axis=0))
 
 
 def _filled(values: Array) -> Array:
@@ -313,7 +312,8 @@ def _filled(values: Array) -> Array:
 def _spread_of(columns: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of columns, 1 where they do not vary."""
     spread = columns.std(axis=0)
-    return columns.mean(axis=0), np.where(spread > 1e-10 * np.abs(columns).max(axis=0), spread, 1.0)
+    varies = spread > 1e-10 * np.abs(columns).max(axis=0)
+    return columns.mean(axis=0), np.where(varies, spread, 1.0)
 
 
 def _comparison(one: Array, other: Array) -> Array:
