@@ -15,7 +15,7 @@ from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
-from fastlstm.forecasting.seasonal import repeated
+from fastlstm.forecasting.seasonal import relative, repeated
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -30,6 +30,8 @@ Array = npt.NDArray[Any]
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Updates by default, and how often a window is seen at most.
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
+# Windows that tell what is usual.
+_SAMPLE = 4096
 # Windows that are forecast at a time.
 _TOGETHER = 1024
 
@@ -52,8 +54,10 @@ class NetworkForecaster(BaseForecaster):
     Series whose values are all well above zero are taken by their logarithms, since they mostly
     grow and swing in proportion. A window is scaled by itself, so that series of any level are
     alike. The network answers by how much the last season should be corrected, in units of how much
-    seasons differ, and is trained on the pinball loss of several quantiles at once. Where more
-    steps are asked for than the network gives, it goes on from its own medians.
+    seasons differ, and is trained on the pinball loss of several quantiles at once. Half of a
+    window's weight is for errors in these units, half for errors in proportion to its level, so
+    that neither very regular nor very irregular series are all that counts. Where more steps are
+    asked for than the network gives, it goes on from its own medians.
 
     Parameters
     ----------
@@ -157,12 +161,15 @@ class NetworkForecaster(BaseForecaster):
         self._binary = _binary_columns(panel)
         self._static = _spread_of(panel.static)
         held = 0 if self.patience is None else self.h
-        reader = WindowReader(
-            logarithms(panel, switches(panel, self.log)), self.input_size_, self.h
-        )
+        self._taken = switches(panel, self.log)
+        reader = WindowReader(logarithms(panel, self._taken), self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
         if not len(series):
             raise ValueError(self._too_short(panel, held))
+        some = np.linspace(0, len(series) - 1, min(len(series), _SAMPLE)).astype(np.int64)
+        sample = reader.read(series[some], origins[some])
+        usual = float(self._relative(sample, repeated(sample.past, self.season_, self.h)[1]).mean())
+        self._usual = usual or 1.0
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         sizes = Sizes(
             self.input_size_,
@@ -202,11 +209,15 @@ class NetworkForecaster(BaseForecaster):
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
         base, unit = repeated(windows.past, self.season_, self.h)
+        weight = 0.5 + 0.5 * self._relative(windows, unit) / self._usual
         return (
             self._inputs(windows, unit),
             _filled((windows.target - base) / unit)[..., np.newaxis],
-            np.isfinite(windows.target).astype(np.float32),
+            (np.isfinite(windows.target) * weight).astype(np.float32),
         )
+
+    def _relative(self, windows: Windows, unit: Array) -> Array:
+        return relative(windows.past, unit, self._taken[windows.series])
 
     def _inputs(self, windows: Windows, unit: Array) -> dict[str, Array]:
         present = np.isfinite(windows.past)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlstm.forecasting.seasonal import repeated
+from fastlstm.forecasting.seasonal import relative, repeated
 
 
 def _value(window, season, step):
@@ -51,3 +51,14 @@ def test_unit_of_a_season_that_repeats_exactly_is_a_part_of_the_spread():
     base, unit = repeated(window, 3, 4)
     np.testing.assert_array_equal(base, [[1.0, 5.0, 2.0, 1.0]])
     np.testing.assert_allclose(unit, 0.02 * window.std())
+
+
+def test_units_in_proportion_are_those_of_each_window():
+    generator = np.random.default_rng(2)
+    past = 5 + generator.normal(size=(6, 10))
+    past[generator.random(past.shape) < 0.2] = np.nan
+    past[3], past[4], past[5] = 2.0, np.nan, 1e-3 * past[5]
+    unit = np.array([[0.5], [3.0], [4.0], [1.0], [1.0], [1.0]])
+    logarithms = np.array([False, True, False, False, True, False])
+    wanted = [0.5 / np.nanmean(np.abs(past[0])), 2.0, 4.0 / np.nanmean(np.abs(past[2])), 0, 0, 2.0]
+    np.testing.assert_allclose(relative(past, unit, logarithms)[:, 0], wanted)
