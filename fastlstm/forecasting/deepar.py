@@ -81,7 +81,7 @@ class DeepAR(BaseForecaster):
     scaler : str or None
         How a window is scaled: "standard", "robust", "mean", "last" or None. Counts are divided by
         1 + their mean instead.
-    season : int, optional
+    season_length : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
     units, layers : int
@@ -122,7 +122,7 @@ class DeepAR(BaseForecaster):
         n_paths: int = 200,
         lags: Sequence[int] | None = None,
         scaler: str | None = "standard",
-        season: int | None = None,
+        season_length: int | None = None,
         units: int = 64,
         layers: int = 2,
         dropout: float = 0.1,
@@ -134,7 +134,8 @@ class DeepAR(BaseForecaster):
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
         self.seed, self.verbose, self.distribution = seed, verbose, distribution
-        self.n_paths, self.lags, self.scaler, self.season = n_paths, lags, scaler, season
+        self.n_paths, self.lags, self.scaler = n_paths, lags, scaler
+        self.season_length = season_length
         self.units, self.layers = units, layers
         self.dropout, self.max_steps, self.batch_size = dropout, max_steps, batch_size
         self.learning_rate, self.patience, self.alias = learning_rate, patience, alias
@@ -143,7 +144,7 @@ class DeepAR(BaseForecaster):
         super()._check()
         for name in ("n_paths", "units", "layers", "batch_size"):
             whole_number(getattr(self, name), name)
-        for name in ("season", "max_steps", "patience"):
+        for name in ("season_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
@@ -164,7 +165,7 @@ class DeepAR(BaseForecaster):
         if self._law.counts:
             self._law.loss.check_targets(panel.y[np.isfinite(panel.y)])
         generator = np.random.default_rng(self.seed)
-        self.season_ = self.season or panel.frequency.season
+        self.season_ = self.season_length or panel.frequency.season
         self.input_size_ = self.input_size or _usual_look_back(panel, self.h, self.season_)
         longest = int(panel.lengths.max()) - self.h
         if self.lags is None:

@@ -12,7 +12,7 @@ from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.network import NetworkForecaster, Sizes
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
-from fastlstm.forecasting.seasonal import repeated
+from fastlstm.forecasting.seasonal import relative, repeated
 from fastlstm.forecasting.windows import Windows
 from fastlstm.layers import GRU, Add, Concatenate, Dense, Input, RepeatVector, Reshape
 from fastlstm.models import Model
@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 
 # A window of more steps than these is read a season at a time.
 _STEP_BY_STEP = 64
+# Where seasons differ by this part of the level, scaled and relative errors count alike.
+_ALIKE = 1 / 8
 
 
 class MQRNN(NetworkForecaster):
@@ -33,7 +35,8 @@ class MQRNN(NetworkForecaster):
     should be corrected, in units of how much seasons differ.
 
     Series whose values are all well above zero are taken by their logarithms, since they mostly
-    grow and swing in proportion.
+    grow and swing in proportion. Errors count in units of how much seasons differ, and again in
+    proportion to the level, so that very regular series are not all that is learned.
 
     Sources: Wen, Torkkola, Narayanaswamy, Madeka, "A Multi-Horizon Quantile Recurrent Forecaster",
     arXiv:1711.11053, 2017; seasons as steps: Lin et al., "SegRNN: Segment Recurrent Neural Network
@@ -94,13 +97,17 @@ class MQRNN(NetworkForecaster):
             raise ValueError(f"log expects True, False or None, got {self.log!r}")
 
     def _transformed(self, panel: Panel) -> Panel:
-        return logarithms(panel, switches(panel, self.log))
+        self._taken = switches(panel, self.log)
+        return logarithms(panel, self._taken)
 
     def _restored(self, values: Array, panel: Panel) -> Array:
         return powers(values, switches(panel, self.log))
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         return repeated(windows.past, self.season_, self.h)
+
+    def _weights(self, windows: Windows, scale: Array) -> Array:
+        return 0.5 + 0.5 * relative(windows.past, scale, self._taken[windows.series]) / _ALIKE
 
     def _inputs(self, windows: Windows, base: Array, unit: Array) -> dict[str, Array]:
         shift, scale = window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))

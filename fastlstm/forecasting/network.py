@@ -223,13 +223,17 @@ class NetworkForecaster(BaseForecaster):
         """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
         return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
 
+    def _weights(self, windows: Windows, scale: Array) -> Array:
+        """(B, 1) how much errors in units of ``scale`` count; all alike."""
+        return np.ones_like(scale)
+
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
         shift, scale = self._scales(windows)
         return (
             self._inputs(windows, shift, scale),
             _filled((windows.target - shift) / scale)[..., np.newaxis],
-            np.isfinite(windows.target).astype(np.float32),
+            (np.isfinite(windows.target) * self._weights(windows, scale)).astype(np.float32),
         )
 
     def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:

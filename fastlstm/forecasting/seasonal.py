@@ -59,3 +59,29 @@ def repeated(past: Array, season: int, h: int) -> tuple[Array, Array]:
     unit = np.maximum(unit, _LEAST * spread)
     largest = np.abs(np.where(present, past, 0.0)).max(axis=1, keepdims=True, initial=0.0)
     return base, np.where(unit > 1e-10 * largest, unit, 1.0)
+
+
+def relative(past: Array, unit: Array, logarithms: Array) -> Array:
+    """The unit of each window in proportion to its level.
+
+    Parameters
+    ----------
+    past : ndarray
+        (B, L) windows, NaN where a value is missing.
+    unit : ndarray
+        (B, 1) as ``repeated`` gives it.
+    logarithms : ndarray
+        (B,) of bool, where values are logarithms, whose differences are in proportion already.
+
+    Returns
+    -------
+    ndarray
+        (B, 1). 0 of a window that does not vary; at most 2.
+    """
+    present = np.isfinite(past)
+    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    level = np.abs(np.where(present, past, 0.0)).sum(axis=1, keepdims=True) / count
+    highest = np.where(present, past, -np.inf).max(axis=1, keepdims=True)
+    varies = highest > np.where(present, past, np.inf).min(axis=1, keepdims=True)
+    level = np.where(logarithms[:, np.newaxis] | ~varies, 1.0, level)
+    return np.where(varies, np.minimum(unit / level, 2.0), 0.0)

@@ -28,8 +28,10 @@ class Windows(NamedTuple):
         (B, C) of the series.
     target : ndarray
         (B, h) what came, NaN where it is missing or not known.
+    series : ndarray
+        (B,) numbers of the series in the panel.
     ids : ndarray
-        (B,) names of the series.
+        (B,) their names.
     """
 
     past: Array
@@ -37,6 +39,7 @@ class Windows(NamedTuple):
     future_x: Array
     static: Array
     target: Array
+    series: Array
     ids: Array
 
 
@@ -70,9 +73,7 @@ class WindowReader:
         self._y[rows] = panel.y
         hist, futr = panel.hist.shape[1], panel.futr.shape[1]
         known = [np.concatenate([panel.stamps(s), later]) for s, later in enumerate(self._later())]
-        calendar, self.calendar_names = features(
-            np.concatenate(known), panel.frequency, panel.zone
-        )
+        calendar, self.calendar_names = features(np.concatenate(known), panel.frequency, panel.zone)
         self._x = np.zeros((size, hist + futr + calendar.shape[1]), np.float32)
         self._x[rows, :hist], self._x[rows, hist : hist + futr] = panel.hist, panel.futr
         if future is not None:
@@ -99,6 +100,7 @@ class WindowReader:
             others[:, self.look_back :, self._hist :],
             self.panel.static[series],
             values[:, self.look_back :],
+            series,
             self.panel.ids[series],
         )
 

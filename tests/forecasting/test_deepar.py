@@ -194,7 +194,7 @@ def test_held_out_points_stop_training(known_and_true):
 
 
 def test_plain_arrays_and_whole_numbers(rng):
-    model = DeepAR(h=4, max_steps=3, verbose=0, units=4, n_paths=10, layers=1, season=7)
+    model = DeepAR(h=4, max_steps=3, verbose=0, units=4, n_paths=10, layers=1, season_length=7)
     assert model.fit(rng.standard_normal(60)).predict().shape == (4,)
     assert model.sample_paths().shape == (1, 10, 4)
     assert model._lags == [1, 7, 14]
