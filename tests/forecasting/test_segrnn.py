@@ -143,7 +143,7 @@ def test_what_is_known_of_the_future_is_used() -> None:
     known = rng.standard_normal((400, 1))
     panel = Panel.of_arrays(2 * known[:, 0], Frequency.of(1))
     panel = panel.__class__(**{**panel.__dict__, "futr": known})
-    options = {**SMALL, "max_steps": 400, "learning_rate": 5e-3, "dropout": 0.0}
+    options = {**SMALL, "max_steps": 200, "learning_rate": 1e-2, "dropout": 0.0}
     model = SegRNN(10, **options)
     past, future = panel.until([390]), known[np.newaxis, 390:]
     model._fit(past)
@@ -165,12 +165,15 @@ def test_validates_on_the_last_points_alone() -> None:
 
 
 def test_best_weights_come_back() -> None:
-    options: dict[str, Any] = {**SMALL, "max_steps": 60, "learning_rate": 0.3, "units": 8}
-    model = SegRNN(15, val_size=40, **options).fit(Y)
+    # What is learned is wrong where it is validated: the season has ended.
+    ended = Y.copy()
+    ended[:, -60:] = ended[:, -61:-60]
+    options: dict[str, Any] = {**SMALL, "max_steps": 100, "learning_rate": 0.01}
+    model = SegRNN(15, val_size=34, **options).fit(ended)
     losses = model.history_["val_loss"]
-    panel = Panel.of_arrays(Y)
+    panel = Panel.of_arrays(ended)
     reader = WindowReader(panel, 26, 15)
-    x, y, weight = model._batch(reader.read(*model._held_out(panel, reader, 40)))
+    x, y, weight = model._batch(reader.read(*model._held_out(panel, reader, 34)))
     assert min(losses) < losses[-1]
     # The numbers of series that were not learned from, set afterwards, have no part in it.
     again = model.model_.evaluate(x, y, sample_weight=weight, verbose=0, batch_size=1024)
@@ -213,4 +216,5 @@ def test_arguments_that_do_not_fit(options: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize("scaler", ["standard", "last", None])
 def test_windows_scaled_by_themselves(scaler: str | None) -> None:
     made = SegRNN(15, scaler=scaler, **SMALL).fit(Y).predict()
-    assert made.shape == (3, 15) and np.isfinite(made).all()
+    assert made.shape == (3, 15)
+    assert np.isfinite(made).all()
