@@ -25,7 +25,7 @@ STOREYS = [
     },
     {"training"},
     {"callbacks", "models"},
-    {"sklearn", "utils", "warmup"},
+    {"forecasting", "sklearn", "utils", "warmup"},
     {"__init__"},
     {"__main__"},
 ]  # fmt: skip

@@ -40,7 +40,7 @@ class Forecaster(BaseForecaster):
 
     Attributes
     ----------
-    model_ : BaseForecaster
+    chosen_ : BaseForecaster
         The one chosen.
     selection_ : list of dict
         For each model: "model", its name; "mase" on the points held out, nan where it could not
@@ -94,7 +94,7 @@ class Forecaster(BaseForecaster):
         if np.isnan(best["mase"]):
             reasons = "; ".join(f"{row['model']}: {row['why']}" for row in self.selection_)
             raise ValueError(f"none of the models could learn from these series. {reasons}")
-        self.model_ = model
+        self.chosen_ = model
         model._fit(panel)
         if self.verbose:
             print(self.explanation())
@@ -147,7 +147,7 @@ class Forecaster(BaseForecaster):
     def _forecast(
         self, panel: Panel, h: int, future: Array | None, quantiles: Array
     ) -> Forecast:
-        return self.model_._forecast(panel, h, future, quantiles)
+        return self.chosen_._forecast(panel, h, future, quantiles)
 
 
 def _head(panel: Panel, h: int) -> tuple[Array, Array]:

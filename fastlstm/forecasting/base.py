@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.parameters import Parameters
+from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
@@ -34,7 +35,7 @@ class Forecast(NamedTuple):
     bands: Array
 
 
-class BaseForecaster(Parameters, ABC):
+class BaseForecaster(Parameters, Views, ABC):
     """Base class of the forecasters.
 
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
@@ -166,9 +167,9 @@ class BaseForecaster(Parameters, ABC):
         level = check_level(self.level if level is None else level)
         panel, like = self.panel_, self._like
         if df is not None:
-            panel, like = self._read(df, self._columns, static_df), frame.kind_of(df)
-        future = frame.read_future(futr_df, panel, h, self._columns)
-        columns = self._columns_of(self._forecast(panel, h, future, quantiles_of(level)), level)
+            panel = self._read(df, self._columns, static_df, self.panel_)
+            like = frame.kind_of(df)
+        columns = self._columns_ahead(panel, h, futr_df, level)
         return frame.write_forecast(like, panel, h, columns, self._columns)
 
     def cross_validation(
@@ -203,7 +204,9 @@ class BaseForecaster(Parameters, ABC):
         -------
         data frame or dict of str to ndarray
             As from ``predict``, with the columns ``cutoff``, the last stamp that was known, and
-            the target itself. The forecaster itself is as before.
+            the target itself. Of arrays a dict of these: "cutoff", (series, windows) numbers of
+            steps, and (series, windows, h) the others; without the first axis for one series. The
+            forecaster itself is as before.
 
         Raises
         ------
@@ -220,23 +223,10 @@ class BaseForecaster(Parameters, ABC):
         step = h if step_size is None else whole_number(step_size, "step_size")
         windows = whole_number(n_windows, "n_windows")
         level = check_level(self.level if level is None else level)
-        held = h + step * (windows - 1)
-        short = panel.lengths <= held
-        if short.any():
-            some = ", ".join(repr(name) for name in panel.ids[short][:5])
-            raise ValueError(
-                f"cross-validation over {windows} windows of {h} steps, {step} apart, needs series "
-                f"of more than {held} points; {short.sum()} are shorter: {some}"
-            )
-        model, parts = None, []
-        for left in range(held, h - 1, -step):
-            known = panel.until(panel.lengths - left)
-            if model is None or refit:
-                model = type(self)(**self.get_params())
-                model._fit(known)
-            future = _futr_at(panel, known.lengths, h)
-            forecast = model._forecast(known, h, future, quantiles_of(level))
-            parts.append((known, self._columns_of(forecast, level), _y_at(panel, known.lengths, h)))
+        parts = [
+            (known, self._columns_of(forecast, level), came)
+            for known, forecast, came in self._backtest(panel, windows, step, refit, h, level)
+        ]
         return frame.write_cross_validation(like, parts, h, columns)
 
     def update(self, df: Any, *, static_df: Any = None) -> Any:
@@ -259,7 +249,10 @@ class BaseForecaster(Parameters, ABC):
             If rows do not go on where their series ended.
         """
         self._check_fitted()
-        self.panel_ = self.panel_.append(self._read(df, self._columns, static_df))
+        new = self._read(df, self._columns, static_df, self.panel_)
+        if frame.kind_of(df) is None:
+            new = new.after(self.panel_)
+        self.panel_ = self.panel_.append(new)
         return self
 
     # -- within ------------------------------------------------------------------------------------
@@ -272,15 +265,46 @@ class BaseForecaster(Parameters, ABC):
         check_level(self.level)
         whole_number(self.seed, "seed", 0)
 
+    def _backtest(
+        self, panel: Panel, windows: int, step: int, refit: bool, h: int, level: Sequence[float]
+    ) -> Iterator[tuple[Panel, Forecast, Array]]:
+        """Go through the cutoffs: the series up to there, the forecast, and (S, h) what came."""
+        held = h + step * (windows - 1)
+        short = panel.lengths <= held
+        if short.any():
+            some = ", ".join(repr(name) for name in panel.ids[short][:5])
+            raise ValueError(
+                f"{windows} windows of {h} steps, {step} apart, need series of more than {held} "
+                f"points; {short.sum()} are shorter: {some}"
+            )
+        model = None
+        for left in range(held, h - 1, -step):
+            known = panel.until(panel.lengths - left)
+            if model is None or refit:
+                model = type(self)(**self.get_params())
+                model._fit(known)
+            at = (panel.offsets[:-1] + known.lengths)[:, np.newaxis] + np.arange(h)
+            yield known, model._forecast(known, h, panel.futr[at], quantiles_of(level)), panel.y[at]
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "panel_"):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")
 
-    def _read(self, df: Any, columns: frame.Columns, static_df: Any) -> Panel:
+    def _read(
+        self, df: Any, columns: frame.Columns, static_df: Any, known: Panel | None = None
+    ) -> Panel:
         if frame.kind_of(df) is None:
+            frame.check_no_columns(columns, static_df)
             freq = Frequency.of(1 if self.freq is None else self.freq)
             return Panel.of_arrays(df, freq)
-        return frame.read_panel(df, columns, freq=self.freq, static_df=static_df)
+        return frame.read_panel(df, columns, freq=self.freq, static_df=static_df, known=known)
+
+    def _columns_ahead(
+        self, panel: Panel, h: int, futr_df: Any, level: Sequence[float]
+    ) -> dict[str, Array]:
+        """Columns of what comes after the end of each series."""
+        future = frame.read_future(futr_df, panel, h, self._columns)
+        return self._columns_of(self._forecast(panel, h, future, quantiles_of(level)), level)
 
     def _columns_of(self, forecast: Forecast, level: Sequence[float]) -> dict[str, Array]:
         """Columns of the table, each (S, h)."""
@@ -288,17 +312,3 @@ class BaseForecaster(Parameters, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
-
-
-def _y_at(panel: Panel, first: Array, h: int) -> Array:
-    """(S, h) values from these steps on."""
-    at = (panel.offsets[:-1] + first)[:, np.newaxis] + np.arange(h)
-    values: Array = panel.y[at]
-    return values
-
-
-def _futr_at(panel: Panel, first: Array, h: int) -> Array:
-    """(S, h, F) what is known of these steps."""
-    at = (panel.offsets[:-1] + first)[:, np.newaxis] + np.arange(h)
-    values: Array = panel.futr[at]
-    return values

@@ -48,7 +48,8 @@ class Frequency:
     count : int
         How many of these make a step.
     anchor : int
-        The day of "W", from 0 for Monday; a month of the quarter or year, from 0 for the first.
+        The day of "W", from 0 for Monday; a month of the quarter or year, from 0 for the first; of
+        whole numbers their season, 0 for none.
     """
 
     unit: str
@@ -129,14 +130,20 @@ class Frequency:
                 return cls("W", step, int(_weekday(days[:1])[0]))
         return cls("us", _common_step(array, apart, "us"))
 
+    def of_numbers(self) -> Frequency:
+        """The same season, on whole numbers: for values of which nobody knows the stamps."""
+        if self.unit == "":
+            return self
+        return Frequency("", 1, self.season)
+
     # -- stamps and their numbers ------------------------------------------------------------------
 
     def stamps(self, start: Any, first: int, count: int) -> Array:
-        """(count,) stamps from number ``first`` on, of which ``start`` has number 0."""
+        """(count,) stamps from number ``first`` on, where ``start`` has number 0."""
         return self.at(start, np.arange(first, first + count))
 
     def at(self, start: Any, positions: Array) -> Array:
-        """Stamps with these numbers, of which ``start`` has number 0."""
+        """Stamps with these numbers, where ``start``, one or as many, has number 0."""
         start = as_stamps(start)
         steps = np.asarray(positions, np.int64) * self.count
         if self.unit in ("", "us"):
@@ -155,13 +162,14 @@ class Frequency:
         return stamps
 
     def positions(self, start: Any, stamps: npt.ArrayLike) -> Array:
-        """Numbers of stamps, of which ``start`` has number 0.
+        """Numbers of stamps, where ``start`` has number 0.
 
         Parameters
         ----------
-        start : datetime64 or int
+        start : datetime64, int or array_like
+            One for all of them, or (n,).
         stamps : array_like
-            (n,) of any order.
+            (n,) in any order.
 
         Returns
         -------
@@ -229,9 +237,10 @@ class Frequency:
             advice = f"; these stamps look like freq={found.alias!r}" if found != self else ""
         except ValueError:
             advice = "; round the stamps, or pass the freq that they have"
+        first = written(np.broadcast_to(start, stamps.shape)[wrong][0])
         return (
             f"{wrong.sum()} of {len(stamps)} stamps are not on the grid of freq={self.alias!r} "
-            f"from {written(start)} on: {some}{more}{advice}"
+            f"from {first} on: {some}{more}{advice}"
         )
 
     # -- what it is --------------------------------------------------------------------------------
@@ -258,7 +267,9 @@ class Frequency:
             return _whole(cycle, self.count)
         if self.months:
             return _whole(12, self.months)
-        return _whole({"W": 52, "B": 5, "": 1}[self.unit], self.count)
+        if self.unit == "":
+            return self.anchor or 1
+        return _whole(52 if self.unit == "W" else 5, self.count)
 
     @property
     def alias(self) -> str:

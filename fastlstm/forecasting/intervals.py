@@ -138,6 +138,54 @@ def between(values: npt.ArrayLike, known: npt.ArrayLike, wanted: npt.ArrayLike) 
     return np.where(inside, np.clip(made, low, high), made)
 
 
+def conformal(residuals: npt.ArrayLike, level: Any) -> Array:
+    """Half widths of intervals that errors of the past would have kept, step by step.
+
+    Split-conformal: of n errors, the interval is as wide as the one of rank ceil((n + 1) level),
+    in the order of their sizes. If the next error is like those, exchangeable with them, then it
+    lies in the interval with at least that probability, whatever its distribution. Errors of one
+    series in the order of time are only nearly so.
+
+    Parameters
+    ----------
+    residuals : array_like
+        (W, ...) errors of forecasts that did not know what they forecast: W windows, and commonly h
+        steps. NaN is left out.
+    level : float or sequence of float
+        Coverages in per cent, more than 0 and less than 100.
+
+    Returns
+    -------
+    ndarray
+        (V, ...) for V levels in the order given. Where there are too few errors for that rank, the
+        size of the largest; NaN where there is none.
+
+    References
+    ----------
+    Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, "Distribution-free predictive inference for
+    regression", Journal of the American Statistical Association 113(523), 2018.
+
+    Examples
+    --------
+    >>> conformal([[1.0], [-3.0], [2.0], [-4.0]], [50, 80]).tolist()
+    [[3.0], [4.0]]
+    """
+    sizes = np.sort(np.abs(np.asarray(residuals, np.float64)), axis=0)
+    levels = np.atleast_1d(np.asarray(level, np.float64))
+    if not ((levels > 0) & (levels < 100)).all():
+        raise ValueError(f"level expects coverages in per cent, such as [80, 95], got {level!r}")
+    if not sizes.ndim or not len(sizes):
+        return np.full((len(levels), *sizes.shape[1:]), np.nan)
+    count = (~np.isnan(sizes)).sum(axis=0)
+    widths = []
+    for one in levels:
+        # The share is rounded, or 0.8 of 10 errors could be 8.000000000000002 of them.
+        rank = np.ceil(np.round((count + 1) * one / 100, 9)).astype(np.int64)
+        place = np.clip(np.minimum(rank, count) - 1, 0, None)[np.newaxis]
+        widths.append(np.take_along_axis(sizes, place, axis=0)[0])
+    return np.stack(widths)
+
+
 def uncross(quantiles: npt.ArrayLike) -> Array:
     """Quantiles in rising order along the last axis.
 

@@ -12,10 +12,8 @@ import numpy.typing as npt
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.fitting import Batch, train
 from fastlstm.forecasting.intervals import between, quantiles_of
-from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
-from fastlstm.forecasting.seasonal import relative, repeated
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -28,16 +26,14 @@ Array = npt.NDArray[Any]
 
 # Those that are learned whatever is asked for; others are taken from between them.
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
-# Updates by default, and how often a window is seen at most.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
-# Windows that tell what is usual.
-_SAMPLE = 4096
 # Windows that are forecast at a time.
 _TOGETHER = 1024
+# Updates by default, and how often a window is seen at most.
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
 
 
 class Sizes(NamedTuple):
-    """What a network is made for: steps, horizon, columns of each input, outputs of a step."""
+    """What a network is made for: steps, columns of each input, outputs of a step, series."""
 
     look_back: int
     horizon: int
@@ -46,18 +42,15 @@ class Sizes(NamedTuple):
     future: int
     static: int
     outputs: int
+    series: int
 
 
 class NetworkForecaster(BaseForecaster):
     """Base class of the forecasters that are networks over windows.
 
-    Series whose values are all well above zero are taken by their logarithms, since they mostly
-    grow and swing in proportion. A window is scaled by itself, so that series of any level are
-    alike. The network answers by how much the last season should be corrected, in units of how much
-    seasons differ, and is trained on the pinball loss of several quantiles at once. Half of a
-    window's weight is for errors in these units, half for errors in proportion to its level, so
-    that neither very regular nor very irregular series are all that counts. Where more steps are
-    asked for than the network gives, it goes on from its own medians.
+    A window is scaled by itself, so that series of any level are alike. The network answers in
+    units of the window, and is trained on the pinball loss of several quantiles at once. Where more
+    steps are asked for than the network gives, it goes on from its own medians.
 
     Parameters
     ----------
@@ -76,13 +69,10 @@ class NetworkForecaster(BaseForecaster):
     verbose : int
         1 a progress bar, 0 nothing.
     scaler : str or None
-        How the window that the network sees is scaled: "standard", "robust", "mean", "last", None.
+        How a window is scaled: "standard", "robust", "mean", "last" or None.
     season : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
-    log : bool or None
-        Take logarithms, which needs positive values; by default (None) of each series whose values
-        are all greater than a hundredth of their median.
     units : int
         Size of the recurrent state.
     max_steps : int, optional
@@ -119,7 +109,6 @@ class NetworkForecaster(BaseForecaster):
         *,
         scaler: str | None = "standard",
         season: int | None = None,
-        log: bool | None = None,
         units: int = 128,
         max_steps: int | None = None,
         batch_size: int = 256,
@@ -129,9 +118,9 @@ class NetworkForecaster(BaseForecaster):
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
-        self.seed, self.verbose, self.scaler, self.units = seed, verbose, scaler, units
-        self.season, self.log, self.members = season, log, members
-        self.max_steps, self.batch_size, self.learning_rate = max_steps, batch_size, learning_rate
+        self.seed, self.verbose, self.scaler, self.season = seed, verbose, scaler, season
+        self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
+        self.learning_rate, self.members = learning_rate, members
         self.patience, self.alias = patience, alias
 
     @abstractmethod
@@ -148,28 +137,23 @@ class NetworkForecaster(BaseForecaster):
         for name in ("season", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
-        if self.log not in (None, True, False):
-            raise ValueError(f"log expects True, False or None, got {self.log!r}")
+        self._check_scaler()
+
+    def _check_scaler(self) -> None:
         window_scaler(self.scaler)
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
         self.season_ = self.season or panel.frequency.season
         self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
-        self.quantiles_ = np.union1d(_QUANTILES, quantiles_of(self.level or ()))
-        self._scaler = window_scaler(self.scaler)
+        self.quantiles_ = self._learned()
         self._binary = _binary_columns(panel)
         self._static = _spread_of(panel.static)
-        held = 0 if self.patience is None else self.h
-        self._taken = switches(panel, self.log)
-        reader = WindowReader(logarithms(panel, self._taken), self.input_size_, self.h)
+        held = self._held()
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
         if not len(series):
             raise ValueError(self._too_short(panel, held))
-        some = np.linspace(0, len(series) - 1, min(len(series), _SAMPLE)).astype(np.int64)
-        sample = reader.read(series[some], origins[some])
-        usual = float(self._relative(sample, repeated(sample.past, self.season_, self.h)[1]).mean())
-        self._usual = usual or 1.0
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         sizes = Sizes(
             self.input_size_,
@@ -177,62 +161,89 @@ class NetworkForecaster(BaseForecaster):
             self.season_,
             x["past"].shape[-1],
             x["future"].shape[-1] if "future" in x else 0,
-            x["static"].shape[-1],
+            x["static"].shape[-1] if "static" in x else 0,
             len(self.quantiles_),
+            len(panel),
         )
         validation = None
         if held:
-            ends = panel.lengths - held
-            fits = np.flatnonzero(ends > 0)
-            validation = self._batch(reader.read(fits, ends[fits]))
+            validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
         steps = self.max_steps or usual_steps(len(series), self.batch_size)
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
                 model = self._network(sizes)
-            rate = CosineDecay(self.learning_rate, steps)
-            model.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
-            history = train(
-                model,
-                lambda index: self._batch(reader.read(series[index], origins[index])),
-                len(series),
-                steps=steps,
-                batch_size=self.batch_size,
-                generator=generator,
-                validation=validation,
-                patience=self.patience,
-                verbose=self.verbose,
-            )
+                rate = CosineDecay(self.learning_rate, steps)
+                loss = Quantile(self.quantiles_.tolist())
+                model.compile(Adam(rate, global_clipnorm=1.0), loss)
+                history = train(
+                    model,
+                    lambda index: self._batch(reader.read(series[index], origins[index])),
+                    len(series),
+                    steps=steps,
+                    batch_size=self.batch_size,
+                    generator=generator,
+                    validation=validation,
+                    patience=self.patience,
+                    verbose=self.verbose,
+                )
             self.models_.append(model)
             self.history_.append(history)
 
+    # -- what a model may do its own way -----------------------------------------------------------
+
+    def _transformed(self, panel: Panel) -> Panel:
+        """The series as the network sees them, before windows are scaled."""
+        return panel
+
+    def _restored(self, values: Array, panel: Panel) -> Array:
+        """(S, h, Q) values of the series, from those of the series that the network sees."""
+        return values
+
+    def _learned(self) -> Array:
+        """(Q,) the quantiles that the network learns, in rising order."""
+        return np.union1d(_QUANTILES, quantiles_of(self.level or ()))
+
+    def _held(self) -> int:
+        """Points at the end of each series that are not trained on."""
+        return 0 if self.patience is None else self.h
+
+    def _held_out(self, panel: Panel, reader: WindowReader, held: int) -> tuple[Array, Array]:
+        """Series and steps of the windows to validate on: one at the end of each series."""
+        ends = panel.lengths - held
+        fits = np.flatnonzero(ends > 0)
+        return fits, ends[fits]
+
+    def _scales(self, windows: Windows) -> tuple[Array, Array]:
+        """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
+        return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+
+    def _weights(self, windows: Windows, scale: Array) -> Array:
+        """(B, 1) how much errors in units of ``scale`` count; all alike."""
+        return np.ones_like(scale)
+
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
-        base, unit = repeated(windows.past, self.season_, self.h)
-        weight = 0.5 + 0.5 * self._relative(windows, unit) / self._usual
+        shift, scale = self._scales(windows)
         return (
-            self._inputs(windows, unit),
-            _filled((windows.target - base) / unit)[..., np.newaxis],
-            (np.isfinite(windows.target) * weight).astype(np.float32),
+            self._inputs(windows, shift, scale),
+            _filled((windows.target - shift) / scale)[..., np.newaxis],
+            (np.isfinite(windows.target) * self._weights(windows, scale)).astype(np.float32),
         )
 
-    def _relative(self, windows: Windows, unit: Array) -> Array:
-        return relative(windows.past, unit, self._taken[windows.series])
-
-    def _inputs(self, windows: Windows, unit: Array) -> dict[str, Array]:
+    def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
         present = np.isfinite(windows.past)
-        shift, scale = self._scaler.fit(windows.past, present)
         past_x, future_x = self._scaled_columns(windows, present)
         values = _filled((windows.past - shift) / scale)
         past = np.concatenate(
             [values[..., np.newaxis], present[..., np.newaxis], past_x], axis=2, dtype=np.float32
         )
-        mean, spread = self._static
-        scales = [_comparison(unit, scale), _comparison(scale, np.abs(shift))]
-        static = np.concatenate([*scales, (windows.static - mean) / spread], axis=1)
-        inputs = {"past": past, "static": static.astype(np.float32)}
+        inputs = {"past": past}
         if future_x.shape[2]:
             inputs["future"] = future_x
+        if windows.static.shape[1]:
+            mean, spread = self._static
+            inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
         return inputs
 
     def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
@@ -272,17 +283,16 @@ class NetworkForecaster(BaseForecaster):
 
     def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
         """The next h steps of each series: median and quantiles."""
-        taken = switches(panel, self.log)
-        reader = WindowReader(logarithms(panel, taken), self.input_size_, self.h, future)
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
         windows = reader.last()
-        base, unit = repeated(windows.past, self.season_, self.h)
-        given = self._inputs(windows, unit)
+        shift, scale = self._scales(windows)
+        given = self._inputs(windows, shift, scale)
         each = [
             np.sort(model.predict(given, batch_size=_TOGETHER, verbose=0), axis=2)
             for model in self.models_
         ]
         answers = np.mean(each, axis=0, dtype=np.float64)
-        made = powers(answers * unit[..., np.newaxis] + base[..., np.newaxis], taken)
+        made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
 
@@ -323,11 +333,5 @@ def _filled(values: Array) -> Array:
 def _spread_of(columns: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of columns, 1 where they do not vary."""
     spread = columns.std(axis=0)
-    varies = spread > 1e-10 * np.abs(columns).max(axis=0)
-    return columns.mean(axis=0), np.where(varies, spread, 1.0)
-
-
-def _comparison(one: Array, other: Array) -> Array:
-    """How much larger one is than the other, in about single digits, also where one is 0."""
-    least = 1e-3 * (one + other) + 1e-30
-    return 0.3 * np.log((one + least) / (other + least))
+    largest = np.abs(columns).max(axis=0, initial=0.0)
+    return columns.mean(axis=0), np.where(spread > 1e-10 * largest, spread, 1.0)

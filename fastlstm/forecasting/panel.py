@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.frequency import Frequency
+from fastlstm.forecasting.frequency import Frequency, written
 from fastlstm.validation import numeric_array
 
 Array = npt.NDArray[Any]
@@ -57,7 +57,7 @@ class Panel:
     futr: Array
     hist: Array
     static: Array
-    names: Names = Names()
+    names: Names = Names()  # noqa: RUF009
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -69,7 +69,7 @@ class Panel:
         series : array_like, mapping or sequence of array_like
             (time,), one series; (series, time); several of unequal lengths; or these by their ids.
         frequency : Frequency, optional
-            Of whole numbers; one step by default.
+            Of which the season counts here; none by default.
 
         Raises
         ------
@@ -78,17 +78,13 @@ class Panel:
         """
         if isinstance(series, Mapping):
             ids, rows = list(series), list(series.values())
-        elif isinstance(series, np.ndarray) and series.ndim == 2:
-            rows = list(series)
-            ids = list(range(len(rows)))
-        elif isinstance(series, Sequence) and len(series) > 0 and np.ndim(series[0]) > 0:
-            ids, rows = list(range(len(series))), list(series)
         else:
-            ids, rows = [0], [series]
+            listed = isinstance(series, Sequence) and len(series) > 0 and np.ndim(series[0]) > 0
+            rows = list(series) if listed or np.ndim(series) == 2 else [series]
+            ids = list(range(len(rows)))
         values = [_one_series(row, name) for name, row in zip(ids, rows, strict=True)]
         if not values:
             raise ValueError("expected at least one series, got none")
-        frequency = frequency or Frequency.of(1)
         offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int64)
         count = len(values)
         return cls(
@@ -96,7 +92,7 @@ class Panel:
             offsets=offsets,
             y=np.concatenate(values),
             starts=np.zeros(count, np.int64),
-            frequency=frequency,
+            frequency=(frequency or Frequency.of(1)).of_numbers(),
             futr=np.empty((offsets[-1], 0)),
             hist=np.empty((offsets[-1], 0)),
             static=np.empty((count, 0)),
@@ -113,7 +109,7 @@ class Panel:
     @property
     def ends(self) -> Array:
         """(S,) last stamps."""
-        return np.array([self.stamps(s)[-1] for s in range(len(self))])
+        return self.frequency.at(self.starts, self.lengths - 1)
 
     def series(self, s: int) -> Array:
         """(n,) values of a series, a view."""
@@ -125,8 +121,8 @@ class Panel:
 
     def future_stamps(self, h: int) -> Array:
         """(S, h) stamps that follow."""
-        pairs = zip(self.starts, self.lengths, strict=True)
-        return np.stack([self.frequency.stamps(start, int(n), h) for start, n in pairs])
+        steps = self.lengths[:, np.newaxis] + np.arange(h)
+        return self.frequency.at(self.starts[:, np.newaxis], steps)
 
     def take(self, index: npt.ArrayLike) -> Panel:
         """Some of the series, in this order."""
@@ -142,12 +138,8 @@ class Panel:
     def since(self, counts: npt.ArrayLike) -> Panel:
         """What comes after so many points of each series."""
         counts = np.minimum(np.asarray(counts, np.int64), self.lengths)
-        starts = [
-            self.frequency.stamps(start, int(n), 1)[0]
-            for start, n in zip(self.starts, counts, strict=True)
-        ]
         cut = self._cut(np.arange(len(self)), counts, self.lengths)
-        return replace(cut, starts=np.array(starts, self.starts.dtype))
+        return replace(cut, starts=self.frequency.at(self.starts, counts))
 
     def _cut(self, index: Array, first: Array, last: Array) -> Panel:
         lengths = last - first
@@ -185,6 +177,15 @@ class Panel:
             others.append(longer)
         return replace(self, offsets=offsets, y=y, futr=others[0], hist=others[1])
 
+    def after(self, other: Panel) -> Panel:
+        """These series, with stamps that go on where those of ``other`` with their ids end."""
+        places = {name: s for s, name in enumerate(self.ids)}
+        starts = self.starts.astype(other.starts.dtype)
+        for name, stamp in zip(other.ids, other.future_stamps(1)[:, 0], strict=True):
+            if name in places:
+                starts[places[name]] = stamp
+        return replace(self, starts=starts)
+
     def append(self, other: Panel) -> Panel:
         """These series, each followed by its rows in ``other``; series that are new come last.
 
@@ -207,7 +208,7 @@ class Panel:
         known = {name: s for s, name in enumerate(self.ids)}
         wanted = self.future_stamps(1)[:, 0]
         wrong = [
-            f"{name!r} from {other.starts[places[name]]}, expected {wanted[s]}"
+            f"{name!r} from {written(other.starts[places[name]])}, expected {written(wanted[s])}"
             for name, s in known.items()
             if name in places and other.starts[places[name]] != wanted[s]
         ]
@@ -217,9 +218,8 @@ class Panel:
                 "new rows expect to go on where the series ended: "
                 + "; ".join(wrong[:5]) + more + ". Leave out rows that are known already"
             )  # fmt: skip
-        order = [(self, s) for s in range(len(self))]
         parts = []
-        for _, s in order:
+        for s in range(len(self)):
             parts.append((self, s))
             if self.ids[s] in places:
                 parts.append((other, places[self.ids[s]]))
@@ -266,7 +266,7 @@ def _one_series(row: Any, name: Any) -> Array:
     return values
 
 
-def check_values(values: Array, name: Any) -> None:
+def check_values(values: Array, name: Any, may_be_empty: bool = False) -> None:
     """An error where a series is infinite somewhere, or has no value at all."""
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
@@ -274,5 +274,5 @@ def check_values(values: Array, name: Any) -> None:
             f"series {name!r} is infinite at {infinite.size} steps, the first one number "
             f"{infinite[0]}; put NaN where a value is missing"
         )
-    if np.isnan(values).all():
+    if not may_be_empty and np.isnan(values).all():
         raise ValueError(f"series {name!r} has no value: all {values.size} are NaN; leave it out")

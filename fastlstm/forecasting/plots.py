@@ -80,18 +80,25 @@ def draw_forecasts(
     return figure
 
 
-def draw_training(history: dict[str, list[float]], title: str) -> Any:
-    """Draw the loss over the updates.
+def draw_training(histories: Sequence[dict[str, list[float]]], title: str) -> Any:
+    """Draw the loss over the updates, a line for each network.
 
     Returns
     -------
     matplotlib Figure
     """
     figure, ax = pyplot().subplots(figsize=(8, 4), layout="constrained")
-    for name, label in (("loss", "training"), ("val_loss", "points held out")):
-        if name in history:
-            ax.plot(history["step"], history[name], marker="o", ms=3, label=label)
-    ax.set(xlabel="updates", ylabel="pinball loss of scaled values", ylim=(0, None))
+    for name, label, colour in (
+        ("loss", "training", _PAST),
+        ("val_loss", "points held out", _SAID),
+    ):
+        for number, history in enumerate(histories):
+            if name in history:
+                ax.plot(
+                    history["step"], history[name], color=colour, marker="o", ms=3,
+                    label=None if number else label,
+                )  # fmt: skip
+    ax.set(xlabel="updates", ylabel="loss of scaled values")
     ax.set_title(title, loc="left")
     ax.legend(frameon=False)
     _tidy(ax)

@@ -28,8 +28,8 @@ class Windows(NamedTuple):
         (B, C) of the series.
     target : ndarray
         (B, h) what came, NaN where it is missing or not known.
-    series : ndarray
-        (B,) numbers of the series.
+    ids : ndarray
+        (B,) names of the series.
     """
 
     past: Array
@@ -37,7 +37,7 @@ class Windows(NamedTuple):
     future_x: Array
     static: Array
     target: Array
-    series: Array
+    ids: Array
 
 
 class WindowReader:
@@ -97,7 +97,7 @@ class WindowReader:
             others[:, self.look_back :, self._hist :],
             self.panel.static[series],
             values[:, self.look_back :],
-            series,
+            self.panel.ids[series],
         )
 
     def last(self) -> Windows:
