@@ -96,15 +96,6 @@ class MQRNN(NetworkForecaster):
         if self.log not in (None, True, False):
             raise ValueError(f"log expects True, False or None, got {self.log!r}")
 
-    def _fit(self, panel: Panel) -> None:
-        taken = switches(panel, self.log)
-        self._logarithms = dict(zip(panel.ids.tolist(), taken.tolist(), strict=True))
-        super()._fit(panel)
-
-    def _weights(self, windows: Windows, scale: Array) -> Array:
-        taken = np.array([self._logarithms[name] for name in windows.ids.tolist()])
-        return 0.5 + 0.5 * relative(windows.past, scale, taken) / _ALIKE
-
     def _transformed(self, panel: Panel) -> Panel:
         self._taken = switches(panel, self.log)
         return logarithms(panel, self._taken)
