@@ -236,7 +236,7 @@ def test_series_that_are_too_short_are_refused():
         ({"lags": [0]}, "a lag"),
         ({"scaler": "max"}, "scaler expects"),
         ({"layers": 0}, "layers"),
-        ({"season": 0}, "season"),
+        ({"season_length": 0}, "season_length"),
         ({"max_steps": 0}, "max_steps"),
     ],
 )

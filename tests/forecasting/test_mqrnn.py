@@ -16,7 +16,7 @@ H, SEASON = 6, 8
 
 
 def _small(**options):
-    given = {"season": SEASON, "units": 16, "max_steps": 150, "batch_size": 32, "verbose": 0}
+    given = {"season_length": SEASON, "units": 16, "max_steps": 150, "batch_size": 32, "verbose": 0}
     return MQRNN(H, **{**given, **options})
 
 
@@ -148,7 +148,7 @@ def test_long_windows_of_many_seasons_are_read_a_season_at_a_time():
     ("options", "message"),
     [
         ({"members": 0}, "members"),
-        ({"season": 0}, "season"),
+        ({"season_length": 0}, "season_length"),
         ({"log": "yes"}, "log expects True, False or None, got 'yes'"),
         ({"scaler": "minmax"}, "scaler expects one of"),
     ],

@@ -39,7 +39,7 @@ def test_forecast_is_what_the_equations_say() -> None:
     model = small()
 
     def weights(name: str) -> list[np.ndarray]:
-        return [w.astype(np.float64) for w in model.model_.get_layer(name).get_weights()]
+        return [w.astype(np.float64) for w in model.models_[0].get_layer(name).get_weights()]
 
     for s, y in enumerate(Y):
         last, scale = y[-1], y.std()
@@ -101,7 +101,7 @@ def test_a_forecast_depends_on_no_other_series() -> None:
 
 
 def test_a_series_not_learned_from_has_the_average_numbers_and_its_own_scale() -> None:
-    (table,) = small().model_.get_layer("series_table").get_weights()
+    (table,) = small().models_[0].get_layer("series_table").get_weights()
     np.testing.assert_allclose(table[0], table[1:].mean(axis=0), rtol=1e-6)
     one, larger = small().predict({"new": Y[1]}), small().predict({"other": 1000 * Y[1]})
     np.testing.assert_allclose(larger, 1000 * one, rtol=1e-4)
@@ -133,7 +133,7 @@ def test_missing_values_and_constant_series() -> None:
     holes[0, ::7], holes[1, 100:140], holes[2] = np.nan, np.nan, 4.0
     holes[0, -1] = np.nan
     model = SegRNN(15, **SMALL).fit(holes)
-    assert np.isfinite(model.history_["loss"]).all()
+    assert np.isfinite(model.history_[0]["loss"]).all()
     assert np.isfinite(model.predict()).all()
     assert model._spreads[2] == 1.0
 
@@ -161,7 +161,7 @@ def test_validates_on_the_last_points_alone() -> None:
     _, trained = reader.origins(1, 40)
     assert trained.max() + 15 == 260
     model.fit(Y)
-    assert len(model.history_["val_loss"]) == 20
+    assert len(model.history_[0]["val_loss"]) == 20
 
 
 def test_best_weights_come_back() -> None:
@@ -170,13 +170,13 @@ def test_best_weights_come_back() -> None:
     ended[:, -60:] = ended[:, -61:-60]
     options: dict[str, Any] = {**SMALL, "max_steps": 100, "learning_rate": 0.01}
     model = SegRNN(15, val_size=34, **options).fit(ended)
-    losses = model.history_["val_loss"]
+    losses = model.history_[0]["val_loss"]
     panel = Panel.of_arrays(ended)
     reader = WindowReader(panel, 26, 15)
     x, y, weight = model._batch(reader.read(*model._held_out(panel, reader, 34)))
     assert min(losses) < losses[-1]
     # The numbers of series that were not learned from, set afterwards, have no part in it.
-    again = model.model_.evaluate(x, y, sample_weight=weight, verbose=0, batch_size=1024)
+    again = model.models_[0].evaluate(x, y, sample_weight=weight, verbose=0, batch_size=1024)
     assert again == pytest.approx(min(losses), rel=1e-6)
 
 
@@ -194,7 +194,7 @@ def test_best_weights_come_back() -> None:
 )
 def test_usual_segments(season: int, h: int, input_size: int, expected: int) -> None:
     model = SegRNN(h)
-    model._season, model.input_size_ = season, input_size
+    model.season_, model.input_size_ = season, input_size
     assert model._width == expected
 
 
