@@ -42,7 +42,7 @@ def gradient_flow(
     ImportError
         If matplotlib is not installed.
     """
-    plt = _pyplot()
+    plt = pyplot()
     if ax is None:
         ax = plt.subplots(figsize=(8, 4.5), layout="constrained")[1]
     for number, (name, values) in enumerate(norms.items()):
@@ -91,7 +91,7 @@ def attention(
     ValueError
         If the weights are not of one sample and head, or there are not as many words as steps.
     """
-    plt = _pyplot()
+    plt = pyplot()
     grid = np.asarray(weights)
     if grid.ndim != 2:
         raise ValueError(
@@ -140,7 +140,7 @@ def graph(
     ImportError
         If matplotlib is not installed.
     """
-    plt = _pyplot()
+    plt = pyplot()
     depths: list[int] = []
     for _, _, sources in rows:
         depths.append(1 + max((depths[source] for source in sources), default=-1))
@@ -171,7 +171,7 @@ def graph(
     return ax
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:

@@ -25,8 +25,9 @@ STOREYS = [
     },
     {"training"},
     {"callbacks", "models"},
-    {"sklearn", "utils", "warmup"},
+    {"forecasting", "sklearn", "utils", "warmup"},
     {"__init__"},
+    {"cli"},
     {"__main__"},
 ]  # fmt: skip
 FLOORS = {part: floor for floor, parts in enumerate(STOREYS) for part in parts}

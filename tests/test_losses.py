@@ -7,8 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastlstm import losses
+from fastlstm import Sequential, losses
 from fastlstm.kernels.parallel import set_num_threads
+from fastlstm.layers import Dense
 from fastlstm.losses import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -16,6 +17,7 @@ from fastlstm.losses import (
     CategoricalFocalCrossentropy,
     CategoricalHinge,
     CosineSimilarity,
+    Gaussian,
     Hinge,
     Huber,
     KLDivergence,
@@ -24,11 +26,14 @@ from fastlstm.losses import (
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    NegativeBinomial,
     Poisson,
     Quantile,
     SparseCategoricalCrossentropy,
     SquaredHinge,
+    StudentT,
 )
+from fastlstm.optimizers import Adam
 from fastlstm.registry import snake_case
 from tests.peers import import_keras, import_torch
 from tests.reference import losses as reference
@@ -463,3 +468,91 @@ def test_bits_do_not_depend_on_the_threads(case, rng):
             other_value, other_d = _compute(loss, t, y, weights)
             assert other_value == value
             np.testing.assert_array_equal(other_d, d)
+
+
+# -- likelihoods -----------------------------------------------------------------------------------
+
+LIKELIHOODS = [
+    (Gaussian(0.1), reference.gaussian, {"least_scale": 0.1}),
+    (StudentT(), reference.student_t, {}),
+    (NegativeBinomial(), reference.negative_binomial, {}),
+]
+
+
+@pytest.mark.parametrize(("loss", "exact", "options"), LIKELIHOODS)
+@pytest.mark.parametrize("targets", [1, 3])
+def test_parameters_side_by_side(loss, exact, options, targets, rng):
+    t = rng.poisson(2, (*LEADING, targets)).astype(float)
+    y = rng.standard_normal((*LEADING, targets * loss.count))
+    weights = rng.uniform(0, 2, LEADING)
+    rows = exact(t.reshape(-1, targets), y.reshape(-1, y.shape[-1]), **options).reshape(LEADING)
+    assert loss(t, y) == pytest.approx(rows.mean())
+    assert loss(t, y, weights) == pytest.approx((rows * weights).mean())
+    np.testing.assert_allclose(loss.rows(t, y), rows)
+    if targets == 1:  # the last axis may be left out
+        assert loss(t[..., 0], y) == loss(t, y)
+
+
+@pytest.mark.parametrize(("loss", "exact", "options"), LIKELIHOODS)
+def test_likelihoods_by_name_and_configuration(loss, exact, options):
+    assert type(losses.get(snake_case(type(loss).__name__))) is type(loss)
+    again = losses.get({"class_name": type(loss).__name__, "config": loss.get_config()})
+    assert again.get_config() == loss.get_config()
+    assert all(loss.get_config()[name] == value for name, value in options.items())
+
+
+@pytest.mark.parametrize(("loss", "exact", "options"), LIKELIHOODS)
+def test_outputs_that_are_no_multiple_of_the_parameters_are_refused(loss, exact, options):
+    units = loss.count + 1
+    with pytest.raises(ValueError, match=rf"expects {loss.count} outputs.*{loss.count} units"):
+        loss(np.ones((2, 1)), np.ones((2, units)))
+
+
+@pytest.mark.parametrize("least", [0.0, -1.0, float("nan"), float("inf"), "small"])
+def test_a_least_scale_that_is_none_is_refused(least):
+    with pytest.raises(ValueError, match="least_scale expects a number greater than 0, got"):
+        StudentT(least)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5])
+def test_targets_that_are_no_counts_are_refused(value, rng):
+    t = np.array([[3.0], [value], [0.0]])
+    with pytest.raises(ValueError, match=rf"expects counts.* 1 of 3 targets are not: {value:g}"):
+        NegativeBinomial()(t, np.zeros((3, 2)))
+    model = Sequential([Dense(2, input_shape=(4,))])
+    model.compile("adam", NegativeBinomial())
+    x = rng.standard_normal((3, 4))
+    with pytest.raises(ValueError, match=r"expects counts.* 1 of 3 targets"):
+        model.fit(x, t, verbose=0)
+    with pytest.raises(ValueError, match=r"expects counts.* 1 of 3 targets"):
+        model.evaluate(x, t, verbose=0)
+
+
+def test_targets_that_are_no_numbers_are_refused():
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="gaussian expects finite targets, got NaN"):
+            Gaussian()([[value]], [[0.0, 0.0]])
+
+
+def test_a_model_learns_what_noise_there_is(rng):
+    """Location, scale and dispersion come out as those that the targets were drawn from."""
+    x = np.ones((4000, 1), np.float32)
+    r, mean = 2.0, 5.0
+    drawn = {
+        Gaussian: rng.normal(3, 0.5, 4000),
+        StudentT: 3 + 0.5 * rng.standard_t(5, 4000),
+        NegativeBinomial: rng.negative_binomial(r, r / (r + mean), 4000),
+    }
+    found = {}
+    for kind, t in drawn.items():
+        model = Sequential([Dense(kind.count, input_shape=(1,))])
+        model.compile(Adam(0.05), kind())
+        model.fit(x, t[:, np.newaxis], batch_size=500, epochs=60, verbose=0)
+        found[kind] = model.predict(x[:1], verbose=0)[0].astype(float)
+    softplus = {kind: np.logaddexp(0, y) for kind, y in found.items()}
+    assert found[Gaussian][0] == pytest.approx(3, abs=0.05)
+    assert softplus[Gaussian][1] == pytest.approx(0.5, rel=0.07)
+    assert found[StudentT][0] == pytest.approx(3, abs=0.05)
+    assert softplus[StudentT][1] == pytest.approx(0.5, rel=0.12)
+    assert 3.5 < 2 + softplus[StudentT][2] < 8
+    np.testing.assert_allclose(np.exp(found[NegativeBinomial]), [mean, 1 / r], rtol=0.12)

@@ -46,9 +46,10 @@ NAMES = {
     """,
     "fastlstm.losses": """
         BinaryCrossentropy BinaryFocalCrossentropy CRF CTC CategoricalCrossentropy
-        CategoricalFocalCrossentropy CategoricalHinge CosineSimilarity Hinge Huber KLDivergence
-        LogCosh Loss MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
-        MeanSquaredLogarithmicError Poisson Quantile SparseCategoricalCrossentropy SquaredHinge
+        CategoricalFocalCrossentropy CategoricalHinge CosineSimilarity Gaussian Hinge Huber
+        KLDivergence LogCosh Loss MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
+        MeanSquaredLogarithmicError NegativeBinomial Poisson Quantile
+        SparseCategoricalCrossentropy SquaredHinge StudentT
         binary_crossentropy binary_focal_crossentropy categorical_crossentropy
         categorical_focal_crossentropy categorical_hinge cosine_similarity ctc get hinge huber
         kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error

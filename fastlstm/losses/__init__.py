@@ -42,6 +42,7 @@ from fastlstm.losses.functions import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from fastlstm.losses.likelihood import Gaussian, NegativeBinomial, StudentT
 from fastlstm.losses.margin import CategoricalHinge, Hinge, SquaredHinge
 from fastlstm.losses.pinball import Quantile
 from fastlstm.losses.regression import (
@@ -63,6 +64,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "Gaussian",
     "Hinge",
     "Huber",
     "KLDivergence",
@@ -72,10 +74,12 @@ __all__ = [
     "MeanAbsolutePercentageError",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
+    "NegativeBinomial",
     "Poisson",
     "Quantile",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
+    "StudentT",
     "binary_crossentropy",
     "binary_focal_crossentropy",
     "categorical_crossentropy",
@@ -101,6 +105,9 @@ __all__ = [
 _TABLE = named(
     *CLASS_OF.values(),
     CRF,
+    Gaussian,
+    NegativeBinomial,
+    StudentT,
     mse=MeanSquaredError,
     MSE=MeanSquaredError,
     mae=MeanAbsoluteError,

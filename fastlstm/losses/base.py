@@ -299,7 +299,12 @@ class Loss(ABC):
                 f"{self.name} expects y_true of {wanted}, got {true.shape}."
                 f"{self._shape_advice(true.shape, shape)}"
             )
-        return np.ascontiguousarray(true, dtype)
+        prepared = np.ascontiguousarray(true, dtype)
+        self.check_targets(prepared)
+        return prepared
+
+    def check_targets(self, targets: Array) -> None:  # noqa: B027 - most losses take any number
+        """An error where the loss does not exist for such targets."""
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; name and reduction where they were chosen."""

@@ -45,6 +45,7 @@ def prepare_targets(
             f"{loss.name} expects targets from 0 to 1, got values from {targets.min():g} to "
             f"{targets.max():g}"
         )
+    loss.check_targets(targets)
     return targets
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 # Keras keeps probabilities this far from 0 and 1.
@@ -148,3 +150,36 @@ def categorical_focal_crossentropy(
     t = t * (1 - label_smoothing) + label_smoothing / y.shape[1]
     log_p = log_softmax(y) if from_logits else np.log(clip(y / y.sum(axis=1, keepdims=True)))
     return -(alpha * (1 - np.exp(log_p)) ** gamma * t * log_p).sum(axis=1)
+
+
+# -- likelihoods: t (M, C), y (M, C · P), the parameters of each target side by side ---------------
+
+
+def gaussian(t, y, least_scale=1e-6):
+    """-log of the normal density."""
+    a, b = _parameters(t, y, 2)
+    s = least_scale + np.logaddexp(0, b)
+    return (0.5 * ((t - a) / s) ** 2 + np.log(s * np.sqrt(2 * np.pi))).mean(axis=1)
+
+
+def student_t(t, y, least_scale=1e-6):
+    """-log of the density of Student's t."""
+    a, b, c = _parameters(t, y, 3)
+    s, v = least_scale + np.logaddexp(0, b), 2 + np.logaddexp(0, c)
+    norm = _lgamma((v + 1) / 2) - _lgamma(v / 2) - 0.5 * np.log(v * np.pi) - np.log(s)
+    return ((v + 1) / 2 * np.log(1 + ((t - a) / s) ** 2 / v) - norm).mean(axis=1)
+
+
+def negative_binomial(t, y):
+    """-log of the probability of counts with mean m and variance m + d m²."""
+    a, b = _parameters(t, y, 2)
+    m, r = np.exp(a), np.exp(-b)
+    ways = _lgamma(t + r) - _lgamma(r) - _lgamma(t + 1)
+    return -(ways + r * np.log(r / (r + m)) + t * np.log(m / (r + m))).mean(axis=1)
+
+
+_lgamma = np.vectorize(math.lgamma, otypes=[float])
+
+
+def _parameters(t, y, count):
+    return np.moveaxis(y.reshape(*t.shape, count), -1, 0)

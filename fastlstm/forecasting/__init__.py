@@ -1,0 +1,35 @@
+"""Forecasts of time series: tables in, tables out.
+
+``Forecaster`` chooses among the models here and simple rules; each can be used by itself, with the
+same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``update``, ``scores``.
+"""
+
+from fastlstm.forecasting.auto import Forecaster
+from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.mqrnn import MQRNN
+from fastlstm.forecasting.segrnn import SegRNN
+
+# Those that can be named on the command line.
+MODELS = (
+    "MQRNN",
+    "DeepAR",
+    "SegRNN",
+    "Naive",
+    "SeasonalNaive",
+    "Drift",
+    "HoltWinters",
+    "Ridge",
+)
+
+__all__ = [
+    "MQRNN",
+    "DeepAR",
+    "Drift",
+    "Forecaster",
+    "HoltWinters",
+    "Naive",
+    "Ridge",
+    "SeasonalNaive",
+    "SegRNN",
+]

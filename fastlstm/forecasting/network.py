@@ -1,0 +1,342 @@
+"""Forecasters whose network maps a window of the past to all steps to come at once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.intervals import between, quantiles_of
+from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.windows import WindowReader, Windows
+from fastlstm.losses import Quantile
+from fastlstm.models import Model
+from fastlstm.optimizers import Adam
+from fastlstm.optimizers.schedules import CosineDecay
+from fastlstm.randomness import drawing_from
+from fastlstm.validation import whole_number
+
+Array = npt.NDArray[Any]
+
+# Those that are learned whatever is asked for; others are taken from between them.
+_QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+# Windows that are forecast at a time.
+_TOGETHER = 1024
+# Updates by default, and how often a window is seen at most.
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
+
+
+class Sizes(NamedTuple):
+    """What a network is made for: steps, columns of each input, outputs of a step, series."""
+
+    look_back: int
+    horizon: int
+    season: int
+    past: int
+    future: int
+    static: int
+    outputs: int
+    series: int
+
+
+class NetworkForecaster(BaseForecaster):
+    """Base class of the forecasters that are networks over windows.
+
+    A window is scaled by itself, so that series of any level are alike. The network answers in
+    units of the window, and is trained on the pinball loss of several quantiles at once. Where more
+    steps are asked for than the network gives, it goes on from its own medians.
+
+    Parameters
+    ----------
+    h : int
+        Steps to forecast.
+    freq : str or int, optional
+        Of the stamps, as pandas writes it ("h", "D", "MS", "15min"), or steps of whole numbers;
+        found out by default.
+    input_size : int, optional
+        Steps of the past that a forecast sees; by default from the season and ``h``.
+    level : sequence of float, optional
+        Coverage of prediction intervals in per cent, such as [80, 95].
+    seed : int
+        Where initial weights and the order of the windows come from; the same seed gives the same
+        bits.
+    verbose : int
+        1 a progress bar, 0 nothing.
+    scaler : str or None
+        How a window is scaled: "standard", "robust", "mean", "last" or None.
+    season_length : int, optional
+        Steps after which the series repeat, by default what the frequency suggests: a day of hours,
+        a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
+    units : int
+        Size of the recurrent state.
+    max_steps : int, optional
+        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        least 200.
+    batch_size : int
+        Windows of each.
+    learning_rate : float
+        Of Adam at the beginning; it falls to nothing along a cosine.
+    members : int
+        Networks, each from weights of its own, whose quantiles are averaged.
+    patience : int, optional
+        Hold out the last ``h`` points of each series and stop when that loss has failed to improve
+        so often, of 20 looks; the best weights come back. By default train on all points.
+    alias : str, optional
+        Name of the column of forecasts; the class's by default.
+
+    Attributes
+    ----------
+    models_ : list of Model
+        The networks.
+    history_ : list of dict of str to list of float
+        Of each network "loss" and "val_loss" on the way, and "step".
+    """
+
+    def __init__(
+        self,
+        h: int,
+        freq: str | int | None = None,
+        input_size: int | None = None,
+        level: Sequence[float] | None = None,
+        seed: int = 0,
+        verbose: int = 1,
+        *,
+        scaler: str | None = "standard",
+        season_length: int | None = None,
+        units: int = 128,
+        max_steps: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        members: int = 1,
+        patience: int | None = None,
+        alias: str | None = None,
+    ) -> None:
+        self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
+        self.seed, self.verbose, self.scaler, self.season_length = (
+            seed,
+            verbose,
+            scaler,
+            season_length,
+        )
+        self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
+        self.learning_rate, self.members = learning_rate, members
+        self.patience, self.alias = patience, alias
+
+    @abstractmethod
+    def _network(self, sizes: Sizes) -> Model:
+        """A network from "past" (L, D), "future" (h, F) and "static" (C,) to (h, Q).
+
+        Inputs without columns are left out.
+        """
+
+    def _check(self) -> None:
+        super()._check()
+        for name in ("units", "batch_size", "members"):
+            whole_number(getattr(self, name), name)
+        for name in ("season_length", "max_steps", "patience"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name)
+        self._check_scaler()
+
+    def _check_scaler(self) -> None:
+        window_scaler(self.scaler)
+
+    def _fit(self, panel: Panel) -> None:
+        generator = np.random.default_rng(self.seed)
+        self.season_ = self.season_length or panel.frequency.season
+        self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
+        self.quantiles_ = self._learned()
+        self._binary = _binary_columns(panel)
+        self._static = _spread_of(panel.static)
+        held = self._held()
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
+        if not len(series):
+            raise ValueError(self._too_short(panel, held))
+        x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
+        sizes = Sizes(
+            self.input_size_,
+            self.h,
+            self.season_,
+            x["past"].shape[-1],
+            x["future"].shape[-1] if "future" in x else 0,
+            x["static"].shape[-1] if "static" in x else 0,
+            len(self.quantiles_),
+            len(panel),
+        )
+        validation = None
+        if held:
+            validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
+        steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        self.models_, self.history_ = [], []
+        for _ in range(self.members):
+            with drawing_from(generator):
+                model = self._network(sizes)
+                rate = CosineDecay(self.learning_rate, steps)
+                loss = Quantile(self.quantiles_.tolist())
+                model.compile(Adam(rate, global_clipnorm=1.0), loss)
+                history = train(
+                    model,
+                    lambda index: self._batch(reader.read(series[index], origins[index])),
+                    len(series),
+                    steps=steps,
+                    batch_size=self.batch_size,
+                    generator=generator,
+                    validation=validation,
+                    patience=self.patience,
+                    verbose=self.verbose,
+                )
+            self.models_.append(model)
+            self.history_.append(history)
+
+    # -- what a model may do its own way -----------------------------------------------------------
+
+    def _transformed(self, panel: Panel) -> Panel:
+        """The series as the network sees them, before windows are scaled."""
+        return panel
+
+    def _restored(self, values: Array, panel: Panel) -> Array:
+        """(S, h, Q) values of the series, from those of the series that the network sees."""
+        return values
+
+    def _learned(self) -> Array:
+        """(Q,) the quantiles that the network learns, in rising order."""
+        return np.union1d(_QUANTILES, quantiles_of(self.level or ()))
+
+    def _held(self) -> int:
+        """Points at the end of each series that are not trained on."""
+        return 0 if self.patience is None else self.h
+
+    def _held_out(self, panel: Panel, reader: WindowReader, held: int) -> tuple[Array, Array]:
+        """Series and steps of the windows to validate on: one at the end of each series."""
+        ends = panel.lengths - held
+        fits = np.flatnonzero(ends > 0)
+        return fits, ends[fits]
+
+    def _scales(self, windows: Windows) -> tuple[Array, Array]:
+        """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
+        return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+
+    def _weights(self, windows: Windows, scale: Array) -> Array:
+        """(B, 1) how much errors in units of ``scale`` count; all alike."""
+        return np.ones_like(scale)
+
+    def _batch(self, windows: Windows) -> Batch:
+        """Inputs, targets and weights of windows, scaled."""
+        shift, scale = self._scales(windows)
+        return (
+            self._inputs(windows, shift, scale),
+            _filled((windows.target - shift) / scale)[..., np.newaxis],
+            (np.isfinite(windows.target) * self._weights(windows, scale)).astype(np.float32),
+        )
+
+    def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
+        present = np.isfinite(windows.past)
+        past_x, future_x = self._scaled_columns(windows, present)
+        values = _filled((windows.past - shift) / scale)
+        past = np.concatenate(
+            [values[..., np.newaxis], present[..., np.newaxis], past_x], axis=2, dtype=np.float32
+        )
+        inputs = {"past": past}
+        if future_x.shape[2]:
+            inputs["future"] = future_x
+        if windows.static.shape[1]:
+            mean, spread = self._static
+            inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
+        return inputs
+
+    def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
+        """The other columns, those that are no flags in units of their spread in the window."""
+        past, future = windows.past_x.copy(), windows.future_x.copy()
+        began = np.logical_or.accumulate(present, axis=1)[..., np.newaxis]
+        count = np.maximum(began.sum(axis=1, keepdims=True), 1)
+        free = ~self._binary
+        columns = past[..., : len(free)][..., free]
+        mean = np.where(began, columns, 0).sum(axis=1, keepdims=True) / count
+        spread = np.sqrt(
+            (np.where(began, columns - mean, 0) ** 2).sum(axis=1, keepdims=True) / count
+        )
+        spread[spread < 1e-6 * (1 + np.abs(mean))] = 1.0
+        places = np.flatnonzero(free)
+        past[..., places] = np.where(began, (columns - mean) / spread, 0)
+        hist = past.shape[2] - future.shape[2]
+        for n, place in enumerate(places):
+            if place >= hist:
+                column = future[..., place - hist]
+                future[..., place - hist] = (column - mean[..., n]) / spread[..., n]
+        return past, future
+
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        points, bands = [], []
+        for first in range(0, h, self.h):
+            given = None
+            if future is not None and future.shape[2]:
+                given = np.zeros((len(panel), self.h, future.shape[2]))
+                given[:, : h - first] = future[:, first : first + self.h]
+            point, band = self._block(panel, given, quantiles)
+            points.append(point)
+            bands.append(band)
+            if first + self.h < h:
+                panel = panel.extended(point, given)
+        return Forecast(np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h])
+
+    def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
+        """The next h steps of each series: median and quantiles."""
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
+        windows = reader.last()
+        shift, scale = self._scales(windows)
+        given = self._inputs(windows, shift, scale)
+        each = [
+            np.sort(model.predict(given, batch_size=_TOGETHER, verbose=0), axis=2)
+            for model in self.models_
+        ]
+        answers = np.mean(each, axis=0, dtype=np.float64)
+        made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
+        middle = int(np.searchsorted(self.quantiles_, 0.5))
+        return made[..., middle], between(made, self.quantiles_, quantiles)
+
+    def _too_short(self, panel: Panel, held: int) -> str:
+        needed = min(self.input_size_, 2 * self.h) + self.h + held
+        return (
+            f"{type(self).__name__} with h={self.h} needs a series of at least {needed} points to "
+            f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
+        )
+
+
+def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
+    """Whole seasons of the past to see, more steps than to forecast, if there are so many."""
+    season = season or panel.frequency.season
+    wanted = max(2 * h, 7 * season if season in (24, 48, 96) else 2 * season)
+    seasons = -(-wanted // season) * season
+    longest = int(panel.lengths.max()) - h
+    return max(1, min(seasons, longest))
+
+
+def usual_steps(windows: int, batch_size: int) -> int:
+    """Updates that so many windows are worth."""
+    return int(np.clip(-(-_PASSES * windows // batch_size), _FEWEST_STEPS, _MOST_STEPS))
+
+
+def _binary_columns(panel: Panel) -> Array:
+    """(K + F,) of historic and future columns, which are only 0 and 1."""
+    columns = np.concatenate([panel.hist, panel.futr], axis=1)
+    return np.asarray(np.isin(columns, (0.0, 1.0)).all(axis=0))
+
+
+def _filled(values: Array) -> Array:
+    """Zero where there is no value, in single precision."""
+    filled: Array = np.nan_to_num(values, nan=0.0).astype(np.float32)
+    return filled
+
+
+def _spread_of(columns: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of columns, 1 where they do not vary."""
+    spread = columns.std(axis=0)
+    largest = np.abs(columns).max(axis=0, initial=0.0)
+    return columns.mean(axis=0), np.where(spread > 1e-10 * largest, spread, 1.0)

@@ -1,0 +1,163 @@
+"""Pictures of forecasts, with matplotlib where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from fastlstm.figures import pyplot
+from fastlstm.forecasting.panel import Panel
+
+Array = npt.NDArray[Any]
+
+_PAST, _SAID, _CAME = "0.25", "tab:blue", "tab:orange"
+# Series that a figure has room for.
+_MOST = 8
+
+
+def draw_forecasts(
+    panel: Panel,
+    columns: dict[str, Array],
+    places: Sequence[int],
+    *,
+    history: int,
+    came: Array | None = None,
+) -> Any:
+    """Draw the end of each series and what is forecast, intervals as shades.
+
+    Parameters
+    ----------
+    panel : Panel
+    columns : dict of str to ndarray
+        (S, h) each: the forecast under the model's name, first, and the ends of its intervals.
+    places : sequence of int
+        The series to draw, by their numbers.
+    history : int
+        Points before the forecast.
+    came : ndarray, optional
+        (S, h) what came.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    plt = pyplot()
+    shown = list(places)[:_MOST]
+    across = 1 if len(shown) == 1 else 2
+    down = -(-len(shown) // across)
+    figure, axes = plt.subplots(
+        down, across, figsize=(9 if across == 1 else 12, 3.2 * down), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    name, *others = columns
+    h = columns[name].shape[1]
+    bands = [(low, low.replace("-lo-", "-hi-")) for low in others if "-lo-" in low]
+    for number, ax in enumerate(axes.flat):
+        if number >= len(shown):
+            ax.set_axis_off()
+            continue
+        s = shown[number]
+        stamps, values = panel.stamps(s)[-history:], panel.series(s)[-history:]
+        later = panel.frequency.stamps(panel.starts[s], int(panel.lengths[s]), h)
+        ax.plot(stamps, values, color=_PAST, lw=1.1, label="the past")
+        for n, (low, high) in enumerate(bands):
+            covers = low.rpartition("-")[2]
+            shade = 0.15 + 0.2 * n / max(1, len(bands) - 1)
+            ax.fill_between(
+                later, columns[low][s], columns[high][s], color=_SAID, alpha=shade, lw=0,
+                label=f"{covers} %",
+            )  # fmt: skip
+        if came is not None:
+            ax.plot(later, came[s], color=_CAME, lw=1.1, label="what came")
+        ax.plot(later, columns[name][s], color=_SAID, lw=1.6, label=name)
+        ax.set_title(str(panel.ids[s]), loc="left")
+        _tidy(ax)
+        if number == 0:
+            ax.legend(frameon=False, ncols=2, fontsize="small")
+    return figure
+
+
+def draw_training(histories: Sequence[dict[str, list[float]]], title: str) -> Any:
+    """Draw the loss over the updates, a line for each network.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    figure, ax = pyplot().subplots(figsize=(8, 4), layout="constrained")
+    for name, label, colour in (
+        ("loss", "training", _PAST),
+        ("val_loss", "points held out", _SAID),
+    ):
+        for number, history in enumerate(histories):
+            if name in history:
+                ax.plot(
+                    history["step"], history[name], color=colour, marker="o", ms=3,
+                    label=None if number else label,
+                )  # fmt: skip
+    ax.set(xlabel="updates", ylabel="loss of scaled values")
+    ax.set_title(title, loc="left")
+    ax.legend(frameon=False)
+    _tidy(ax)
+    return figure
+
+
+def draw_calibration(nominal: Array, empirical: Array, name: str) -> Any:
+    """Draw how much of what came lay within intervals, over how much should have.
+
+    Parameters
+    ----------
+    nominal, empirical : ndarray
+        (n,) coverage in per cent.
+    name : str
+        Of the model.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    figure, ax = pyplot().subplots(figsize=(5, 5), layout="constrained")
+    ax.plot([0, 100], [0, 100], color="0.7", lw=1, label="as it should be")
+    ax.plot(nominal, empirical, color=_SAID, marker="o", ms=4, label=name)
+    ax.set(
+        xlim=(0, 100), ylim=(0, 100), xlabel="nominal coverage, per cent",
+        ylabel="what came within, per cent",
+    )  # fmt: skip
+    ax.legend(frameon=False)
+    _tidy(ax)
+    return figure
+
+
+def _tidy(ax: Any) -> None:
+    ax.grid(which="major", color="0.92", lw=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    if hasattr(ax.xaxis.get_major_locator(), "intervald"):  # dates
+        locator = ax.xaxis.get_major_locator()
+        ax.xaxis.set_major_formatter(_date_formatter(locator))
+
+
+def _date_formatter(locator: Any) -> Any:
+    from matplotlib.dates import ConciseDateFormatter
+
+    return ConciseDateFormatter(locator)
+
+
+def places_of(panel: Panel, ids: Sequence[Any] | None) -> list[int]:
+    """Numbers of the series with these ids; the first ones by default.
+
+    Raises
+    ------
+    ValueError
+        For an id that there is not.
+    """
+    if ids is None:
+        return list(range(min(len(panel), _MOST)))
+    known = {name: s for s, name in enumerate(panel.ids)}
+    unknown = [name for name in ids if name not in known]
+    if unknown:
+        some = ", ".join(map(repr, panel.ids[:5]))
+        raise ValueError(f"there is no series {unknown[0]!r}; there are {len(panel)}: {some} ...")
+    return [known[name] for name in ids]

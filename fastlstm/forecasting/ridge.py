@@ -1,0 +1,155 @@
+"""Ridge regression from the last values of a series to the next ones, in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.validation import real_number, whole_number
+
+Array = npt.NDArray[Any]
+
+CENTERS = ("last", "mean")
+# Windows whose products are summed at a time.
+_TOGETHER = 4096
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """Weights of a direct regression: one for each of the last values and each step to come.
+
+    Attributes
+    ----------
+    weights : ndarray
+        (L, h)
+    intercept : ndarray
+        (h,) in the units in which the series were regressed.
+    center : {"last", "mean"}
+        What is taken from a window, and given back to its forecast.
+    """
+
+    weights: Array
+    intercept: Array
+    center: str
+
+    def predict(self, windows: npt.ArrayLike, h: int | None = None) -> Array:
+        """Forecast what follows.
+
+        Parameters
+        ----------
+        windows : array_like
+            (W, L) the last values before each forecast.
+        h : int, optional
+            Steps. Those beyond the regression's own are forecast from its forecasts.
+
+        Returns
+        -------
+        ndarray
+            (W, h)
+        """
+        look_back, own = self.weights.shape
+        known = np.asarray(windows, np.float64)
+        if known.ndim != 2 or known.shape[1] != look_back:
+            raise ValueError(
+                f"this regression expects windows of {look_back} values, (windows, {look_back}), "
+                f"got {known.shape}"
+            )
+        h = own if h is None else whole_number(h, "h")
+        for _ in range(-(-h // own)):
+            window = known[:, -look_back:]
+            shift = _shift(window, self.center)
+            block = (window - shift) @ self.weights + self.intercept + shift
+            known = np.concatenate([known, block], axis=1)
+        made: Array = known[:, look_back : look_back + h]
+        return made
+
+
+def fit_ridge(
+    series: Sequence[npt.ArrayLike],
+    look_back: int,
+    h: int,
+    alpha: float = 1.0,
+    center: str = "last",
+) -> RidgeFit:
+    """Regress the next h values on the last ones, over all windows of one or several series.
+
+        minimise  |Y - X B - 1 b|^2 + alpha |B|^2
+
+    with a row of X and Y for each window. The intercept b bears no penalty: X and Y are taken from
+    their means, and B solves (X'X + alpha) B = X'Y.
+
+    Parameters
+    ----------
+    series : sequence of array_like
+        (n,) each, without gaps. They should be in units in which they are alike, since the penalty
+        is on weights for all of them, and ``alpha`` is in squares of these units.
+    look_back, h : int
+        Values that a forecast sees, and steps that it makes.
+    alpha : float
+        Penalty. With 0 it is least squares, of the smallest weights where there are several.
+    center : {"last", "mean"}
+        A window is taken from its last value or from its mean, and so are the values after it: the
+        forecast moves as the series does.
+
+    Returns
+    -------
+    RidgeFit
+
+    Raises
+    ------
+    ValueError
+        If no series is long enough for a window.
+
+    References
+    ----------
+    Hoerl, Kennard, "Ridge regression: biased estimation for nonorthogonal problems", Technometrics
+    12(1), 1970. Differences from the window's last value as in Zeng, Chen, Zhang, Xu, "Are
+    Transformers Effective for Time Series Forecasting?", AAAI 2023.
+    """
+    look_back, h = whole_number(look_back, "look_back"), whole_number(h, "h")
+    alpha = real_number("alpha", alpha)
+    if center not in CENTERS:
+        raise ValueError(f"center expects 'last' or 'mean', got {center!r}")
+    span = look_back + h
+    views = [
+        np.lib.stride_tricks.sliding_window_view(np.asarray(one, np.float64), span)
+        for one in series
+        if len(one) >= span  # type: ignore[arg-type]
+    ]
+    if not views:
+        raise ValueError(
+            f"a regression of {h} steps on {look_back} values expects a series of at least {span} "
+            "values"
+        )
+    blocks = [view[n : n + _TOGETHER] for view in views for n in range(0, len(view), _TOGETHER)]
+    # Means first, then products of what differs from them: sums of squares would cancel.
+    count = sum(len(block) for block in blocks)
+    mean = sum(_centered(block, look_back, center).sum(axis=0) for block in blocks) / count
+    products = np.zeros((look_back, span))
+    for block in blocks:
+        rows = _centered(block, look_back, center) - mean
+        products += rows[:, :look_back].T @ rows
+    square, cross = products[:, :look_back].copy(), products[:, look_back:]
+    square[np.diag_indices(look_back)] += alpha
+    if alpha > 0.0:
+        weights = np.linalg.solve(square, cross)
+    else:
+        weights = np.linalg.lstsq(square, cross, rcond=None)[0]
+    intercept = mean[look_back:] - mean[:look_back] @ weights
+    return RidgeFit(weights, intercept, center)
+
+
+def _centered(windows: Array, look_back: int, center: str) -> Array:
+    return windows - _shift(windows[:, :look_back], center)
+
+
+def _shift(window: Array, center: str) -> Array:
+    """(W, 1) what is taken from each window."""
+    if center == "last":
+        return window[:, -1:]
+    mean: Array = window.mean(axis=1, keepdims=True)
+    return mean

@@ -1,0 +1,87 @@
+"""The season before, again and again: what a network's answer is added to, and its unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# A season that repeats itself exactly has no unit of its own; this part of the spread is taken.
+_LEAST = 0.02
+
+
+def repeated(past: Array, season: int, h: int) -> tuple[Array, Array]:
+    """Last season of each window, over and over, and how far it is off from one to the next.
+
+    Errors in these units are what the mean absolute scaled error counts, so that a network which
+    learns in them gives each series the weight that it has there.
+
+    Parameters
+    ----------
+    past : ndarray
+        (B, L) windows, NaN where a value is missing. What is missing in the last season is taken
+        from those before; what is missing in all of them is the mean of the window, or 0.
+    season : int
+        Steps of a season. Where the window is shorter than one, its last value is repeated.
+    h : int
+        Steps to come.
+
+    Returns
+    -------
+    base : ndarray
+        (B, h)
+    unit : ndarray
+        (B, 1) mean absolute difference of values a season apart, never 0.
+    """
+    look_back = past.shape[1]
+    season = season if season <= look_back else 1
+    present = np.isfinite(past)
+    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    mean = np.where(present, past, 0.0).sum(axis=1, keepdims=True) / count
+    away = np.where(present, past - mean, 0.0)
+    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    last = np.full((len(past), season), np.nan)
+    for end in range(look_back, 0, -season):
+        first = max(end - season, 0)
+        # A season that the window cuts off has its last steps only.
+        part = last[:, season - (end - first) :]
+        np.copyto(part, past[:, first:end], where=np.isnan(part))
+        if not np.isnan(last).any():
+            break
+    base = np.where(np.isnan(last), mean, last)[:, np.arange(h) % season]
+    apart = np.abs(past[:, season:] - past[:, :-season])
+    both = np.isfinite(apart)
+    pairs = np.maximum(both.sum(axis=1, keepdims=True), 1)
+    unit = np.where(both, apart, 0.0).sum(axis=1, keepdims=True) / pairs
+    unit = np.maximum(unit, _LEAST * spread)
+    largest = np.abs(np.where(present, past, 0.0)).max(axis=1, keepdims=True, initial=0.0)
+    return base, np.where(unit > 1e-10 * largest, unit, 1.0)
+
+
+def relative(past: Array, unit: Array, logarithms: Array) -> Array:
+    """The unit of each window in proportion to its level.
+
+    Parameters
+    ----------
+    past : ndarray
+        (B, L) windows, NaN where a value is missing.
+    unit : ndarray
+        (B, 1) as ``repeated`` gives it.
+    logarithms : ndarray
+        (B,) of bool, where values are logarithms, whose differences are in proportion already.
+
+    Returns
+    -------
+    ndarray
+        (B, 1). 0 of a window that does not vary; at most 2.
+    """
+    present = np.isfinite(past)
+    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    level = np.abs(np.where(present, past, 0.0)).sum(axis=1, keepdims=True) / count
+    highest = np.where(present, past, -np.inf).max(axis=1, keepdims=True)
+    varies = highest > np.where(present, past, np.inf).min(axis=1, keepdims=True)
+    level = np.where(logarithms[:, np.newaxis] | ~varies, 1.0, level)
+    return np.where(varies, np.minimum(unit / level, 2.0), 0.0)

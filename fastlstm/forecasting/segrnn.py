@@ -1,0 +1,287 @@
+"""SegRNN: a recurrent network that reads and writes whole segments instead of single steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.forecasting.intervals import quantiles_of
+from fastlstm.forecasting.network import NetworkForecaster, Sizes
+from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.windows import WindowReader, Windows
+from fastlstm.layers import (
+    GRU,
+    Activation,
+    Add,
+    Cropping1D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Input,
+    Multiply,
+    Reshape,
+    Subtract,
+    ZeroPadding1D,
+)
+from fastlstm.models import Model
+from fastlstm.validation import whole_number
+
+Array = npt.NDArray[Any]
+
+_LAST, _STANDARD = window_scaler("last"), window_scaler("standard")
+_SERIES_SCALER = "series"
+# Numbers that stand for a series.
+_SERIES = 16
+# Windows to validate on, at most.
+_LOOKED_AT = 4096
+
+
+class SegRNN(NetworkForecaster):
+    """Long horizons from long windows, in few recurrent steps.
+
+    The window, less its last value, is cut into segments of w steps. A dense layer with a ReLU
+    makes a vector of each, and a GRU reads these. Each segment to come is one more step of a GRU
+    from the last state, all of them at once: its input says which segment it is, which series, and
+    what is known of its steps. A dense layer makes w values of the new state.
+
+        x_j = relu(W segment_j + b)                       j = 1 .. L / w
+        h = GRU(x_1 .. x_n)
+        z, r = sigmoid(h U + place_k + series + future_k)
+        c = tanh(r * (h U + b) + place_k + series + future_k)
+        y_k = V (z * h + (1 - z) * c) + b + last value    k = 1 .. h / w
+
+    Every series is a series of its own for the one network. Without ``level`` it learns the median
+    alone, by the mean absolute error, which forecasts better than many quantiles at once.
+
+    Source: Lin, Lin, Wu, Zhao, Mo, Zhang, "SegRNN: Segment Recurrent Neural Network for Long-Term
+    Time Series Forecasting", arXiv:2308.11200, 2023, with parallel multi-step forecasting. One GRU
+    does both there; here the one that writes has weights of its own.
+
+    Parameters
+    ----------
+    h, freq, input_size, level, seed, verbose
+        As for every forecaster: see ``MQRNN``.
+    segment : int, optional
+        w, steps of a segment. By default two seasons, or half of ``h`` where stamps do not tell a
+        season, but 8 to 48 steps, and no more than fit into ``h`` and the window.
+    dropout : float
+        Part of each segment's state that is left out in training.
+    val_size : int, optional
+        Points at the end of each series to validate on, at all windows that they have room for; the
+        weights that were best there come back. By default train on all points, or with
+        ``patience`` validate on the last ``h``.
+    scaler : str or None
+        "series" takes the last value of a window away and divides by the standard deviation of the
+        whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
+        window by itself.
+    season_length, units, max_steps, batch_size, learning_rate, members, patience, alias
+        As for ``MQRNN``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(400)
+    >>> y = np.sin(2 * np.pi * t / 20) + 0.01 * t
+    >>> model = SegRNN(h=20, input_size=40, segment=20, units=16, max_steps=20, verbose=0)
+    >>> model.fit(y).predict().shape
+    (20,)
+    """
+
+    def __init__(
+        self,
+        h: int,
+        freq: str | int | None = None,
+        input_size: int | None = None,
+        level: Sequence[float] | None = None,
+        seed: int = 0,
+        verbose: int = 1,
+        *,
+        segment: int | None = None,
+        dropout: float = 0.5,
+        scaler: str | None = "series",
+        season_length: int | None = None,
+        units: int = 256,
+        max_steps: int | None = 1000,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        members: int = 1,
+        val_size: int | None = None,
+        patience: int | None = None,
+        alias: str | None = None,
+    ) -> None:
+        super().__init__(
+            h,
+            freq,
+            input_size,
+            level,
+            seed,
+            verbose,
+            scaler=scaler,
+            season_length=season_length,
+            units=units,
+            max_steps=max_steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            members=members,
+            patience=patience,
+            alias=alias,
+        )
+        self.segment, self.dropout, self.val_size = segment, dropout, val_size
+
+    def _check(self) -> None:
+        super()._check()
+        if self.segment is not None:
+            whole_number(self.segment, "segment")
+            largest = self.h if self.input_size is None else min(self.h, self.input_size)
+            if self.segment > largest:
+                raise ValueError(
+                    f"segment expects at most h={self.h} and input_size={self.input_size} steps, "
+                    f"got {self.segment}"
+                )
+        if self.val_size is not None and whole_number(self.val_size, "val_size") < self.h:
+            raise ValueError(
+                f"val_size expects at least h={self.h} points, a whole forecast, "
+                f"got {self.val_size}"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout expects 0 <= dropout < 1, got {self.dropout!r}")
+
+    def _check_scaler(self) -> None:
+        if self.scaler == _SERIES_SCALER:
+            return
+        try:
+            super()._check_scaler()
+        except ValueError as error:
+            raise ValueError(f"{error}. {type(self).__name__} has 'series' besides") from None
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def _fit(self, panel: Panel) -> None:
+        self._spreads = _spreads(panel)
+        self._places = {name: n for n, name in enumerate(panel.ids, 1)}
+        super()._fit(panel)
+        if len(panel) > 1:
+            # Series that are not learned from are like the average of those that are.
+            for model in self.models_:
+                table = model.get_layer("series_table")
+                (rows,) = table.get_weights()
+                rows[0] = rows[1:].mean(axis=0)
+                table.set_weights([rows])
+
+    def _scales(self, windows: Windows) -> tuple[Array, Array]:
+        if self.scaler != _SERIES_SCALER:
+            return super()._scales(windows)
+        shift, _ = _LAST.fit(windows.past, np.isfinite(windows.past))
+        return shift, np.array([[self._spreads[name]] for name in windows.ids])
+
+    def _learned(self) -> Array:
+        return quantiles_of(self.level)
+
+    def _held(self) -> int:
+        return super()._held() if self.val_size is None else self.val_size
+
+    def _held_out(self, panel: Panel, reader: WindowReader, held: int) -> tuple[Array, Array]:
+        series, origins = reader.origins(1)
+        late = np.flatnonzero(origins >= panel.lengths[series] - held)
+        late = late[:: -(-len(late) // _LOOKED_AT)]
+        return series[late], origins[late]
+
+    # -- the network -------------------------------------------------------------------------------
+
+    def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
+        inputs = super()._inputs(windows, shift, scale)
+        count = len(windows.past)
+        inputs["place"] = np.tile(np.arange(self._segments, dtype=np.int32), (count, 1))
+        if len(self._places) > 1:
+            numbers = [[self._places.get(name, 0)] for name in windows.ids]
+            inputs["series"] = np.array(numbers, np.int32)
+        return inputs
+
+    @property
+    def _width(self) -> int:
+        """Steps of a segment."""
+        if self.segment is not None:
+            return self.segment
+        seasons = 2 * self.season_ if self.season_ > 1 else self.h // 2
+        return min(max(seasons, 8), 48, self.h, self.input_size_)
+
+    @property
+    def _segments(self) -> int:
+        """Segments to forecast."""
+        return -(-self.h // self._width)
+
+    def _network(self, sizes: Sizes) -> Model:
+        w, count = self._width, self._segments
+        past = Input((sizes.look_back, sizes.past), name="past")
+        place = Input((count,), name="place", dtype="int32")
+        inputs = [past, place]
+        read = sizes.look_back // w
+        rest = sizes.look_back - read * w
+        segments = Reshape((read, w * sizes.past))(Cropping1D((rest, 0))(past) if rest else past)
+        vectors = Dense(self.units, activation="relu", name="segments")(segments)
+        state = GRU(self.units, name="reader")(vectors)
+        # What a segment to come is told, beside the state: the same for all of them, or its own.
+        told = {}
+        if sizes.series > 1:
+            series = Input((1,), name="series", dtype="int32")
+            inputs.append(series)
+            table = Embedding(sizes.series + 1, _SERIES, name="series_table")
+            told["series"] = Flatten()(table(series))
+        if sizes.static:
+            told["static"] = Input((sizes.static,), name="static")
+            inputs.append(told["static"])
+        if sizes.future:
+            future = Input((sizes.horizon, sizes.future), name="future")
+            inputs.append(future)
+            more = count * w - self.h
+            whole = ZeroPadding1D((0, more))(future) if more else future
+            known = Reshape((count, w * sizes.future))(whole)
+            told["future"] = Dense(self.units, activation="relu", name="known")(known)
+
+        def given(gate: str) -> list[Any]:
+            """What a gate makes of it, with weights of its own."""
+            place_of = Embedding(count, self.units, name=f"{gate}_place")
+            others = [
+                Dense(self.units, use_bias=False, name=f"{gate}_{what}")(x)
+                for what, x in told.items()
+            ]
+            return [place_of(place), *others]
+
+        of_state = {
+            gate: Dense(self.units, name=f"{gate}_state")(state)
+            for gate in ("update", "reset", "candidate")
+        }
+        update, reset = (
+            Activation("sigmoid")(Add()([*given(gate), of_state[gate]]))
+            for gate in ("update", "reset")
+        )
+        kept = Multiply()([reset, of_state["candidate"]])
+        candidate = Activation("tanh")(Add()([*given("candidate"), kept]))
+        new = Add()([candidate, Multiply()([update, Subtract()([state, candidate])])])
+        steps = Dense(w * sizes.outputs, name="values")(Dropout(self.dropout)(new))
+        steps = Reshape((count * w, sizes.outputs))(steps)
+        if count * w > self.h:
+            steps = Cropping1D((0, count * w - self.h))(steps)
+        return Model(inputs, steps)
+
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Any:
+        if len(self.quantiles_) < len(quantiles) and len(self.quantiles_) == 1:
+            raise ValueError(
+                f"{type(self).__name__} has learned the median alone, since level=None when it was "
+                f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
+            )
+        # A series that was not learned from brings a spread of its own.
+        self._spreads = _spreads(panel) | self._spreads
+        return super()._forecast(panel, h, future, quantiles)
+
+
+def _spreads(panel: Panel) -> dict[Any, float]:
+    """Standard deviation of each series, by its name; 1 where it is constant."""
+    whole = [panel.series(s)[np.newaxis] for s in range(len(panel))]
+    scales = [_STANDARD.fit(y, np.isfinite(y))[1].item() for y in whole]
+    return dict(zip(panel.ids, scales, strict=True))

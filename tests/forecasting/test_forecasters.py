@@ -1,0 +1,191 @@
+"""What users do with a forecaster, whichever it is: fit, predict, validate, go on, ask for more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastlstm import set_num_threads
+from fastlstm.forecasting import (
+    MQRNN,
+    DeepAR,
+    Drift,
+    Forecaster,
+    Naive,
+    Ridge,
+    SeasonalNaive,
+    SegRNN,
+)
+
+H, SEASON = 6, 12
+SMALL = {"units": 8, "max_steps": 4}
+
+
+def _make(kind, **options):
+    if kind in (MQRNN, SegRNN, DeepAR):
+        options = {"units": 8, "max_steps": 4, "input_size": 24, **options}
+        if kind is DeepAR:
+            options = {"n_paths": 20, "layers": 1, **options}
+    if kind is Forecaster:
+        options.setdefault("models", [Naive(H), SeasonalNaive(H), MQRNN(H, **SMALL)])
+    return kind(H, verbose=0, **options)
+
+
+KINDS = [Naive, SeasonalNaive, Drift, Ridge, MQRNN, SegRNN, DeepAR, Forecaster]
+NETWORKS = [MQRNN, SegRNN, DeepAR]
+
+
+def _series(rng, count=3, n=90):
+    t = np.arange(n)
+    wave = 20 + 5 * np.sin(2 * np.pi * t / SEASON)
+    return [wave[: n - 5 * s] + 10 * s + rng.standard_normal(n - 5 * s) for s in range(count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_in_and_out(kind, rng):
+    series = _series(rng)
+    model = _make(kind).fit(series)
+    assert model.predict().shape == (3, H)
+    assert model.fit(series[0]).predict().shape == (H,)
+    assert model.fit({"a": series[0], "b": series[1]}).predict(h=3).shape == (2, 3)
+    assert np.isfinite(model.predict(h=3 * H)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_intervals_hold_each_other_and_the_forecast(kind, rng):
+    model = _make(kind, level=[80, 95]).fit(_series(rng))
+    said = model.predict()
+    name = model.name
+    assert list(said) == [
+        name, f"{name}-lo-95", f"{name}-lo-80", f"{name}-hi-80", f"{name}-hi-95"
+    ]  # fmt: skip
+    order = [said[f"{name}-lo-95"], said[f"{name}-lo-80"], said[name]]
+    order += [said[f"{name}-hi-80"], said[f"{name}-hi-95"]]
+    assert (np.diff(np.stack(order), axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_forecast_of_a_series_is_its_own(kind, rng):
+    """Of a fitted model it depends neither on the series beside it nor on their order."""
+    series = _series(rng)
+    model = _make(kind).fit({"a": series[0], "b": series[1], "c": series[2]})
+    both = model.predict({"c": series[2], "a": series[0]})
+    alone = model.predict({"a": series[0]})[np.newaxis]
+    np.testing.assert_array_equal(both[1], alone[0])
+    np.testing.assert_array_equal(model.predict()[0], alone[0])
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_same_seed_gives_the_same_bits(kind, rng):
+    series = _series(rng)
+    made = []
+    for threads in (1, 2, 1):
+        set_num_threads(threads)
+        np.random.default_rng().random()
+        made.append(_make(kind, seed=3).fit(series).predict())
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0], made[2])
+    assert (_make(kind, seed=4).fit(series).predict() != made[0]).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_values_constants_and_short_series(kind, rng):
+    series = _series(rng)
+    series[0][30:37] = np.nan
+    series[1][-2:] = np.nan
+    series.append(np.full(60, 7.0))
+    model = _make(kind).fit(series)
+    said = model.predict()
+    assert np.isfinite(said).all()
+    short = model.predict([series[0][-14:], series[1][:20]])
+    assert np.isfinite(short).all()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_too_short_says_how_many_points_are_needed(kind):
+    with pytest.raises(ValueError, match=r"needs a series of at least \d+ points"):
+        _make(kind).fit(np.arange(7.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_fitted_is_lost_by_an_error(kind, rng):
+    series = _series(rng)
+    model = _make(kind).fit(series)
+    before = model.predict()
+    for wrong in (np.full(40, np.nan), np.array([1.0, np.inf] * 20), np.ones((2, 3, 4))):
+        with pytest.raises((ValueError, TypeError)):
+            model.fit(wrong)
+    np.testing.assert_array_equal(model.predict(), before)
+
+
+@pytest.mark.parametrize("kind", [MQRNN, Ridge, DeepAR])
+def test_going_on_by_new_rows_is_being_given_all(kind, rng):
+    series = _series(rng)
+    model = _make(kind).fit([one[:-10] for one in series])
+    frames = pytest.importorskip("pandas")
+    stamps = frames.date_range("2024-01-31", periods=90, freq="ME")
+
+    def table(first, last):
+        parts = [
+            frames.DataFrame({"unique_id": f"s{n}", "ds": stamps[: len(one)], "y": one})
+            for n, one in enumerate(series)
+        ]
+        return frames.concat([part.iloc[first : len(part) + last] for part in parts])
+
+    model = _make(kind).fit(table(0, -10))
+    whole = model.predict(table(0, 0))
+    rest = frames.concat(
+        [
+            frames.DataFrame({"unique_id": f"s{n}", "ds": stamps[: len(one)], "y": one}).iloc[-10:]
+            for n, one in enumerate(series)
+        ]
+    )
+    with pytest.raises(ValueError, match="go on where the series ended"):
+        model.update(rest.groupby("unique_id").tail(9))
+    frames.testing.assert_frame_equal(model.update(rest).predict(), whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_are_those_of_scikit_learn(kind):
+    from sklearn.base import clone
+
+    model = _make(kind, level=[80])
+    again = clone(model)
+    assert again is not model
+    assert again.get_params()["level"] == [80]
+    assert again.set_params(seed=5).seed == 5
+    with pytest.raises(ValueError, match="no parameter 'sead'"):
+        model.set_params(sead=5)
+    with pytest.raises(ValueError, match=r"not fitted yet; call fit\(df\) first"):
+        model.predict()
+
+
+@pytest.mark.parametrize("kind", [Ridge, MQRNN])
+@pytest.mark.parametrize("refit", [False, True])
+def test_cross_validation_sees_nothing_that_comes_later(kind, refit, rng):
+    series = _series(rng)
+    model = _make(kind).fit(series)
+    before = model.predict()
+    found = model.cross_validation(series, n_windows=2, step_size=4, refit=refit)
+    np.testing.assert_array_equal(model.predict(), before)
+    changed = [one.copy() for one in series]
+    for one in changed:
+        one[-4:] = 1e6
+    other = model.cross_validation(changed, n_windows=2, step_size=4, refit=refit)
+    name = model.name
+    # Of the last cutoff, six steps before the end, refitted models have seen no change either.
+    np.testing.assert_array_equal(found[name], other[name])
+    with pytest.raises(ValueError, match="need series of more than"):
+        model.cross_validation([series[0][:20]], n_windows=5)
+
+
+def test_the_choice_is_told(rng, capsys):
+    series = _series(rng)
+    model = Forecaster(H, models=[Naive(H), SeasonalNaive(H, season_length=SEASON)], verbose=1)
+    model.fit(series)
+    printed = capsys.readouterr().out
+    assert "SeasonalNaive is chosen" in printed
+    assert [row["model"] for row in model.selection_] == ["SeasonalNaive", "Naive"]
+    assert model.selection_[0]["mase"] < model.selection_[1]["mase"]
+    with pytest.raises(TypeError, match="models expects forecasters"):
+        Forecaster(H, models=["naive"]).fit(series)
