@@ -9,12 +9,14 @@ from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, Sea
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.segrnn import SegRNN
+from fastlstm.forecasting.seq2seq import Seq2Seq
 
 # Those that can be named on the command line.
 MODELS = (
     "MQRNN",
     "DeepAR",
     "SegRNN",
+    "Seq2Seq",
     "Naive",
     "SeasonalNaive",
     "Drift",
@@ -32,4 +34,5 @@ __all__ = [
     "Ridge",
     "SeasonalNaive",
     "SegRNN",
+    "Seq2Seq",
 ]

@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 Batch = tuple[Any, Array, Array]
 
 # Times a run looks at the windows that it does not train on.
-_LOOKS = 20
+LOOKS = 20
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
     history: dict[str, list[float]] = {"step": [], "loss": []}
     if validation is not None:
         history["val_loss"] = []
-    every = max(1, steps // _LOOKS)
+    every = max(1, steps // LOOKS)
     best, kept, failed = np.inf, None, 0
     order, at, losses = generator.permutation(count), 0, []
     with tqdm(total=steps, disable=not verbose, file=sys.stderr, leave=True) as bar:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.each import OneForEach
 from fastlstm.forecasting.fitting import Batch, train
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
@@ -73,13 +74,13 @@ class NetworkForecaster(BaseForecaster):
     season_length : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
-    units : int
-        Size of the recurrent state.
+    units : int, optional
+        Size of the recurrent state; by default 128, and 16 of a network for one series.
     max_steps : int, optional
         Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
         least 200.
-    batch_size : int
-        Windows of each.
+    batch_size : int, optional
+        Windows of each; by default 256, and 32 of a network for one series.
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
     members : int
@@ -109,9 +110,9 @@ class NetworkForecaster(BaseForecaster):
         *,
         scaler: str | None = "standard",
         season_length: int | None = None,
-        units: int = 128,
+        units: int | None = None,
         max_steps: int | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         learning_rate: float = 2e-3,
         members: int = 1,
         patience: int | None = None,
@@ -128,6 +129,23 @@ class NetworkForecaster(BaseForecaster):
         self.learning_rate, self.members = learning_rate, members
         self.patience, self.alias = patience, alias
 
+    units: Any
+    batch_size: Any
+    models_: list[Any]
+
+    # Whether one network learns from all series; otherwise each has one of its own.
+    pooled = True
+
+    @property
+    def _units(self) -> int:
+        """Size of the recurrent state."""
+        return self.units or (128 if self.pooled else 16)
+
+    @property
+    def _batch_size(self) -> int:
+        """Windows of an update."""
+        return self.batch_size or (256 if self.pooled else 32)
+
     @abstractmethod
     def _network(self, sizes: Sizes) -> Model:
         """A network from "past" (L, D), "future" (h, F) and "static" (C,) to (h, Q).
@@ -137,9 +155,8 @@ class NetworkForecaster(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("units", "batch_size", "members"):
-            whole_number(getattr(self, name), name)
-        for name in ("season_length", "max_steps", "patience"):
+        whole_number(self.members, "members")
+        for name in ("units", "batch_size", "season_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         self._check_scaler()
@@ -157,8 +174,9 @@ class NetworkForecaster(BaseForecaster):
         held = self._held()
         reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
-        if not len(series):
-            raise ValueError(self._too_short(panel, held))
+        counts = np.bincount(series, minlength=len(panel))
+        if not (counts.any() if self.pooled else counts.all()):
+            raise ValueError(self._too_short(panel, held, counts))
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         sizes = Sizes(
             self.input_size_,
@@ -168,12 +186,17 @@ class NetworkForecaster(BaseForecaster):
             x["future"].shape[-1] if "future" in x else 0,
             x["static"].shape[-1] if "static" in x else 0,
             len(self.quantiles_),
-            len(panel),
+            len(panel) if self.pooled else 1,
         )
+
+        def batch_of(index: Array) -> Batch:
+            return self._batch(reader.read(series[index], origins[index]))
+
         validation = None
         if held:
             validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
-        steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        windows = len(series) if self.pooled else int(np.median(counts))
+        steps = self.max_steps or usual_steps(windows, self._batch_size)
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
@@ -181,12 +204,25 @@ class NetworkForecaster(BaseForecaster):
                 rate = CosineDecay(self.learning_rate, steps)
                 loss = Quantile(self.quantiles_.tolist())
                 model.compile(Adam(rate, global_clipnorm=1.0), loss)
+                if not self.pooled:
+                    each = OneForEach(model, panel.ids, counts)
+                    self.history_ += each.train(
+                        batch_of,
+                        steps=steps,
+                        batch_size=self._batch_size,
+                        seed=int(generator.integers(2**32)),
+                        validation=validation,
+                        patience=self.patience,
+                        verbose=self.verbose,
+                    )
+                    self.models_.append(each)
+                    continue
                 history = train(
                     model,
-                    lambda index: self._batch(reader.read(series[index], origins[index])),
+                    batch_of,
                     len(series),
                     steps=steps,
-                    batch_size=self.batch_size,
+                    batch_size=self._batch_size,
                     generator=generator,
                     validation=validation,
                     patience=self.patience,
@@ -288,23 +324,41 @@ class NetworkForecaster(BaseForecaster):
 
     def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
         """The next h steps of each series: median and quantiles."""
-        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
-        windows = reader.last()
-        shift, scale = self._scales(windows)
+        windows, (shift, scale) = self._last(panel, future)
         given = self._inputs(windows, shift, scale)
-        each = [
-            np.sort(model.predict(given, batch_size=_TOGETHER, verbose=0), axis=2)
-            for model in self.models_
-        ]
-        answers = np.mean(each, axis=0, dtype=np.float64)
+        each = [self._answers(model, given, windows.ids) for model in self.models_]
+        answers = np.mean([np.sort(one, axis=2) for one in each], axis=0, dtype=np.float64)
         made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
 
-    def _too_short(self, panel: Panel, held: int) -> str:
+    def _last(self, panel: Panel, future: Array | None) -> tuple[Windows, tuple[Array, Array]]:
+        """The window at the end of each series, and how it is scaled."""
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
+        windows = reader.last()
+        return windows, self._scales(windows)
+
+    def _answers(self, model: Any, given: dict[str, Array], ids: Array) -> Array:
+        """(B, h, Q) what a network, or that of each of these series, makes of windows."""
+        if self.pooled:
+            made: Array = model.predict(given, batch_size=_TOGETHER, verbose=0)
+            return made
+        answers: Array = model.predict(given, ids)
+        return answers
+
+    def _too_short(self, panel: Panel, held: int, counts: Array) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
+        name = type(self).__name__
+        if not self.pooled and counts.any():
+            short = np.flatnonzero(counts == 0)
+            some = ", ".join(f"{panel.ids[s]!r} has {panel.lengths[s]}" for s in short[:5])
+            return (
+                f"{name} with pooled=False and h={self.h} learns from each series by itself, which "
+                f"takes {needed} points; {len(short)} of {len(panel)} have too few, or no values: "
+                f"{some}. Leave these out, or fit with pooled=True"
+            )
         return (
-            f"{type(self).__name__} with h={self.h} needs a series of at least {needed} points to "
+            f"{name} with h={self.h} needs a series of at least {needed} points to "
             f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
         )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastlstm.figures import pyplot
+from fastlstm.forecasting.frequency import written
 from fastlstm.forecasting.panel import Panel
 
 Array = npt.NDArray[Any]
@@ -127,6 +129,51 @@ def draw_calibration(nominal: Array, empirical: Array, name: str) -> Any:
     )  # fmt: skip
     ax.legend(frameon=False)
     _tidy(ax)
+    return figure
+
+
+def draw_attention(panel: Panel, place: int, weights: Array, name: str) -> Any:
+    """Draw the past of a series, and below it how much each step to come looks at each of it.
+
+    Parameters
+    ----------
+    panel : Panel
+    place : int
+        Number of the series.
+    weights : ndarray
+        (h, L), each row sums to 1.
+    name : str
+        Of the model.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    h, look_back = weights.shape
+    shown = min(look_back, int(panel.lengths[place]))
+    end = int(panel.lengths[place])
+    stamps = panel.frequency.stamps(panel.starts[place], end - shown, shown)
+    later = panel.frequency.stamps(panel.starts[place], end, h)
+    figure, (above, below) = pyplot().subplots(
+        2, 1, sharex=True, figsize=(10, 6.5), layout="constrained", height_ratios=(1, 2)
+    )
+    above.plot(stamps, panel.series(place)[end - shown :], color=_PAST, lw=1.1)
+    above.set(ylabel="value")
+    above.set_title(f"{panel.ids[place]}: what {name} looks at", loc="left")
+    image = below.pcolormesh(
+        stamps, np.arange(1, h + 1), 100 * weights[:, look_back - shown :],
+        cmap="Blues", vmin=0, shading="nearest", rasterized=True,
+    )  # fmt: skip
+    below.set(xlabel="step of the past", ylabel="step to come")
+    below.set_ylim(h + 0.5, 0.5)
+    below.yaxis.get_major_locator().set_params(integer=True)
+    _tidy(above)
+    _tidy(below)
+    below.grid(visible=False)
+    ends = below.secondary_yaxis("right")
+    marks = np.unique(np.linspace(1, h, min(h, 6)).round().astype(int))
+    ends.set_yticks(marks, [written(later[k - 1]) for k in marks], fontsize="small")
+    figure.colorbar(image, ax=below, label="weight, per cent of the row", pad=0.12)
     return figure
 
 

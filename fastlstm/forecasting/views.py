@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting import plots, scores
+from fastlstm.forecasting import frame, plots, scores
 from fastlstm.forecasting.intervals import band_names
 from fastlstm.forecasting.report import write_report
 from fastlstm.validation import whole_number
@@ -140,6 +140,57 @@ class Views:
         row = _scores_of(self, self.panel_, n_windows, step_size, _LEVELS)
         within = np.array([row[f"cover {one}"] for one in _LEVELS])
         return plots.draw_calibration(np.array(_LEVELS), within, self.name)
+
+    def attention(self: Any, id: Any = None, *, futr_df: Any = None) -> Array:
+        """Tell which steps of its past the forecast of a series looks at.
+
+        Parameters
+        ----------
+        id : optional
+            The series; the first one by default.
+        futr_df : data frame, optional
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray
+            (h, input_size) weights: a row for each step to come, which sums to 1, a column for each
+            step of the past, the last one known at the end. 0 before the series began.
+
+        Raises
+        ------
+        ValueError
+            If the model has no attention, or there is no such series.
+        """
+        self._check_fitted()
+        model = getattr(self, "chosen_", self)
+        if not hasattr(model, "_attention"):
+            raise ValueError(
+                f"{model.name} has no attention to show; Seq2Seq has: "
+                "fastlstm.forecasting.Seq2Seq(h).fit(df).attention()"
+            )
+        panel = self.panel_
+        (place,) = plots.places_of(panel, [panel.ids[0] if id is None else id])
+        future = frame.read_future(futr_df, panel, self.h, self._columns)
+        chosen = None if future is None else future[[place]]
+        weights: Array = model._attention(panel.take([place]), chosen)[0]
+        return weights
+
+    def plot_attention(self: Any, id: Any = None, *, futr_df: Any = None) -> Any:
+        """Draw which steps of its past the forecast of a series looks at.
+
+        Parameters
+        ----------
+        id, futr_df
+            As for ``attention``.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        weights = self.attention(id, futr_df=futr_df)
+        (place,) = plots.places_of(self.panel_, [self.panel_.ids[0] if id is None else id])
+        return plots.draw_attention(self.panel_, place, weights, self.name)
 
     def plot_training(self: Any) -> Any:
         """Draw the loss on the way.
