@@ -101,7 +101,7 @@ class MQRNN(NetworkForecaster):
         return logarithms(panel, self._taken)
 
     def _restored(self, values: Array, panel: Panel) -> Array:
-        return powers(values, switches(panel, self.log))
+        return powers(values, self._taken)
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         return repeated(windows.past, self.season_, self.h)
