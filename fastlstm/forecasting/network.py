@@ -275,10 +275,9 @@ class NetworkForecaster(BaseForecaster):
     def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
         present = np.isfinite(windows.past)
         past_x, future_x = self._scaled_columns(windows, present)
-        values = _filled((windows.past - shift) / scale)
-        past = np.concatenate(
-            [values[..., np.newaxis], present[..., np.newaxis], past_x], axis=2, dtype=np.float32
-        )
+        past = np.empty((*present.shape, 2 + past_x.shape[2]), np.float32)
+        past[..., 0] = _filled((windows.past - shift) / scale)
+        past[..., 1], past[..., 2:] = present, past_x
         inputs = {"past": past}
         if future_x.shape[2]:
             inputs["future"] = future_x
@@ -289,10 +288,12 @@ class NetworkForecaster(BaseForecaster):
 
     def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
         """The other columns, those that are no flags in units of their spread in the window."""
+        free = ~self._binary
+        if not free.any():
+            return windows.past_x, windows.future_x
         past, future = windows.past_x.copy(), windows.future_x.copy()
         began = np.logical_or.accumulate(present, axis=1)[..., np.newaxis]
         count = np.maximum(began.sum(axis=1, keepdims=True), 1)
-        free = ~self._binary
         columns = past[..., : len(free)][..., free]
         mean = np.where(began, columns, 0).sum(axis=1, keepdims=True) / count
         spread = np.sqrt(
@@ -334,8 +335,10 @@ class NetworkForecaster(BaseForecaster):
 
     def _last(self, panel: Panel, future: Array | None) -> tuple[Windows, tuple[Array, Array]]:
         """The window at the end of each series, and how it is scaled."""
-        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
-        windows = reader.last()
+        seen = self._transformed(panel)
+        # All that is not in a window may be long.
+        seen = seen.since(np.maximum(seen.lengths - self.input_size_, 0))
+        windows = WindowReader(seen, self.input_size_, self.h, future).last()
         return windows, self._scales(windows)
 
     def _answers(self, model: Any, given: dict[str, Array], ids: Array) -> Array:

@@ -149,7 +149,7 @@ class Panel:
 
     def _cut(self, index: Array, first: Array, last: Array) -> Panel:
         lengths = last - first
-        rows = _ranges(self.offsets[index] + first, lengths)
+        rows = ranges(self.offsets[index] + first, lengths)
         return replace(
             self,
             ids=self.ids[index],
@@ -231,7 +231,7 @@ class Panel:
         lengths = np.concatenate([self.lengths + later, other.lengths[fresh]])
         begins = np.stack([self.offsets[:-1], len(self.y) + other.offsets[mine]], axis=1)
         counts = np.stack([self.lengths, later], axis=1)
-        rows = _ranges(
+        rows = ranges(
             np.concatenate([begins.ravel(), len(self.y) + other.offsets[fresh]]),
             np.concatenate([counts.ravel(), other.lengths[fresh]]),
         )
@@ -251,7 +251,7 @@ class Panel:
         return [*self.names.futr, *self.names.hist, *self.names.static]
 
 
-def _ranges(begins: Array, lengths: Array) -> Array:
+def ranges(begins: Array, lengths: Array) -> Array:
     """Numbers from each of these on, so many of each."""
     ends = np.cumsum(lengths)
     rows: Array = np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum())

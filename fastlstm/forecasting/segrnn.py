@@ -33,8 +33,10 @@ from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-_LAST, _STANDARD = window_scaler("last"), window_scaler("standard")
+_LAST = window_scaler("last")
 _SERIES_SCALER = "series"
+# A spread that is less than this part of the largest value is rounding, not a signal.
+_CONSTANT = 1e-10
 # Numbers that stand for a series.
 _SERIES = 16
 # Windows to validate on, at most.
@@ -276,12 +278,20 @@ class SegRNN(NetworkForecaster):
                 f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
             )
         # A series that was not learned from brings a spread of its own.
-        self._spreads = _spreads(panel) | self._spreads
+        new = [s for s, name in enumerate(panel.ids) if name not in self._spreads]
+        if new:
+            self._spreads = _spreads(panel.take(new)) | self._spreads
         return super()._forecast(panel, h, future, quantiles)
 
 
 def _spreads(panel: Panel) -> dict[Any, float]:
     """Standard deviation of each series, by its name; 1 where it is constant."""
-    whole = [panel.series(s)[np.newaxis] for s in range(len(panel))]
-    scales = [_STANDARD.fit(y, np.isfinite(y))[1].item() for y in whole]
-    return dict(zip(panel.ids, scales, strict=True))
+    present = np.isfinite(panel.y)
+    values, lengths, begins = np.where(present, panel.y, 0.0), panel.lengths, panel.offsets[:-1]
+    count = np.maximum(np.add.reduceat(present, begins, dtype=np.int64), 1)
+    mean = np.add.reduceat(values, begins) / count
+    away = np.where(present, values - np.repeat(mean, lengths), 0.0)
+    spread = np.sqrt(np.add.reduceat(away**2, begins) / count)
+    largest = np.maximum.reduceat(np.abs(values), begins)
+    scales = np.where(spread > _CONSTANT * largest, spread, 1.0)
+    return dict(zip(panel.ids, scales.tolist(), strict=True))
