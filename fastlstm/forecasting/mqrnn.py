@@ -70,6 +70,7 @@ class MQRNN(NetworkForecaster):
         learning_rate: float = 2e-3,
         members: int = 1,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -87,6 +88,7 @@ class MQRNN(NetworkForecaster):
             learning_rate=learning_rate,
             members=members,
             patience=patience,
+            conformal=conformal,
             alias=alias,
         )
         self.log = log
