@@ -10,6 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
+from fastlstm.forecasting.calibration import (
+    QUANTILES,
+    Calibration,
+    calibrated,
+    past_cutoffs,
+)
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
@@ -18,6 +24,11 @@ from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
+
+# Points of the past that are forecast from at a time, of all windows together.
+_AT_ONCE = 1 << 22
+# A series whose least value is nearer to zero than this part of the mean is not one of ratios.
+_NEAR_ZERO = 0.01
 
 
 class Forecast(NamedTuple):
@@ -46,6 +57,8 @@ class BaseForecaster(Parameters, Views, ABC):
     ----------
     panel_ : Panel
         The series, as of the last ``fit`` or ``update``.
+    calibration_ : Calibration or None
+        How much wider intervals are than the model's own.
     """
 
     h: int
@@ -55,6 +68,8 @@ class BaseForecaster(Parameters, Views, ABC):
     seed: int
     verbose: int
     alias: str | None = None
+    # Whether intervals are calibrated; those of simple rules are made of errors of the past anyway.
+    conformal: bool | None = False
 
     @property
     def name(self) -> str:
@@ -119,7 +134,7 @@ class BaseForecaster(Parameters, Views, ABC):
         panel = self._read(df, columns, static_df)
         before = dict(self.__dict__)
         try:
-            self._fit(panel)
+            self._learn(panel)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -275,14 +290,87 @@ class BaseForecaster(Parameters, Views, ABC):
                 f"{windows} windows of {h} steps, {step} apart, need series of more than {held} "
                 f"points; {short.sum()} are shorter: {some}"
             )
-        model = None
+        model, every = None, np.arange(len(panel))
         for left in range(held, h - 1, -step):
             known = panel.until(panel.lengths - left)
             if model is None or refit:
-                model = type(self)(**self.get_params())
-                model._fit(known)
-            at = (panel.offsets[:-1] + known.lengths)[:, np.newaxis] + np.arange(h)
-            yield known, model._forecast(known, h, panel.futr[at], quantiles_of(level)), panel.y[at]
+                model = self._copy(level=self.level or level)
+                model._learn(known)
+            futr, came = panel.following(every, known.lengths, h)
+            yield known, model._foresee(known, h, futr, quantiles_of(level)), came
+
+    def _copy(self, **changes: Any) -> Any:
+        """One that is not fitted, with these arguments other than this one's."""
+        return type(self)(**{**self.get_params(), **changes})
+
+    def _learn(self, panel: Panel) -> None:
+        """``_fit``, after a copy that has not seen the last points told how wide intervals are."""
+        wanted = bool(check_level(self.level)) if self.conformal is None else self.conformal
+        calibration = None
+        if wanted:
+            try:
+                calibration = self._calibrated(panel)
+            except ValueError as trouble:
+                if self.conformal:
+                    raise ValueError(
+                        f"conformal=True forecasts the last points by a copy that has not seen "
+                        f"them, which these series are too short for: {trouble}. Take "
+                        "conformal=False for the intervals of the network itself"
+                    ) from None
+                if self.verbose:
+                    print(f"{self.name}: intervals are not calibrated: {trouble}")
+        self._fit(panel)
+        self.calibration_ = calibration
+
+    def _calibrated(self, panel: Panel) -> Calibration:
+        left = past_cutoffs(panel, self.h)
+        copy = self._copy(level=(*check_level(self.level), *(50, 80, 90, 95)), verbose=0)
+        known = panel.take(np.flatnonzero(panel.lengths > left[0]))
+        if not len(known):
+            raise ValueError(
+                f"none has more than {left[0]} points, the last of which were held out"
+            )
+        copy._fit(known.until(known.lengths - left[0]))
+        series, ends = copy._ends(known, left)
+        forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
+        point, bands = _around_the_median(forecast, QUANTILES)
+        return calibrated(came, point, bands, _positive(known)[series])
+
+    def _foresee(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        """``_forecast``, calibrated where there is a calibration."""
+        forecast = self._forecast(panel, h, future, quantiles)
+        calibration: Calibration | None = getattr(self, "calibration_", None)
+        if calibration is None or len(quantiles) == 1:
+            return forecast
+        point, _ = _around_the_median(forecast, quantiles)
+        bands = calibration.applied(point, forecast.bands, quantiles, _positive(panel))
+        return Forecast(forecast.point, bands)
+
+    def _ends(self, panel: Panel, left: Array) -> tuple[Array, Array]:
+        """(M,) series and how many points are known, so many before the ends of them all."""
+        series = np.tile(np.arange(len(panel)), len(left))
+        ends = (panel.lengths - left[:, np.newaxis]).ravel()
+        return series[ends > 0], ends[ends > 0]
+
+    def _foresee_from(
+        self, panel: Panel, series: Array, ends: Array, h: int, quantiles: Array
+    ) -> tuple[Forecast, Array]:
+        """(M, h) forecasts of series from points in the past, and what came."""
+        reach = self._reach()
+        size = np.cumsum(ends if reach is None else np.minimum(ends, reach))
+        points, bands = [], []
+        for index in np.split(np.arange(len(ends)), _changes(size // _AT_ONCE)):
+            known = panel.windows(series[index], ends[index], reach)
+            futr, _ = panel.following(series[index], ends[index], h)
+            forecast = self._foresee(known, h, futr, quantiles)
+            points.append(forecast.point)
+            bands.append(forecast.bands)
+        _, came = panel.following(series, ends, h)
+        return Forecast(np.concatenate(points), np.concatenate(bands)), came
+
+    def _reach(self) -> int | None:
+        """How many points before the end a forecast looks at; None if all of them."""
+        return None
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "panel_"):
@@ -302,7 +390,7 @@ class BaseForecaster(Parameters, Views, ABC):
     ) -> dict[str, Array]:
         """Columns of what comes after the end of each series."""
         future = frame.read_future(futr_df, panel, h, self._columns)
-        return self._columns_of(self._forecast(panel, h, future, quantiles_of(level)), level)
+        return self._columns_of(self._foresee(panel, h, future, quantiles_of(level)), level)
 
     def _columns_of(self, forecast: Forecast, level: Sequence[float]) -> dict[str, Array]:
         """Columns of the table, each (S, h)."""
@@ -310,3 +398,25 @@ class BaseForecaster(Parameters, Views, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
+
+
+def _around_the_median(forecast: Forecast, quantiles: Array) -> tuple[Array, Array]:
+    """(S, h) medians, and (S, h, Q) quantiles in rising order."""
+    bands = np.sort(forecast.bands, axis=2)
+    return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
+
+
+def _positive(panel: Panel) -> Array:
+    """(S,) of bool: series that are so far above zero that their errors go in proportion."""
+    present = np.isfinite(panel.y)
+    begins = panel.offsets[:-1]
+    least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)
+    total = np.add.reduceat(np.where(present, np.abs(panel.y), 0.0), begins)
+    count = np.maximum(np.add.reduceat(present.astype(np.int64), begins), 1)
+    positive: Array = (least > _NEAR_ZERO * total / count) & np.isfinite(least)
+    return positive
+
+
+def _changes(values: Array) -> Array:
+    """Places where a value differs from the one before."""
+    return np.flatnonzero(np.diff(values)) + 1

@@ -64,6 +64,7 @@ class SeasonCorrector(NetworkForecaster):
         learning_rate: float = 2e-3,
         members: int = 1,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -81,6 +82,7 @@ class SeasonCorrector(NetworkForecaster):
             learning_rate=learning_rate,
             members=members,
             patience=patience,
+            conformal=conformal,
             alias=alias,
         )
         self.log, self.pooled = log, pooled

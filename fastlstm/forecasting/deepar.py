@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,6 +98,9 @@ class DeepAR(BaseForecaster):
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when their likelihood has failed to
         improve so often, of 20 looks; the best weights come back. By default train on all points.
+    conformal : bool, optional
+        Calibrate intervals, as ``MQRNN`` does; by default where ``level`` is given. Paths remain as
+        they are.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -119,7 +122,7 @@ class DeepAR(BaseForecaster):
         verbose: int = 1,
         *,
         distribution: str = "StudentT",
-        n_paths: int = 200,
+        n_paths: int = 100,
         lags: Sequence[int] | None = None,
         scaler: str | None = "standard",
         season_length: int | None = None,
@@ -130,6 +133,7 @@ class DeepAR(BaseForecaster):
         batch_size: int = 64,
         learning_rate: float = 2e-3,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -138,7 +142,8 @@ class DeepAR(BaseForecaster):
         self.season_length = season_length
         self.units, self.layers = units, layers
         self.dropout, self.max_steps, self.batch_size = dropout, max_steps, batch_size
-        self.learning_rate, self.patience, self.alias = learning_rate, patience, alias
+        self.learning_rate, self.patience = learning_rate, patience
+        self.conformal, self.alias = conformal, alias
 
     def _check(self) -> None:
         super()._check()
@@ -304,6 +309,9 @@ class DeepAR(BaseForecaster):
         future = frame.read_future(futr_df, panel, h, self._columns)
         return np.concatenate([paths for _, paths in self._paths(panel, h, future)])
 
+    def _reach(self) -> int | None:
+        return int(self.input_size_ + self._lags[-1])
+
     def _forecast(
         self, panel: Panel, h: int, future: Array | None, quantiles: Array
     ) -> Forecast:  # fmt: skip
@@ -347,6 +355,7 @@ class DeepAR(BaseForecaster):
     ) -> Array:
         """(B, paths, h) draws, step by step."""
         count, n, lags = len(past), self.n_paths, np.array(self._lags)
+        draw = self._draws(generators, h)
         known, static = self._known(windows), self._static(windows, 1)[:, 0]
         # Each lag of a step is either of the past, the same for all paths, or has been drawn.
         values = np.full((count, n, past.shape[1] + h), np.nan)
@@ -369,14 +378,26 @@ class DeepAR(BaseForecaster):
             )
             given[recursion.STEPS] = x
             parameters = np.asarray(stream.step(given if len(given) > 1 else x), np.float64)
-            for s, generator in enumerate(generators):
-                made = self._law.sample(parameters[s * n : (s + 1) * n], generator)
-                drawn[s, :, step] = made
             now = drawn[:, :, step]
+            now[: len(generators)] = draw(parameters.reshape(count, n, -1), step)
             values[:, :, at] = self._seen(now / scale if self._law.counts else now)
         if self._law.counts:
             return drawn
         return drawn * scale[..., np.newaxis] + shift[..., np.newaxis]
+
+    def _draws(
+        self, generators: list[np.random.Generator], h: int
+    ) -> Callable[[Array, int], Array]:
+        """Draws of a step from (series, paths, parameters), each series by its own generator."""
+        count, law = len(generators), self._law
+        if not law.uniforms:
+            return lambda parameters, step: np.stack(
+                [law.sample(*one) for one in zip(parameters, generators, strict=False)]
+            )
+        # All steps at once, in their order: what comes first does not depend on h.
+        shape = (h, law.uniforms, self.n_paths)
+        uniform = np.stack([generator.random(shape) for generator in generators], axis=2)
+        return lambda parameters, step: law.made_of(parameters[:count], uniform[step])
 
 
 def _and_flags(values: Array) -> Array:

@@ -88,6 +88,11 @@ class NetworkForecaster(BaseForecaster):
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when that loss has failed to improve
         so often, of 20 looks; the best weights come back. By default train on all points.
+    conformal : bool, optional
+        Calibrate intervals: a copy of the network learns without the last points of each series and
+        forecasts them; intervals become so much wider or narrower, step by step, that they would
+        have held there what they promise. That takes as long again as the fit. By default where
+        ``level`` is given.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -116,6 +121,7 @@ class NetworkForecaster(BaseForecaster):
         learning_rate: float = 2e-3,
         members: int = 1,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -127,7 +133,7 @@ class NetworkForecaster(BaseForecaster):
         )
         self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
         self.learning_rate, self.members = learning_rate, members
-        self.patience, self.alias = patience, alias
+        self.patience, self.conformal, self.alias = patience, conformal, alias
 
     units: Any
     batch_size: Any
@@ -159,6 +165,8 @@ class NetworkForecaster(BaseForecaster):
         for name in ("units", "batch_size", "season_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
+        if self.conformal not in (None, True, False):
+            raise ValueError(f"conformal expects True, False or None, got {self.conformal!r}")
         self._check_scaler()
 
     def _check_scaler(self) -> None:
@@ -258,6 +266,9 @@ class NetworkForecaster(BaseForecaster):
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
         return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+
+    def _reach(self) -> int | None:
+        return self.input_size_
 
     def _weights(self, windows: Windows, scale: Array) -> Array:
         """(B, 1) how much errors in units of ``scale`` count; all alike."""

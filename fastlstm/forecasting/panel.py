@@ -147,6 +147,25 @@ class Panel:
         cut = self._cut(np.arange(len(self)), counts, self.lengths)
         return replace(cut, starts=self.frequency.at(self.starts, counts))
 
+    def windows(self, series: Array, ends: Array, reach: int | None = None) -> Panel:
+        """Series as they were in the past: the first ``ends`` points of these, the same one often.
+
+        Parameters
+        ----------
+        series, ends : ndarray
+            (M,) numbers of series, and how many of their points are known.
+        reach : int, optional
+            How many points before the end are kept; all by default.
+        """
+        first = np.zeros_like(ends) if reach is None else np.maximum(ends - reach, 0)
+        cut = self._cut(series, first, ends)
+        return replace(cut, starts=self.frequency.at(self.starts[series], first))
+
+    def following(self, series: Array, ends: Array, h: int) -> tuple[Array, Array]:
+        """(M, h, F) columns known in the future and (M, h) values, after these ends."""
+        at = (self.offsets[series] + ends)[:, np.newaxis] + np.arange(h)
+        return self.futr[at], self.y[at]
+
     def _cut(self, index: Array, first: Array, last: Array) -> Panel:
         lengths = last - first
         rows = ranges(self.offsets[index] + first, lengths)

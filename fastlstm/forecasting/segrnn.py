@@ -81,7 +81,8 @@ class SegRNN(NetworkForecaster):
         "series" takes the last value of a window away and divides by the standard deviation of the
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
         window by itself.
-    season_length, units, max_steps, batch_size, learning_rate, members, patience, alias
+    season_length, units, max_steps, batch_size, learning_rate, members, patience,
+    conformal, alias
         As for ``MQRNN``.
 
     Examples
@@ -114,6 +115,7 @@ class SegRNN(NetworkForecaster):
         members: int = 1,
         val_size: int | None = None,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -131,6 +133,7 @@ class SegRNN(NetworkForecaster):
             learning_rate=learning_rate,
             members=members,
             patience=patience,
+            conformal=conformal,
             alias=alias,
         )
         self.segment, self.dropout, self.val_size = segment, dropout, val_size
