@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.parameters import Parameters
+from fastlstm.forecasting.saving import save
 from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
@@ -253,7 +255,45 @@ class BaseForecaster(Parameters, Views, ABC):
         self.panel_ = self.panel_.append(new)
         return self
 
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write this forecaster to one file, for ``fastlstm.forecasting.load``.
+
+        The file holds all that was learned and the series themselves, in the safetensors format,
+        whatever its name. Interrupted saving leaves the old file.
+
+        Parameters
+        ----------
+        filepath : str or path
+            Where to; folders that are missing are made.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the forecaster is not fitted.
+        TypeError
+            If it holds what no file can, such as a function.
+        """
+        self._check_fitted()
+        save(self, filepath, overwrite=overwrite)
+
     # -- within ------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        """Attributes that a file holds."""
+        state = dict(self.__dict__)
+        like = state.get("_like")
+        if like is not None:
+            # Forecasts have columns of ids and stamps; the types of others do not matter.
+            names = self._columns[:2]
+            kept = [{name: part[name] for name in names if name in part} for part in like[1:]]
+            state["_like"] = like._replace(**dict(zip(like._fields[1:], kept, strict=True)))
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take attributes from a file."""
+        self.__dict__.update(state)
 
     def _check(self) -> None:
         """An error where the constructor's arguments do not fit."""

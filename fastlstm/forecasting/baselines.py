@@ -215,6 +215,23 @@ class HoltWinters(_Seasonal):
             for s in range(len(panel))
         }
 
+    def _state(self) -> dict[str, Any]:
+        state = super()._state()
+        if "models_" in state:
+            state["models_"] = {
+                name: (start, model and (type(model).__name__, vars(model)))
+                for name, (start, model) in self.models_.items()
+            }
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if "models_" in state:
+            self.models_ = {
+                name: (start, given and _model_of(*given))
+                for name, (start, given) in self.models_.items()
+            }
+
     def _model(self, panel: Panel, s: int, season: int) -> Any:
         """A fitted model, or None for a series that is too short for one."""
         models, y = _statsforecast(), filled(panel.series(s), season)
@@ -253,6 +270,14 @@ class HoltWinters(_Seasonal):
                 errors = _errors(y, h, rule, _FEWER_ORIGINS, 1 if model is None else 5)
             paths.append((rule(np.array([len(y)]))[0], errors))
         return paths
+
+
+def _model_of(name: str, state: dict[str, Any]) -> Any:
+    """A model of statsforecast with the numbers of one that was fitted."""
+    kinds = {kind: getattr(_statsforecast(), kind) for kind in ("HoltWinters", "Holt")}
+    made = kinds[name](season_length=state.get("season_length", 1))
+    made.__dict__.update(state)
+    return made
 
 
 def _statsforecast() -> Any:
