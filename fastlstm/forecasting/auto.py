@@ -14,6 +14,7 @@ from fastlstm.forecasting.baselines import Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scores import mase
+from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
@@ -146,6 +147,11 @@ class Forecaster(BaseForecaster):
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         return self.chosen_._forecast(panel, h, future, quantiles)
+
+    def _live(self, panel: Panel) -> Live:
+        live = self.chosen_._live(panel)
+        live.name = self.name
+        return live
 
 
 def _head(panel: Panel, h: int) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.parameters import Parameters
 from fastlstm.forecasting.saving import save
+from fastlstm.forecasting.streaming import Live
 from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
@@ -43,11 +44,6 @@ class BaseForecaster(Parameters, Views, ABC):
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
     level=None, seed=0, verbose=1`` and more of its own, and the methods ``_fit(panel)`` and
     ``_forecast(panel, h, future, quantiles)``.
-
-    Attributes
-    ----------
-    panel_ : Panel
-        The series, as of the last ``fit`` or ``update``.
     """
 
     h: int
@@ -278,11 +274,81 @@ class BaseForecaster(Parameters, Views, ABC):
         self._check_fitted()
         save(self, filepath, overwrite=overwrite)
 
+    def step(self, y: Any, *, futr: Any = None, level: Sequence[float] | None = None) -> Any:
+        """Take the next value of each series, and forecast what comes after it.
+
+        The same as ``update`` and ``predict``, without tables: made for values that arrive one by
+        one. ``panel_`` has them all when it is looked at next.
+
+        Parameters
+        ----------
+        y : float, array_like or mapping
+            The value of a single series; (series,) in the order of ``panel_.ids``; or values by
+            ids. NaN, None, and ids left out, are values that are missing.
+        futr : array_like, optional
+            (series, 1 + h, columns), of one series also (1 + h, columns): the columns ``futr_exog``
+            at the stamp of y and at the h to forecast, which models that learned from such columns
+            need.
+        level : sequence of float, optional
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray or dict of str to ndarray
+            (h,) for one series, or (series, h); with levels a dict of these by the names that the
+            columns of ``predict`` have.
+
+        Raises
+        ------
+        ValueError
+            If y or futr do not fit; the series are as before then. And for models that learned from
+            ``hist_exog``.
+        """
+        live = self.__dict__.get("_going")
+        if live is None or live.h != self.h:
+            self._check_fitted()
+            live = self._live(self.panel_)
+            self._going = live
+        return live.step(y, futr, self.level if level is None else level)
+
     # -- within ------------------------------------------------------------------------------------
+
+    @property
+    def panel_(self) -> Panel:
+        """The series, as of the last ``fit``, ``update`` or ``step``."""
+        going = self.__dict__.get("_going")
+        if going is not None:
+            self._panel = going.panel()
+        if "_panel" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no panel_ before fit")
+        panel: Panel = self._panel
+        return panel
+
+    @panel_.setter
+    def panel_(self, panel: Panel) -> None:
+        self.__dict__.pop("_going", None)
+        self._panel = panel
+
+    def _live(self, panel: Panel) -> Live:
+        """What takes one value after another and forecasts, from the end of these series on."""
+        return Live(self, panel, self._reach())
+
+    def _reach(self) -> int | None:
+        """How many points before the end a forecast looks at; None if all of them."""
+        return None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "panel_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes that a copy has: all but the arrays of ``step``, which begins anew."""
+        if self.__dict__.get("_going") is not None:
+            self._panel = self.panel_
+        return {name: value for name, value in self.__dict__.items() if name != "_going"}
 
     def _state(self) -> dict[str, Any]:
         """Attributes that a file holds."""
-        state = dict(self.__dict__)
+        state = self.__getstate__()
         like = state.get("_like")
         if like is not None:
             # Forecasts have columns of ids and stamps; the types of others do not matter.

@@ -15,6 +15,7 @@ from fastlstm.forecasting.intervals import conformal
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.ridge import CENTERS, RidgeFit, fit_ridge
+from fastlstm.forecasting.rolling import RuleLive, SeriesLive
 from fastlstm.forecasting.rules import (
     drift_from,
     filled,
@@ -22,6 +23,7 @@ from fastlstm.forecasting.rules import (
     seasonal_naive_from,
     targets,
 )
+from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import real_number, whole_number
 
 Array = npt.NDArray[Any]
@@ -55,6 +57,9 @@ class _Baseline(BaseForecaster):
 
     def _fit(self, panel: Panel) -> None:
         """Nothing is learned."""
+
+    def _live(self, panel: Panel) -> Live:
+        return SeriesLive(self, panel)
 
     @abstractmethod
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
@@ -116,12 +121,18 @@ class Naive(_Baseline):
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: naive_from(y, h, origins))
 
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, 1)
+
 
 class Drift(_Baseline):
     """The line through the first and the last value of a series; parameters as for ``Naive``."""
 
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: drift_from(y, h, origins))
+
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, 1, line=True)
 
 
 class _Seasonal(_Baseline):
@@ -171,6 +182,9 @@ class SeasonalNaive(_Seasonal):
         return _by_rule(
             panel, h, past, lambda y, origins: seasonal_naive_from(y, h, origins, season)
         )
+
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, self._season(panel))
 
 
 def _by_rule(
@@ -355,6 +369,10 @@ class Ridge(_Baseline):
             self.regressions_ = {
                 name: self._regress([y]) for name, y in zip(panel.ids, series, strict=True)
             }
+
+    def _live(self, panel: Panel) -> Live:
+        # Intervals of a regression for all series come from all of them.
+        return Live(self, panel) if self.pooled else SeriesLive(self, panel)
 
     def _scaled(self, panel: Panel, s: int) -> tuple[Array, float]:
         """A series without gaps in units of its spread, and that unit."""

@@ -276,6 +276,9 @@ class DeepAR(BaseForecaster):
         static = (windows.static - mean) / spread
         return np.repeat(static[:, np.newaxis], steps, axis=1)
 
+    def _reach(self) -> int:
+        return int(self.input_size_ + self._lags[-1])
+
     # -- forecasts ---------------------------------------------------------------------------------
 
     def sample_paths(

@@ -33,7 +33,7 @@ def switches(panel: Panel, log: bool | None) -> Array:
     least = [np.nanmin(panel.series(s)) for s in range(len(panel))]
     if log is None:
         middle = [np.nanmedian(panel.series(s)) for s in range(len(panel))]
-        return np.array([0 < m * _NEAR_ZERO < low for low, m in zip(least, middle, strict=True)])
+        return np.array([positive(low, m) for low, m in zip(least, middle, strict=True)])
     if log:
         wrong = [name for name, low in zip(panel.ids, least, strict=True) if low <= 0]
         if wrong:
@@ -43,6 +43,11 @@ def switches(panel: Panel, log: bool | None) -> Array:
                 "Leave log=None to take logarithms where they can be taken"
             )
     return np.full(len(panel), log)
+
+
+def positive(least: float, middle: float) -> bool:
+    """Whether a series with this least value and this median is well above zero."""
+    return 0 < middle * _NEAR_ZERO < least
 
 
 def logarithms(panel: Panel, taken: Array) -> Panel:

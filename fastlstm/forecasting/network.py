@@ -14,6 +14,8 @@ from fastlstm.forecasting.fitting import Batch, train
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.sliding import WindowLive
+from fastlstm.forecasting.streaming import Live
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -300,6 +302,11 @@ class NetworkForecaster(BaseForecaster):
         made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
+
+    def _live(self, panel: Panel) -> Live:
+        if not all(isinstance(model, Model) for model in self.models_):
+            return super()._live(panel)
+        return WindowLive(self, panel, getattr(self, "log", False))
 
     def _too_short(self, panel: Panel, held: int) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
