@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -147,6 +148,11 @@ class Forecaster(BaseForecaster):
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         return self.chosen_._forecast(panel, h, future, quantiles)
+
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        chosen = copy.copy(self.chosen_)
+        chosen._go_on(panel, steps)
+        self.chosen_ = chosen
 
     def _live(self, panel: Panel) -> Live:
         live = self.chosen_._live(panel)

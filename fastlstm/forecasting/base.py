@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
+from fastlstm.forecasting.checkpoint import Checkpoint, keeping
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
@@ -69,6 +70,10 @@ class BaseForecaster(Parameters, Views, ABC):
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """Forecast the h steps after the end of each series, which need not be those of ``fit``."""
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        """Learn from series that have become longer; what was learned stays if this fails."""
+        self._fit(panel)
+
     # -- what users call ---------------------------------------------------------------------------
 
     def fit(
@@ -82,6 +87,7 @@ class BaseForecaster(Parameters, Views, ABC):
         id_col: str = "unique_id",
         time_col: str = "ds",
         target_col: str = "y",
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Any:
         """Learn from series.
 
@@ -99,6 +105,10 @@ class BaseForecaster(Parameters, Views, ABC):
             One row for each series, with its id.
         id_col, time_col, target_col : str
             Names of these columns. Without a column of ids the table is one series.
+        checkpoint : str or path, optional
+            A file that training keeps up to date, every ten seconds and at Ctrl-C. The same call
+            goes on from it, if it is there, and ends with the bits of a fit without a break. It is
+            deleted when the fit is done; one of other data or settings is an error.
 
         Returns
         -------
@@ -115,9 +125,14 @@ class BaseForecaster(Parameters, Views, ABC):
             id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
         )
         panel = self._read(df, columns, static_df)
+        kept = None
+        if checkpoint is not None:
+            settings = {**self.get_params(), "verbose": None, "alias": None}
+            kept = Checkpoint(checkpoint, [type(self).__name__, settings], panel)
         before = dict(self.__dict__)
         try:
-            self._fit(panel)
+            with keeping(kept):
+                self._fit(panel)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -225,8 +240,8 @@ class BaseForecaster(Parameters, Views, ABC):
         ]
         return frame.write_cross_validation(like, parts, h, columns)
 
-    def update(self, df: Any, *, static_df: Any = None) -> Any:
-        """Let the series go on by new rows, without learning anew.
+    def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
+        """Let the series go on by new rows, and learn from them if asked to.
 
         Parameters
         ----------
@@ -234,6 +249,10 @@ class BaseForecaster(Parameters, Views, ABC):
             As for ``fit``: what came after the end of the series, and series that are new.
         static_df : data frame, optional
             Of series that are new.
+        steps : int
+            0 learns nothing: the same model goes on from later points. Otherwise a network goes on
+            with so many updates, on windows of all points, new and old, at a tenth of the rate that
+            it began with; and what is no network learns anew, however many they are.
 
         Returns
         -------
@@ -242,13 +261,23 @@ class BaseForecaster(Parameters, Views, ABC):
         Raises
         ------
         ValueError
-            If rows do not go on where their series ended.
+            If rows do not go on where their series ended; nothing has changed then.
         """
         self._check_fitted()
+        whole_number(steps, "steps", 0)
         new = self._read(df, self._columns, static_df, self.panel_)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
-        self.panel_ = self.panel_.append(new)
+        panel = self.panel_.append(new)
+        if steps:
+            before = dict(self.__dict__)
+            try:
+                self._go_on(panel, steps)
+            except BaseException:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
+        self.panel_ = panel
         return self
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster, Forecast
-from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
@@ -196,6 +196,20 @@ class NetworkForecaster(BaseForecaster):
                 )
             self.models_.append(model)
             self.history_.append(history)
+
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
+        self.models_ = go_on(
+            self.models_,
+            lambda index: self._batch(reader.read(series[index], origins[index])),
+            len(series),
+            steps=steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            verbose=self.verbose,
+        )
 
     # -- what a model may do its own way -----------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from fastlstm.forecasting.logarithm import positive
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.streaming import Asked, Live
 from fastlstm.forecasting.windows import WindowReader
+from fastlstm.kernels.parallel import on_one_thread
 
 Array = npt.NDArray[Any]
 
 # Steps that a window slides before it moves back to the front.
 _ROOM = 256
-_ONE = np.zeros(1, np.int64)
+# Series whose windows are so little work that other threads would only be waited for.
+_FEW = 8
 
 
 class WindowLive(Live):
@@ -59,8 +62,9 @@ class WindowLive(Live):
         rising = [] if self._log is not None else [panel.series(s) for s in range(count)]
         self._rising = [np.sort(y[~np.isnan(y)]).tolist() for y in rising]
         self._taken = np.full(count, bool(self._log))
-        self._places: dict[int, Array] = {}
-        self._integers: list[dict[str, Array]] = []
+        self._index, self._members = np.arange(count), len(model.models_)
+        # Types of the inputs, by which they need no more checks.
+        self._kinds: list[dict[str, Any] | None] = [None] * self._members
 
     def _fill_calendar(self, done: int) -> None:
         """The calendar of the steps behind so many that have theirs."""
@@ -109,10 +113,28 @@ class WindowLive(Live):
         )
         shift, scale = model._scales(windows)
         given = model._inputs(windows, shift, scale)
-        each = [np.sort(network(given), axis=2) for network in model.models_]
+        with on_one_thread() if len(past) <= _FEW else nullcontext():
+            each = [np.sort(self._run(number, given), axis=2) for number in range(self._members)]
         made = np.mean(each, axis=0, dtype=np.float64) * scale[..., np.newaxis]
         made += shift[..., np.newaxis]
         if self._taken.any():
             made[self._taken] = np.exp(made[self._taken])
         point = made[..., int(np.searchsorted(known, 0.5))]
         return point, between(made, known, wanted) if asked.names else made
+
+    def _run(self, number: int, given: dict[str, Array]) -> Array:
+        """What a network answers, without the checks that its inputs have passed once."""
+        network, kinds = self.model.models_[number], self._kinds[number]
+        if kinds is None:
+            samples = network.prepare_inputs(given)
+            self._kinds[number] = dict(
+                zip(network.input_names, (x.dtype for x in samples), strict=True)
+            )
+            answer: Array = network(given)
+            return answer
+        samples = tuple(np.ascontiguousarray(given[name], kind) for name, kind in kinds.items())
+        try:
+            (made,) = network.predict_step(samples, self._index)
+        except RuntimeError:  # numbers that are not finite, which the checks say best
+            made = network(given)
+        return made

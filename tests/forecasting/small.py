@@ -31,7 +31,7 @@ def make(kind, **options):
     if kind is Forecaster:
         one = MQRNN(H, units=8, max_steps=4, input_size=24)
         options = {"models": [Naive(H), one], **options}
-    return kind(H, verbose=0, **options)
+    return kind(H, **{"verbose": 0, **options})
 
 
 def series(rng, count=3, n=90):
