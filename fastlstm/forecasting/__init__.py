@@ -1,13 +1,15 @@
 """Forecasts of time series: tables in, tables out.
 
 ``Forecaster`` chooses among the models here and simple rules; each can be used by itself, with the
-same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``update``, ``scores``.
+same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``update``, ``step``,
+``scores``, ``save``. ``load`` reads what was saved.
 """
 
 from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.mqrnn import MQRNN
+from fastlstm.forecasting.saving import load
 from fastlstm.forecasting.segrnn import SegRNN
 from fastlstm.forecasting.seq2seq import Seq2Seq
 
@@ -35,4 +37,5 @@ __all__ = [
     "SeasonalNaive",
     "SegRNN",
     "Seq2Seq",
+    "load",
 ]

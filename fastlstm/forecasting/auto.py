@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from fastlstm.forecasting.baselines import Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scores import mase
+from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
@@ -146,6 +148,16 @@ class Forecaster(BaseForecaster):
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         return self.chosen_._forecast(panel, h, future, quantiles)
+
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        chosen = copy.copy(self.chosen_)
+        chosen._go_on(panel, steps)
+        self.chosen_ = chosen
+
+    def _live(self, panel: Panel) -> Live:
+        live = self.chosen_._live(panel)
+        live.name = self.name
+        return live
 
 
 def _head(panel: Panel, h: int) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,10 +17,13 @@ from fastlstm.forecasting.calibration import (
     calibrated,
     past_cutoffs,
 )
+from fastlstm.forecasting.checkpoint import Checkpoint, keeping
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.parameters import Parameters
+from fastlstm.forecasting.saving import save
+from fastlstm.forecasting.streaming import Live
 from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
@@ -86,6 +90,10 @@ class BaseForecaster(Parameters, Views, ABC):
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """Forecast the h steps after the end of each series, which need not be those of ``fit``."""
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        """Learn from series that have become longer; what was learned stays if this fails."""
+        self._fit(panel)
+
     # -- what users call ---------------------------------------------------------------------------
 
     def fit(
@@ -99,6 +107,7 @@ class BaseForecaster(Parameters, Views, ABC):
         id_col: str = "unique_id",
         time_col: str = "ds",
         target_col: str = "y",
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Any:
         """Learn from series.
 
@@ -116,6 +125,10 @@ class BaseForecaster(Parameters, Views, ABC):
             One row for each series, with its id.
         id_col, time_col, target_col : str
             Names of these columns. Without a column of ids the table is one series.
+        checkpoint : str or path, optional
+            A file that training keeps up to date, every ten seconds and at Ctrl-C. The same call
+            goes on from it, if it is there, and ends with the bits of a fit without a break. It is
+            deleted when the fit is done; one of other data or settings is an error.
 
         Returns
         -------
@@ -132,9 +145,14 @@ class BaseForecaster(Parameters, Views, ABC):
             id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
         )
         panel = self._read(df, columns, static_df)
+        kept = None
+        if checkpoint is not None:
+            settings = {**self.get_params(), "verbose": None, "alias": None}
+            kept = Checkpoint(checkpoint, [type(self).__name__, settings], panel)
         before = dict(self.__dict__)
         try:
-            self._learn(panel)
+            with keeping(kept):
+                self._learn(panel)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -242,8 +260,8 @@ class BaseForecaster(Parameters, Views, ABC):
         ]
         return frame.write_cross_validation(like, parts, h, columns)
 
-    def update(self, df: Any, *, static_df: Any = None) -> Any:
-        """Let the series go on by new rows, without learning anew.
+    def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
+        """Let the series go on by new rows, and learn from them if asked to.
 
         Parameters
         ----------
@@ -251,6 +269,10 @@ class BaseForecaster(Parameters, Views, ABC):
             As for ``fit``: what came after the end of the series, and series that are new.
         static_df : data frame, optional
             Of series that are new.
+        steps : int
+            0 learns nothing: the same model goes on from later points. Otherwise a network goes on
+            with so many updates, on windows of all points, new and old, at a tenth of the rate that
+            it began with; and what is no network learns anew, however many they are.
 
         Returns
         -------
@@ -259,16 +281,134 @@ class BaseForecaster(Parameters, Views, ABC):
         Raises
         ------
         ValueError
-            If rows do not go on where their series ended.
+            If rows do not go on where their series ended; nothing has changed then.
         """
         self._check_fitted()
+        whole_number(steps, "steps", 0)
         new = self._read(df, self._columns, static_df, self.panel_)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
-        self.panel_ = self.panel_.append(new)
+        panel = self.panel_.append(new)
+        if steps:
+            before = dict(self.__dict__)
+            try:
+                self._go_on(panel, steps)
+            except BaseException:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
+        self.panel_ = panel
         return self
 
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write this forecaster to one file, for ``fastlstm.forecasting.load``.
+
+        The file holds all that was learned and the series themselves, in the safetensors format,
+        whatever its name. Interrupted saving leaves the old file.
+
+        Parameters
+        ----------
+        filepath : str or path
+            Where to; folders that are missing are made.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the forecaster is not fitted.
+        TypeError
+            If it holds what no file can, such as a function.
+        """
+        self._check_fitted()
+        save(self, filepath, overwrite=overwrite)
+
+    def step(self, y: Any, *, futr: Any = None, level: Sequence[float] | None = None) -> Any:
+        """Take the next value of each series, and forecast what comes after it.
+
+        The same as ``update`` and ``predict``, without tables: made for values that arrive one by
+        one. ``panel_`` has them all when it is looked at next.
+
+        Parameters
+        ----------
+        y : float, array_like or mapping
+            The value of a single series; (series,) in the order of ``panel_.ids``; or values by
+            ids. NaN, None, and ids left out, are values that are missing.
+        futr : array_like, optional
+            (series, 1 + h, columns), of one series also (1 + h, columns): the columns ``futr_exog``
+            at the stamp of y and at the h to forecast, which models that learned from such columns
+            need.
+        level : sequence of float, optional
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray or dict of str to ndarray
+            (h,) for one series, or (series, h); with levels a dict of these by the names that the
+            columns of ``predict`` have.
+
+        Raises
+        ------
+        ValueError
+            If y or futr do not fit; the series are as before then. And for models that learned from
+            ``hist_exog``.
+        """
+        live = self.__dict__.get("_going")
+        if live is None or live.h != self.h:
+            self._check_fitted()
+            live = self._live(self.panel_)
+            self._going = live
+        return live.step(y, futr, self.level if level is None else level)
+
     # -- within ------------------------------------------------------------------------------------
+
+    @property
+    def panel_(self) -> Panel:
+        """The series, as of the last ``fit``, ``update`` or ``step``."""
+        going = self.__dict__.get("_going")
+        if going is not None:
+            self._panel = going.panel()
+        if "_panel" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no panel_ before fit")
+        panel: Panel = self._panel
+        return panel
+
+    @panel_.setter
+    def panel_(self, panel: Panel) -> None:
+        self.__dict__.pop("_going", None)
+        self._panel = panel
+
+    def _live(self, panel: Panel) -> Live:
+        """What takes one value after another and forecasts, from the end of these series on."""
+        return Live(self, panel, self._reach())
+
+    def _reach(self) -> int | None:
+        """How many points before the end a forecast looks at; None if all of them."""
+        return None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "panel_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes that a copy has: all but the arrays of ``step``, which begins anew."""
+        if self.__dict__.get("_going") is not None:
+            self._panel = self.panel_
+        return {name: value for name, value in self.__dict__.items() if name != "_going"}
+
+    def _state(self) -> dict[str, Any]:
+        """Attributes that a file holds."""
+        state = self.__getstate__()
+        like = state.get("_like")
+        if like is not None:
+            # Forecasts have columns of ids and stamps; the types of others do not matter.
+            names = self._columns[:2]
+            kept = [{name: part[name] for name in names if name in part} for part in like[1:]]
+            state["_like"] = like._replace(**dict(zip(like._fields[1:], kept, strict=True)))
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take attributes from a file."""
+        self.__dict__.update(state)
 
     def _check(self) -> None:
         """An error where the constructor's arguments do not fit."""

@@ -15,6 +15,7 @@ from fastlstm.forecasting.intervals import conformal
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.ridge import CENTERS, RidgeFit, fit_ridge
+from fastlstm.forecasting.rolling import RuleLive, SeriesLive
 from fastlstm.forecasting.rules import (
     drift_from,
     filled,
@@ -22,6 +23,7 @@ from fastlstm.forecasting.rules import (
     seasonal_naive_from,
     targets,
 )
+from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import real_number, whole_number
 
 Array = npt.NDArray[Any]
@@ -55,6 +57,9 @@ class _Baseline(BaseForecaster):
 
     def _fit(self, panel: Panel) -> None:
         """Nothing is learned."""
+
+    def _live(self, panel: Panel) -> Live:
+        return SeriesLive(self, panel)
 
     @abstractmethod
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
@@ -116,12 +121,18 @@ class Naive(_Baseline):
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: naive_from(y, h, origins))
 
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, 1)
+
 
 class Drift(_Baseline):
     """The line through the first and the last value of a series; parameters as for ``Naive``."""
 
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: drift_from(y, h, origins))
+
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, 1, line=True)
 
 
 class _Seasonal(_Baseline):
@@ -172,6 +183,9 @@ class SeasonalNaive(_Seasonal):
             panel, h, past, lambda y, origins: seasonal_naive_from(y, h, origins, season)
         )
 
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, self._season(panel))
+
 
 def _by_rule(
     panel: Panel, h: int, past: bool, rule: Callable[[Array, Array], Array]
@@ -215,6 +229,23 @@ class HoltWinters(_Seasonal):
             for s in range(len(panel))
         }
 
+    def _state(self) -> dict[str, Any]:
+        state = super()._state()
+        if "models_" in state:
+            state["models_"] = {
+                name: (start, model and (type(model).__name__, vars(model)))
+                for name, (start, model) in self.models_.items()
+            }
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if "models_" in state:
+            self.models_ = {
+                name: (start, given and _model_of(*given))
+                for name, (start, given) in self.models_.items()
+            }
+
     def _model(self, panel: Panel, s: int, season: int) -> Any:
         """A fitted model, or None for a series that is too short for one."""
         models, y = _statsforecast(), filled(panel.series(s), season)
@@ -253,6 +284,14 @@ class HoltWinters(_Seasonal):
                 errors = _errors(y, h, rule, _FEWER_ORIGINS, 1 if model is None else 5)
             paths.append((rule(np.array([len(y)]))[0], errors))
         return paths
+
+
+def _model_of(name: str, state: dict[str, Any]) -> Any:
+    """A model of statsforecast with the numbers of one that was fitted."""
+    kinds = {kind: getattr(_statsforecast(), kind) for kind in ("HoltWinters", "Holt")}
+    made = kinds[name](season_length=state.get("season_length", 1))
+    made.__dict__.update(state)
+    return made
 
 
 def _statsforecast() -> Any:
@@ -330,6 +369,10 @@ class Ridge(_Baseline):
             self.regressions_ = {
                 name: self._regress([y]) for name, y in zip(panel.ids, series, strict=True)
             }
+
+    def _live(self, panel: Panel) -> Live:
+        # Intervals of a regression for all series come from all of them.
+        return Live(self, panel) if self.pooled else SeriesLive(self, panel)
 
     def _scaled(self, panel: Panel, s: int) -> tuple[Array, float]:
         """A series without gaps in units of its spread, and that unit."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastlstm.forecasting import frame, recursion
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.distributions import distribution
-from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.network import usual_steps
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
@@ -220,6 +220,20 @@ class DeepAR(BaseForecaster):
             )
         self.models_, self.history_ = [model], [history]
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        reader = self._reader(panel, self.h)
+        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
+        self.models_ = go_on(
+            self.models_,
+            lambda index: self._batch(reader.read(series[index], origins[index])),
+            len(series),
+            steps=steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            verbose=self.verbose,
+        )
+
     def _reader(self, panel: Panel, h: int, future: Array | None = None) -> WindowReader:
         """Windows of what is read and of what the first of its steps looks back to."""
         return WindowReader(panel, self.input_size_ + self._lags[-1], h, future)
@@ -280,6 +294,9 @@ class DeepAR(BaseForecaster):
         mean, spread = self._columns_of_fit.static
         static = (windows.static - mean) / spread
         return np.repeat(static[:, np.newaxis], steps, axis=1)
+
+    def _reach(self) -> int:
+        return int(self.input_size_ + self._lags[-1])
 
     # -- forecasts ---------------------------------------------------------------------------------
 

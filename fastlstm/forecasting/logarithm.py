@@ -34,7 +34,7 @@ def switches(panel: Panel, log: bool | None) -> Array:
         return np.zeros(len(panel), bool)
     least, middle = _least_and_middle(panel)
     if log is None:
-        return np.asarray((middle * _NEAR_ZERO > 0) & (middle * _NEAR_ZERO < least))
+        return np.asarray(positive(least, middle))
     wrong = panel.ids[least <= 0]
     if len(wrong):
         some = ", ".join(repr(name) for name in wrong[:5])
@@ -60,6 +60,11 @@ def _least_and_middle(panel: Panel) -> tuple[Array, Array]:
         # Of no value at all both are NaN.
         middle[index] = 0.5 * (rising[rows, below] + rising[rows, np.minimum(above, length - 1)])
     return least, middle
+
+
+def positive(least: Any, middle: Any) -> Any:
+    """Whether a series with this least value and this median is well above zero."""
+    return (middle * _NEAR_ZERO > 0) & (middle * _NEAR_ZERO < least)
 
 
 def logarithms(panel: Panel, taken: Array) -> Panel:

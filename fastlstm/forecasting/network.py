@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.each import OneForEach
-from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.sliding import WindowLive
+from fastlstm.forecasting.streaming import Live
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -239,6 +241,20 @@ class NetworkForecaster(BaseForecaster):
             self.models_.append(model)
             self.history_.append(history)
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
+        self.models_ = go_on(
+            self.models_,
+            lambda index: self._batch(reader.read(series[index], origins[index])),
+            len(series),
+            steps=steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            verbose=self.verbose,
+        )
+
     # -- what a model may do its own way -----------------------------------------------------------
 
     def _transformed(self, panel: Panel) -> Panel:
@@ -359,6 +375,11 @@ class NetworkForecaster(BaseForecaster):
             return made
         answers: Array = model.predict(given, ids)
         return answers
+
+    def _live(self, panel: Panel) -> Live:
+        if not all(isinstance(model, Model) for model in self.models_):
+            return super()._live(panel)
+        return WindowLive(self, panel, getattr(self, "log", False))
 
     def _too_short(self, panel: Panel, held: int, counts: Array) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
