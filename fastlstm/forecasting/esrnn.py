@@ -235,11 +235,12 @@ class ESRNN(BaseForecaster):
             if number:
                 made = Add()([made, before])
         if self._stride > 1:
-            made = made[:, :: self._stride]
+            made, seen = made[:, :: self._stride], seen[:, :: self._stride]
         if KNOBS["nl"]:
             made = Dense(self.units, activation="tanh", name="mixed")(made)
         answers = Dense(self.h * count, name="answers", kernel_initializer="zeros")(made)
-        made = Add()([answers, base])
+        skip = Dense(self.h * count, name="skip", use_bias=False, kernel_initializer="zeros")(seen)
+        made = Add()([answers, skip, base])
         return Model([values, row], Reshape((made.shape[1] * self.h, count))(made))
 
     def _reader(self, model: Model, steps: int) -> tuple[Model, Model]:
@@ -260,7 +261,9 @@ class ESRNN(BaseForecaster):
         if KNOBS["nl"]:
             answers = model.get_layer("mixed")(answers)
         answers = model.get_layer("answers")(answers)
-        return Model([values, coefficients], [made, base]), Model(state, answers)
+        window = Input((seen.shape[-1],), name="window")
+        answers = Add()([answers, model.get_layer("skip")(window)])
+        return Model([values, coefficients], [made, seen, base]), Model([state, window], answers)
 
     # -- forecasts ---------------------------------------------------------------------------------
 
@@ -320,13 +323,14 @@ class ESRNN(BaseForecaster):
         found = []
         for first in range(0, len(starts), _TOGETHER):
             some = slice(first, first + _TOGETHER)
-            states, bases = reader.predict(
+            states, windows, bases = reader.predict(
                 {"values": pieces.values[some], "coefficients": starts[some]},
                 batch_size=_TOGETHER, verbose=0,
             )  # fmt: skip
             at = pieces.ends[some] - self.input_size_
             rows = np.arange(len(at))
-            answers = answerer.predict(states[rows, at], batch_size=_TOGETHER, verbose=0)
+            given = {"state": states[rows, at], "window": windows[rows, at]}
+            answers = answerer.predict(given, batch_size=_TOGETHER, verbose=0)
             answers = answers.reshape(len(at), self.h, -1) + bases[rows, at][..., np.newaxis]
             found.append(np.sort(answers, axis=2))
         return np.concatenate(found)
