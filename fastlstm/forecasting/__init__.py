@@ -7,6 +7,7 @@ same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``upda
 from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.esrnn import ESRNN
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.segrnn import SegRNN
 
@@ -15,6 +16,7 @@ MODELS = (
     "MQRNN",
     "DeepAR",
     "SegRNN",
+    "ESRNN",
     "Naive",
     "SeasonalNaive",
     "Drift",
@@ -23,6 +25,7 @@ MODELS = (
 )
 
 __all__ = [
+    "ESRNN",
     "MQRNN",
     "DeepAR",
     "Drift",

@@ -1,4 +1,4 @@
-"""What exponential smoothing starts from: the first seasons of a series, by averages."""
+"""Level and seasons: what exponential smoothing starts from, and what it makes of a series."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastlstm.kernels import smoothing
 
 Array = npt.NDArray[Any]
 
@@ -51,6 +53,31 @@ def first_seasons(values: Array, seasons: Sequence[int]) -> tuple[float, list[Ar
     seasonal = sum((np.resize(first, len(y)) for first in firsts), np.zeros(len(y)))
     some = np.flatnonzero(there)[:longest]
     return float((y - seasonal)[some].mean()) if some.size else 0.0, firsts
+
+
+def smoothed(values: Array, coefficients: Array, seasons: Sequence[int]) -> list[Array]:
+    """Level and seasons of a series at each step, by its coefficients, in double precision.
+
+    Parameters
+    ----------
+    values : ndarray
+        (n, 2) values, each beside whether it is there.
+    coefficients : ndarray
+        (4 + all steps of seasons,) as in ``kernels/smoothing.py``.
+    seasons : sequence of int
+        Lengths of one or two, or none.
+
+    Returns
+    -------
+    list of ndarray
+        (n,) levels, and of each season (n + m,), those of one season to come included.
+    """
+    steps = len(values)
+    first, second = (*seasons, 0, 0)[:2]
+    made = [np.empty((1, steps + m)) for m in (0, first, second)]
+    given = values[:, np.newaxis].astype(np.float64), coefficients[np.newaxis].astype(np.float64)
+    smoothing.smooth(*made, np.empty((1, steps)), *given)
+    return [array[0] for array in made[: 1 + len(seasons)]]
 
 
 def _moving_average(filled: Array, there: Array, season: int) -> Array:

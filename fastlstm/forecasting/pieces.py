@@ -8,32 +8,65 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.decomposition import first_seasons
 from fastlstm.forecasting.seasonal import repeated
 
 Array = npt.NDArray[Any]
 
 
-class Scale(NamedTuple):
-    """What 0 and 1 stand for in a piece: ``scaled = (value - shift) / unit``."""
+class Piece(NamedTuple):
+    """Some of a series' values, one after the other, and what they are scaled by.
 
+    Attributes
+    ----------
+    values : ndarray
+        (n,) NaN where one is missing.
+    after : ndarray
+        Values that follow, h at most, which are to be forecast but not to be seen.
+    front : int
+        Steps before the first value, where nothing is known.
+    shift, unit : float
+        What a network sees is ``(value - shift) / unit``.
+    """
+
+    values: Array
+    after: Array
+    front: int
     shift: float
     unit: float
 
+    @classmethod
+    def of(cls, values: Array, after: Array, front: int, season: int) -> Piece:
+        """Scaled by the mean, and by how far values a season apart are from each other."""
+        season = season if 2 * season <= len(values) else 1
+        _, unit = repeated(values[np.newaxis], season, 1)
+        known = values[np.isfinite(values)]
+        shift = float(known.mean()) if known.size else 0.0
+        return cls(values, after, front, shift, unit.item())
+
+    @property
+    def scaled(self) -> Array:
+        """(n,) what a network sees."""
+        return np.asarray((self.values - self.shift) / self.unit)
+
+    @property
+    def steps(self) -> int:
+        """How many there are, those before the first value included."""
+        return self.front + len(self.values)
+
 
 class Pieces(NamedTuple):
-    """P pieces of T steps each; what lies behind the end of one is missing.
+    """P pieces of T steps each; behind the end of one nothing is there.
 
     Attributes
     ----------
     values : ndarray
         (P, T, 2) float32 scaled values, 0 where one is missing, beside whether it is there.
     later : ndarray
-        (P, T + h) scaled values, NaN where missing, with those after the end of the piece.
+        (P, T + h) float32 scaled values, NaN where missing, and those that come after.
     ends : ndarray
-        (P,) how many steps there are, those before the series began included.
+        (P,) steps of each.
     shifts, units : ndarray
-        (P,) of the scales.
+        (P, 1) what they are scaled by.
     """
 
     values: Array
@@ -42,58 +75,16 @@ class Pieces(NamedTuple):
     shifts: Array
     units: Array
 
-
-def scale_of(values: Array, season: int) -> Scale:
-    """The mean of a piece, and how far values a season apart are from each other."""
-    _, unit = repeated(values[np.newaxis], season, 1)
-    return Scale(float(np.nanmean(values)) if np.isfinite(values).any() else 0.0, unit.item())
-
-
-def laid_out(
-    parts: Sequence[Array], lengths: Sequence[int], scales: Sequence[Scale],
-    fronts: Sequence[int], steps: int, h: int,
-) -> Pieces:  # fmt: skip
-    """The pieces as arrays.
-
-    Parameters
-    ----------
-    parts : sequence of ndarray
-        Values of each, and up to h that come after.
-    lengths : sequence of int
-        Of each, without these.
-    scales : sequence of Scale
-    fronts : sequence of int
-        Steps before the first value, where there is none.
-    steps, h : int
-        T, and steps of a forecast.
-    """
-    later = np.full((len(parts), steps + h), np.nan)
-    for row, part, (shift, unit), front in zip(later, parts, scales, fronts, strict=True):
-        row[front : front + len(part)] = (part - shift) / unit
-    ends = np.add(fronts, lengths)
-    seen = np.where(np.arange(steps) < ends[:, np.newaxis], later[:, :steps], np.nan)
-    there = np.isfinite(seen)
-    values = np.stack([np.where(there, seen, 0.0), there], axis=2).astype(np.float32)
-    shifts, units = np.array(scales).T
-    return Pieces(values, later, ends, shifts, units)
-
-
-def first_coefficients(
-    values: Array, front: int, seasons: Sequence[int], logits: Sequence[float]
-) -> Array:
-    """(3 + 1 + all steps of seasons,) what smoothing starts from, before ``front`` steps.
-
-    Parameters
-    ----------
-    values : ndarray
-        (n,) scaled values of a piece.
-    front : int
-        Steps before the first of them.
-    seasons : sequence of int
-        Lengths, rising.
-    logits : sequence of float
-        Of how fast level and seasons follow, three.
-    """
-    level, firsts = first_seasons(values, seasons)
-    turned = [np.roll(first, front % len(first)) for first in firsts]
-    return np.concatenate([logits, [level], *turned])
+    @classmethod
+    def of(cls, pieces: Sequence[Piece], steps: int, h: int) -> Pieces:
+        """The same as arrays, each of so many steps."""
+        shifts, units = np.array([[p.shift, p.unit] for p in pieces]).T[:, :, np.newaxis]
+        ends = np.array([p.steps for p in pieces])
+        later = np.full((len(pieces), steps + h), np.nan)
+        for row, piece in zip(later, pieces, strict=True):
+            both = np.concatenate([piece.values, piece.after])
+            row[piece.front : piece.front + len(both)] = both
+        later = (later - shifts) / units
+        there = np.isfinite(later[:, :steps]) & (np.arange(steps) < ends[:, np.newaxis])
+        values = np.stack([np.where(there, later[:, :steps], 0.0), there], axis=2)
+        return cls(values.astype(np.float32), later.astype(np.float32), ends, shifts, units)
