@@ -8,6 +8,7 @@ same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``upda
 from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.esrnn import ESRNN
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.saving import load
 from fastlstm.forecasting.segrnn import SegRNN
@@ -19,6 +20,7 @@ MODELS = (
     "DeepAR",
     "SegRNN",
     "Seq2Seq",
+    "ESRNN",
     "Naive",
     "SeasonalNaive",
     "Drift",
@@ -27,6 +29,7 @@ MODELS = (
 )
 
 __all__ = [
+    "ESRNN",
     "MQRNN",
     "DeepAR",
     "Drift",

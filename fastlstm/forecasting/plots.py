@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 _PAST, _SAID, _CAME = "0.25", "tab:blue", "tab:orange"
 # Series that a figure has room for.
 _MOST = 8
+# Series whose components have room beside each other.
+SIDE_BY_SIDE = 3
 
 
 def draw_forecasts(
@@ -78,6 +80,56 @@ def draw_forecasts(
         _tidy(ax)
         if number == 0:
             ax.legend(frameon=False, ncols=2, fontsize="small")
+    return figure
+
+
+def draw_components(parts: dict[Any, dict[str, Array]], name: str) -> Any:
+    """Draw level, seasons and network of some series, a column for each.
+
+    Parameters
+    ----------
+    parts : dict of dict of str to ndarray
+        By the series' ids, as ``ESRNN.components`` gives them.
+    name : str
+        Of the model.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    plt = pyplot()
+    figure, axes = plt.subplots(
+        3, len(parts), figsize=(max(9, 5.5 * len(parts)), 8), layout="constrained",
+        squeeze=False, height_ratios=(2, 1.3, 1),
+    )  # fmt: skip
+    for column, (series, part) in zip(axes.T, parts.items(), strict=True):
+        stamps, network = part["stamp"], part["network"]
+        h = int(np.isfinite(network).sum())
+        seasons = {key: v for key, v in part.items() if key.startswith("season_")}
+        longest = max((int(key.rpartition("_")[2]) for key in seasons), default=h)
+        late = slice(-min(len(stamps), 2 * longest + h), None)
+        whole, middle, last = column
+        whole.plot(stamps, part["y"], color=_PAST, lw=1.0, label="the series")
+        whole.plot(stamps, part["level"], color=_CAME, lw=1.8, label="level")
+        whole.plot(stamps, part["forecast"], color=_SAID, lw=1.6, label=f"{name}, all together")
+        whole.set_title(str(series), loc="left")
+        neutral = 1.0 if part["multiplicative"] else 0.0
+        what = "factor" if part["multiplicative"] else "added"
+        colours = ("tab:green", "tab:purple")
+        for colour, (key, season) in zip(colours, seasons.items(), strict=False):
+            label = f"season of {key.rpartition('_')[2]} steps"
+            middle.plot(stamps[late], season[late], color=colour, lw=1.4, label=label)
+        last.plot(stamps[late], network[late], color=_SAID, lw=1.6, label="network")
+        last.set_xlim(middle.get_xlim() if seasons else None)
+        middle.set_ylabel(f"seasons, {what}")
+        last.set_ylabel(f"network, {what}")
+        for ax in (middle, last):
+            ax.axhline(neutral, color="0.7", lw=0.8)
+            ax.axvspan(stamps[-h], stamps[-1], color=_SAID, alpha=0.08, lw=0)
+        for ax in column:
+            _tidy(ax)
+            if column is axes.T[0] and ax.get_legend_handles_labels()[1]:
+                ax.legend(frameon=False, ncols=3, fontsize="small", loc="upper left")
     return figure
 
 

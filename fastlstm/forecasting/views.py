@@ -192,6 +192,36 @@ class Views:
         (place,) = plots.places_of(self.panel_, [self.panel_.ids[0] if id is None else id])
         return plots.draw_attention(self.panel_, place, weights, self.name)
 
+    def plot_components(self: Any, ids: Sequence[Any] | None = None) -> Any:
+        """Draw what the forecasts of some series are made of: level, seasons, and the network.
+
+        Parameters
+        ----------
+        ids : sequence, optional
+            The series; by default the first ones, three at most.
+
+        Returns
+        -------
+        matplotlib Figure
+
+        Raises
+        ------
+        ValueError
+            If the model does not part series into level and seasons.
+        """
+        self._check_fitted()
+        model = getattr(self, "chosen_", self)
+        if not hasattr(model, "components"):
+            raise ValueError(
+                f"{model.name} has no components to draw, since it does not part a series into "
+                "level and seasons; ESRNN does"
+            )
+        if model is not self:
+            model.panel_ = self.panel_
+        names = [self.panel_.ids[s] for s in plots.places_of(self.panel_, ids)]
+        parts = {name: model.components(name) for name in names[: plots.SIDE_BY_SIDE]}
+        return plots.draw_components(parts, model.name)
+
     def plot_training(self: Any) -> Any:
         """Draw the loss on the way.
 
