@@ -213,13 +213,15 @@ class BaseForecaster(Parameters, Views, ABC):
         h: int | None = None,
         level: Sequence[float] | None = None,
         static_df: Any = None,
+        **columns: Any,
     ) -> Any:
         """Forecast from several points in the past, each time without what comes after.
 
         Parameters
         ----------
         df : optional
-            As for ``fit``, whose columns are meant; by default the series of the last ``fit``.
+            As for ``fit``, which need not be called before; by default the series of the last
+            ``fit``.
         n_windows : int
             How many cutoffs, the last one h steps before the end of each series.
         step_size : int, optional
@@ -230,6 +232,9 @@ class BaseForecaster(Parameters, Views, ABC):
             As for ``predict``.
         static_df : data frame, optional
             Of the series in ``df``.
+        **columns
+            ``futr_exog``, ``hist_exog``, ``static_exog``, ``id_col``, ``time_col``, ``target_col``:
+            which columns of ``df`` are what, as for ``fit``; by default those of the last ``fit``.
 
         Returns
         -------
@@ -247,8 +252,12 @@ class BaseForecaster(Parameters, Views, ABC):
         self._check()
         if df is None:
             self._check_fitted()
-        columns = getattr(self, "_columns", frame.Columns())
-        panel = self.panel_ if df is None else self._read(df, columns, static_df)
+        names = frame.named(columns, getattr(self, "_columns", frame.Columns()))
+        if columns and df is None:
+            raise ValueError(
+                f"{', '.join(columns)} name columns of a table, but df is None: pass the table too"
+            )
+        panel = self.panel_ if df is None else self._read(df, names, static_df)
         like = self._like if df is None else frame.kind_of(df)
         h = self.h if h is None else whole_number(h, "h")
         step = h if step_size is None else whole_number(step_size, "step_size")
@@ -258,7 +267,7 @@ class BaseForecaster(Parameters, Views, ABC):
             (known, self._columns_of(forecast, level), came)
             for known, forecast, came in self._backtest(panel, windows, step, refit, h, level)
         ]
-        return frame.write_cross_validation(like, parts, h, columns)
+        return frame.write_cross_validation(like, parts, h, names)
 
     def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
         """Let the series go on by new rows, and learn from them if asked to.

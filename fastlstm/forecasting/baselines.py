@@ -300,7 +300,7 @@ def _statsforecast() -> Any:
     except ImportError as error:
         raise ImportError(
             "HoltWinters forecasts by statsforecast, which is not installed: "
-            "pip install statsforecast; or take SeasonalNaive or Ridge"
+            "pip install 'fastlstm[statsforecast]'; or take SeasonalNaive or Ridge"
         ) from error
     return statsforecast.models
 
