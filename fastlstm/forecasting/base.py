@@ -517,10 +517,6 @@ class BaseForecaster(Parameters, Views, ABC):
         _, came = panel.following(series, ends, h)
         return Forecast(np.concatenate(points), np.concatenate(bands)), came
 
-    def _reach(self) -> int | None:
-        """How many points before the end a forecast looks at; None if all of them."""
-        return None
-
     def _check_fitted(self) -> None:
         if not hasattr(self, "panel_"):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")

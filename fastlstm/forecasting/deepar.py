@@ -326,9 +326,6 @@ class DeepAR(BaseForecaster):
         future = frame.read_future(futr_df, panel, h, self._columns)
         return np.concatenate([paths for _, paths in self._paths(panel, h, future)])
 
-    def _reach(self) -> int | None:
-        return int(self.input_size_ + self._lags[-1])
-
     def _forecast(
         self, panel: Panel, h: int, future: Array | None, quantiles: Array
     ) -> Forecast:  # fmt: skip
