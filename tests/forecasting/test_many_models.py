@@ -88,7 +88,7 @@ def test_a_series_without_a_network_is_an_error_that_names_it():
     model = _small(max_steps=2).fit(series)
     with pytest.raises(ValueError, match=r"none for 'other': fit these too, or .* pooled=True"):
         model.predict({"s0": series["s0"], "other": series["s1"]})
-    with pytest.raises(ValueError, match=r"20 points; 1 of 2 have too few.* 'b' has 11\. Leave"):
+    with pytest.raises(ValueError, match=r"12 points; 1 of 2 have too few.* 'b' has 11\. Leave"):
         _small().fit({"a": series["s0"], "b": series["s1"][:11]})
     with pytest.raises(ValueError, match="needs a series of at least"):
         _small().fit({"b": series["s1"][:8]})
