@@ -218,14 +218,12 @@ def draw_attention(panel: Panel, place: int, weights: Array, name: str) -> Any:
     )  # fmt: skip
     below.set(xlabel="step of the past", ylabel="step to come")
     below.set_ylim(h + 0.5, 0.5)
-    below.yaxis.get_major_locator().set_params(integer=True)
     _tidy(above)
     _tidy(below)
     below.grid(visible=False)
-    ends = below.secondary_yaxis("right")
-    marks = np.unique(np.linspace(1, h, min(h, 6)).round().astype(int))
-    ends.set_yticks(marks, [written(later[k - 1]) for k in marks], fontsize="small")
-    figure.colorbar(image, ax=below, label="weight, per cent of the row", pad=0.12)
+    marks = np.unique(np.linspace(1, h, min(h, 9)).round().astype(int))
+    below.set_yticks(marks, [written(later[k - 1]) for k in marks], fontsize="small")
+    figure.colorbar(image, ax=below, label="weight, per cent of the row")
     return figure
 
 
