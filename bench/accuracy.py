@@ -205,8 +205,9 @@ def table(rows: Sequence[Row]) -> str:
             values = [np.array([one[name] for one in row.scores]) for name in names]
             cells = [f"{value.mean():.4f}" if len(value) else "failed" for value in values]
             spread = f"{np.ptp(values[0]):.4f}" if len(row.scores) > 1 else ""
-            used = [f"{np.mean(row.seconds):.1f}", f"{np.mean(row.megabytes):.0f}"]
-            used = used if row.scores else ["", ""]
+            used = ["", ""]
+            if row.scores:
+                used = [f"{np.mean(row.seconds):.1f}", f"{np.mean(row.megabytes):.0f}"]
             lines.append("| " + " | ".join([row.model, *cells, spread, *used, row.notes]) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
