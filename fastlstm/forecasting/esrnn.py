@@ -42,6 +42,8 @@ _WEEK, _DAYS = 7, (24, 48, 96)
 # Of pieces of more steps than these, a forecast is learned from at each fifth step only: a number
 # that no usual season is a multiple of.
 _EACH_UP_TO, _STRIDE = 200, 5
+# Steps of a piece, at least.
+_PIECE = 400
 # Updates by default, and how often a series is seen.
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1000, 30
 # Series that are read at a time when they are forecast.
@@ -116,7 +118,7 @@ class ESRNN(BaseForecaster):
     max_length : int, optional
         Steps of a piece: longer series are cut, and each piece has coefficients of its own, which
         for the forecast are those of the last one. By default 8 of the longest seasons, and no
-        fewer than four times ``input_size + h``.
+        fewer than 400 and than four times ``input_size + h``.
     max_steps : int, optional
         Updates. By default 1000, or as many as see each piece 30 times if these are fewer, but at
         least 200.
@@ -224,8 +226,8 @@ class ESRNN(BaseForecaster):
         self.input_size_ = self.input_size or max(8, *self.seasons_, 1)
         levels = [q for q in quantiles_of(self.level) if q != 0.5]
         self.quantiles_ = np.union1d([self.tau, *_QUANTILES], levels)
-        least = 4 * (self.input_size_ + self.h)
-        self._longest = self.max_length or max(8 * max(self.seasons_, default=1), least)
+        usual = max(8 * max(self.seasons_, default=1), 4 * (self.input_size_ + self.h), _PIECE)
+        self._longest = self.max_length or usual
         held = 0 if self.patience is None else self.h
         pieces, weights = self._pieces_to_learn(panel, held)
         self.dilations_ = self._usual_dilations()
