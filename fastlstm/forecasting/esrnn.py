@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 # Quantiles that are learned whatever is asked for, beside the forecast itself.
 _QUANTILES = (0.025, 0.1, 0.9, 0.975)
 # Logits of how fast level and seasons follow, at first.
-_RATES = (-1.0, -1.0, -1.0)
+_RATES = (-2.5, -1.0, -1.0)
 # Coefficients of a series that are not a level or a season; and with the level.
 _LOGITS, _HEAD = 3, 4
 # Where seasons differ by this part of the level, scaled and relative errors count alike.
@@ -42,6 +42,8 @@ _WEEK, _DAYS = 7, (24, 48, 96)
 # Of pieces of more steps than these, a forecast is learned from at each fifth step only: a number
 # that no usual season is a multiple of.
 _EACH_UP_TO, _STRIDE = 200, 5
+# Steps of a piece, at least.
+_PIECE = 400
 # Updates by default, and how often a series is seen.
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1000, 30
 # Series that are read at a time when they are forecast.
@@ -116,7 +118,7 @@ class ESRNN(BaseForecaster):
     max_length : int, optional
         Steps of a piece: longer series are cut, and each piece has coefficients of its own, which
         for the forecast are those of the last one. By default 8 of the longest seasons, and no
-        fewer than four times ``input_size + h``.
+        fewer than 400 and than four times ``input_size + h``.
     max_steps : int, optional
         Updates. By default 1000, or as many as see each piece 30 times if these are fewer, but at
         least 200.
@@ -125,7 +127,8 @@ class ESRNN(BaseForecaster):
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
     series_rate : float
-        How much faster the coefficients of the series learn.
+        How much faster than the network the coefficients of the series learn; slower below 1, so
+        that they do not learn by heart what a series did only once.
     members : int
         Networks, each with coefficients and weights of its own, whose quantiles are averaged.
     patience : int, optional
@@ -172,7 +175,7 @@ class ESRNN(BaseForecaster):
         max_steps: int | None = None,
         batch_size: int = 16,
         learning_rate: float = 3e-3,
-        series_rate: float = 1.0,
+        series_rate: float = 0.2,
         members: int = 1,
         patience: int | None = None,
         alias: str | None = None,
@@ -224,8 +227,8 @@ class ESRNN(BaseForecaster):
         self.input_size_ = self.input_size or max(8, *self.seasons_, 1)
         levels = [q for q in quantiles_of(self.level) if q != 0.5]
         self.quantiles_ = np.union1d([self.tau, *_QUANTILES], levels)
-        least = 4 * (self.input_size_ + self.h)
-        self._longest = self.max_length or max(8 * max(self.seasons_, default=1), least)
+        usual = max(8 * max(self.seasons_, default=1), 4 * (self.input_size_ + self.h), _PIECE)
+        self._longest = self.max_length or usual
         held = 0 if self.patience is None else self.h
         pieces, weights = self._pieces_to_learn(panel, held)
         self.dilations_ = self._usual_dilations()
@@ -239,10 +242,12 @@ class ESRNN(BaseForecaster):
         def batch(index: Array, validating: bool = False) -> Batch:
             targets = read.later[index][:, to_come]
             ends = (read.ends[index] - held)[:, np.newaxis, np.newaxis]
-            counts = (to_come >= ends) & (origins[:, np.newaxis] < ends)
-            if not validating:
-                counts = (to_come < ends) if held else True
-            weight = np.isfinite(targets) * counts * weights[index][:, np.newaxis, np.newaxis]
+            counts = np.isfinite(targets)
+            if validating:
+                counts &= (to_come >= ends) & (origins[:, np.newaxis] < ends)
+            elif held:
+                counts &= to_come < ends
+            weight = counts * weights[index][:, np.newaxis, np.newaxis]
             x = {"values": read.values[index], "row": index[:, np.newaxis].astype(np.int32)}
             y = np.nan_to_num(targets).reshape(len(index), -1, 1)
             return x, y, weight.reshape(len(index), -1).astype(np.float32)
@@ -289,7 +294,7 @@ class ESRNN(BaseForecaster):
                 front = max(0, look_back + h + held - len(values))
                 piece = Piece.of(values, series[last : last + h], front, self._unit_season)
                 if last == whole:
-                    stamp = panel.frequency.at(panel.starts[s], first)
+                    stamp = panel.frequency.at(panel.starts[s], np.array(first))
                     begins = panel.series(s)[first : first + look_back + h].copy()
                     self._known[name] = _Known(len(pieces), stamp, begins, bool(taken[s]), piece)
                 pieces.append(piece)

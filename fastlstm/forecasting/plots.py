@@ -102,13 +102,13 @@ def draw_components(parts: dict[Any, dict[str, Array]], name: str) -> Any:
         3, len(parts), figsize=(max(9, 5.5 * len(parts)), 8), layout="constrained",
         squeeze=False, height_ratios=(2, 1.3, 1),
     )  # fmt: skip
-    for column, (series, part) in zip(axes.T, parts.items(), strict=True):
+    for number, (series, part) in enumerate(parts.items()):
         stamps, network = part["stamp"], part["network"]
         h = int(np.isfinite(network).sum())
         seasons = {key: v for key, v in part.items() if key.startswith("season_")}
         longest = max((int(key.rpartition("_")[2]) for key in seasons), default=h)
         late = slice(-min(len(stamps), 2 * longest + h), None)
-        whole, middle, last = column
+        whole, middle, last = axes[:, number]
         whole.plot(stamps, part["y"], color=_PAST, lw=1.0, label="the series")
         whole.plot(stamps, part["level"], color=_CAME, lw=1.8, label="level")
         whole.plot(stamps, part["forecast"], color=_SAID, lw=1.6, label=f"{name}, all together")
@@ -126,10 +126,11 @@ def draw_components(parts: dict[Any, dict[str, Array]], name: str) -> Any:
         for ax in (middle, last):
             ax.axhline(neutral, color="0.7", lw=0.8)
             ax.axvspan(stamps[-h], stamps[-1], color=_SAID, alpha=0.08, lw=0)
-        for ax in column:
+        for ax in (whole, middle, last):
             _tidy(ax)
-            if column is axes.T[0] and ax.get_legend_handles_labels()[1]:
+            if number == 0 and ax.get_legend_handles_labels()[1]:
                 ax.legend(frameon=False, ncols=3, fontsize="small", loc="upper left")
+        whole.margins(y=0.15)  # where the legend stands
     return figure
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from fastlstm import set_num_threads
 from fastlstm.forecasting import (
+    ESRNN,
     MQRNN,
     DeepAR,
     Drift,
@@ -22,7 +23,7 @@ SMALL = {"units": 8, "max_steps": 4}
 
 
 def _make(kind, **options):
-    if kind in (MQRNN, SegRNN, DeepAR):
+    if kind in NETWORKS:
         options = {"units": 8, "max_steps": 4, "input_size": 24, **options}
         if kind is DeepAR:
             options = {"n_paths": 20, "layers": 1, **options}
@@ -31,8 +32,8 @@ def _make(kind, **options):
     return kind(H, verbose=0, **options)
 
 
-KINDS = [Naive, SeasonalNaive, Drift, Ridge, MQRNN, SegRNN, DeepAR, Forecaster]
-NETWORKS = [MQRNN, SegRNN, DeepAR]
+KINDS = [Naive, SeasonalNaive, Drift, Ridge, MQRNN, SegRNN, ESRNN, DeepAR, Forecaster]
+NETWORKS = [MQRNN, SegRNN, ESRNN, DeepAR]
 
 
 def _series(rng, count=3, n=90):
@@ -118,7 +119,7 @@ def test_nothing_fitted_is_lost_by_an_error(kind, rng):
     np.testing.assert_array_equal(model.predict(), before)
 
 
-@pytest.mark.parametrize("kind", [MQRNN, Ridge, DeepAR])
+@pytest.mark.parametrize("kind", [MQRNN, ESRNN, Ridge, DeepAR])
 def test_going_on_by_new_rows_is_being_given_all(kind, rng):
     series = _series(rng)
     model = _make(kind).fit([one[:-10] for one in series])
