@@ -265,7 +265,7 @@ class BaseForecaster(Parameters, Views, ABC):
         """
         self._check_fitted()
         whole_number(steps, "steps", 0)
-        new = self._read(df, self._columns, static_df, self.panel_)
+        new = self._read(df, self._columns, static_df, self.panel_, goes_on=True)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
         panel = self.panel_.append(new)
@@ -424,12 +424,17 @@ class BaseForecaster(Parameters, Views, ABC):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")
 
     def _read(
-        self, df: Any, columns: frame.Columns, static_df: Any, known: Panel | None = None
+        self,
+        df: Any,
+        columns: frame.Columns,
+        static_df: Any,
+        known: Panel | None = None,
+        goes_on: bool = False,
     ) -> Panel:
         if frame.kind_of(df) is None:
             frame.check_no_columns(columns, static_df)
             freq = Frequency.of(1 if self.freq is None else self.freq)
-            return Panel.of_arrays(df, freq)
+            return Panel.of_arrays(df, freq, known if goes_on else None)
         return frame.read_panel(df, columns, freq=self.freq, static_df=static_df, known=known)
 
     def _columns_ahead(

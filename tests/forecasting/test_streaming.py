@@ -42,8 +42,7 @@ def test_a_step_is_an_update_and_a_forecast(kind, level, rng):
     for t in range(-7, 0):
         values = [y[t] for y in known]
         made = model.step(values)
-        slow.panel_ = slow.panel_.extended(np.array(values)[:, np.newaxis])
-        _same(made, slow.predict())
+        _same(made, slow.update([[value] for value in values]).predict())
     np.testing.assert_array_equal(model.panel_.y, slow.panel_.y)
     _same(model.predict(), slow.predict())
 
@@ -113,9 +112,8 @@ def test_missing_values(kind, rng):
     slow = copy.deepcopy(model)
     for values in ({"a": 1.0}, {"b": None, "a": 2}, {"a": np.nan, "b": 3.0}, {}):
         made = model.step(values)
-        rows = [[values.get(name, np.nan)] for name in "ab"]
-        slow.panel_ = slow.panel_.extended(np.array(rows, float))
-        _same(made, slow.predict())
+        rows = {name: [values.get(name) or np.nan] for name in "ab"}
+        _same(made, slow.update(rows).predict())
 
 
 def test_what_came_is_there_for_everything_else(rng, tmp_path):
