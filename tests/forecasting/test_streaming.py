@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,25 @@ def test_logarithms_are_taken_as_long_as_series_are_positive(rng):
         _same(made, slow.update(known[:, t : t + 1]).predict())
     with pytest.raises(ValueError, match=r"log=True expects values greater than 0, got -1"):
         make(MQRNN, log=True).fit(known[0]).step(-1.0)
+
+
+class _Doubled(SegRNN):
+    """What a user might do to series in a way of their own."""
+
+    def _transformed(self, panel):
+        return replace(panel, y=2 * panel.y - np.nanmean(panel.y))
+
+    def _restored(self, values, panel):
+        return 0.5 * (values + np.nanmean(panel.y))
+
+
+def test_series_that_are_changed_in_a_way_of_ones_own_are_read_again(rng):
+    known = series(rng)
+    model = _Doubled(H, units=8, max_steps=4, input_size=24, verbose=0).fit([y[:-3] for y in known])
+    slow = copy.deepcopy(model)
+    for t in (-3, -2):
+        values = [y[t] for y in known]
+        _same(model.step(values), slow.update([[value] for value in values]).predict())
 
 
 @pytest.mark.parametrize("kind", [Naive, SeasonalNaive, Drift, MQRNN])
