@@ -294,7 +294,7 @@ class BaseForecaster(Parameters, Views, ABC):
         """
         self._check_fitted()
         whole_number(steps, "steps", 0)
-        new = self._read(df, self._columns, static_df, self.panel_)
+        new = self._read(df, self._columns, static_df, self.panel_, goes_on=True)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
         panel = self.panel_.append(new)
@@ -335,8 +335,11 @@ class BaseForecaster(Parameters, Views, ABC):
     def step(self, y: Any, *, futr: Any = None, level: Sequence[float] | None = None) -> Any:
         """Take the next value of each series, and forecast what comes after it.
 
-        The same as ``update`` and ``predict``, without tables: made for values that arrive one by
-        one. ``panel_`` has them all when it is looked at next.
+        The same bits as of ``update`` and ``predict``, without tables: made for values that arrive
+        one by one. Windows slide along, so that a network over windows takes some tenths of a
+        millisecond for a series, and a simple rule some hundredths. DeepAR reads its window again
+        and draws its paths anew, and intervals of rules are worked out anew from their errors,
+        which takes longer. ``panel_`` has all values when it is looked at next.
 
         Parameters
         ----------
@@ -361,6 +364,15 @@ class BaseForecaster(Parameters, Views, ABC):
         ValueError
             If y or futr do not fit; the series are as before then. And for models that learned from
             ``hist_exog``.
+
+        Examples
+        --------
+        >>> from fastlstm.forecasting import SeasonalNaive
+        >>> model = SeasonalNaive(h=2, season_length=3).fit([1.0, 2, 3, 4, 5, 6])
+        >>> model.step(7.0)
+        array([5., 6.])
+        >>> model.step(8.0)
+        array([6., 7.])
         """
         live = self.__dict__.get("_going")
         if live is None or live.h != self.h:
@@ -522,12 +534,17 @@ class BaseForecaster(Parameters, Views, ABC):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")
 
     def _read(
-        self, df: Any, columns: frame.Columns, static_df: Any, known: Panel | None = None
+        self,
+        df: Any,
+        columns: frame.Columns,
+        static_df: Any,
+        known: Panel | None = None,
+        goes_on: bool = False,
     ) -> Panel:
         if frame.kind_of(df) is None:
             frame.check_no_columns(columns, static_df)
             freq = Frequency.of(1 if self.freq is None else self.freq)
-            return Panel.of_arrays(df, freq)
+            return Panel.of_arrays(df, freq, known if goes_on else None)
         return frame.read_panel(df, columns, freq=self.freq, static_df=static_df, known=known)
 
     def _columns_ahead(

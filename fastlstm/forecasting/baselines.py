@@ -233,7 +233,7 @@ class HoltWinters(_Seasonal):
         state = super()._state()
         if "models_" in state:
             state["models_"] = {
-                name: (start, model and (type(model).__name__, vars(model)))
+                name: (start, model and (type(model).__name__, _numbers_of(model)))
                 for name, (start, model) in self.models_.items()
             }
         return state
@@ -284,6 +284,14 @@ class HoltWinters(_Seasonal):
                 errors = _errors(y, h, rule, _FEWER_ORIGINS, 1 if model is None else 5)
             paths.append((rule(np.array([len(y)]))[0], errors))
         return paths
+
+
+def _numbers_of(model: Any) -> dict[str, Any]:
+    """Attributes of a fitted model of statsforecast, but for its optimizer's own account."""
+    state = dict(vars(model))
+    if "model_" in state:
+        state["model_"] = {**state["model_"], "fit": None}
+    return state
 
 
 def _model_of(name: str, state: dict[str, Any]) -> Any:

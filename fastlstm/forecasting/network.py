@@ -377,7 +377,10 @@ class NetworkForecaster(BaseForecaster):
         return answers
 
     def _live(self, panel: Panel) -> Live:
-        if not all(isinstance(model, Model) for model in self.models_):
+        # What is done to series in a way of one's own is done to whole series.
+        own = type(self)._transformed is not NetworkForecaster._transformed
+        networks = all(isinstance(model, Model) for model in self.models_)
+        if not networks or (own and not hasattr(self, "log")):
             return super()._live(panel)
         return WindowLive(self, panel, getattr(self, "log", False))
 

@@ -64,7 +64,9 @@ class Panel:
     zone: str | None = None
 
     @classmethod
-    def of_arrays(cls, series: Any, frequency: Frequency | None = None) -> Panel:
+    def of_arrays(
+        cls, series: Any, frequency: Frequency | None = None, known: Panel | None = None
+    ) -> Panel:
         """Series that are plain arrays, with stamps 0, 1, 2 ...
 
         Parameters
@@ -73,6 +75,8 @@ class Panel:
             (time,), one series; (series, time); several of unequal lengths; or these by their ids.
         frequency : Frequency, optional
             Of which the season counts here; none by default.
+        known : Panel, optional
+            Series that these may go on from, so that they need not have a value of their own.
 
         Raises
         ------
@@ -88,7 +92,8 @@ class Panel:
                 several = np.ndim(series) == 2
             rows = list(series) if several else [series]
             ids = list(range(len(rows)))
-        values = [_one_series(row, name) for name, row in zip(ids, rows, strict=True)]
+        goes_on = set() if known is None else set(known.ids)
+        values = [_one_series(row, name, goes_on) for name, row in zip(ids, rows, strict=True)]
         if not values:
             raise ValueError("expected at least one series, got none")
         offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int64)
@@ -284,14 +289,14 @@ def as_objects(values: Sequence[Any]) -> Array:
     return array
 
 
-def _one_series(row: Any, name: Any) -> Array:
+def _one_series(row: Any, name: Any, goes_on: set[Any]) -> Array:
     values = numeric_array(f"series {name!r}", row)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(
             f"series {name!r} expects shape (time,) with at least one step, got {values.shape}"
         )
     values = values.astype(np.float64)
-    check_values(values, name)
+    check_values(values, name, may_be_empty=name in goes_on)
     return values
 
 

@@ -13,34 +13,43 @@ from fastlstm.forecasting.streaming import Asked, Live
 
 Array = npt.NDArray[Any]
 
+# Steps for which there is room at first.
+_ROOM = 64
+
 
 class SeriesLive(Live):
-    """Of a model that looks at each series by itself: each grows in an array with room."""
+    """Of a model that looks at each series by itself: they grow in an array with room."""
 
     def _begin(self, panel: Panel) -> None:
-        self._lengths = panel.lengths.tolist()
-        self._grown = [
-            np.concatenate([panel.series(s), np.empty(n + 64)]) for s, n in enumerate(self._lengths)
-        ]
-        self._each = [panel.take([s]) for s in range(len(panel))]
+        self._rows, self._lengths = np.arange(len(panel)), panel.lengths
+        self._grown = np.empty((len(panel), int(self._lengths.max()) + _ROOM))
+        for s in range(len(panel)):
+            self._grown[s, : self._lengths[s]] = panel.series(s)
 
     def _take(self, values: Array, futr: Array | None) -> None:
-        for s, n in enumerate(self._lengths):
-            if n == len(self._grown[s]):
-                self._grown[s] = np.concatenate([self._grown[s], np.empty(n)])
-            self._grown[s][n] = values[s]
-            self._lengths[s] = n + 1
+        if self._lengths.max() == self._grown.shape[1]:
+            self._grown = np.concatenate([self._grown, np.empty_like(self._grown)], axis=1)
+        self._grown[self._rows, self._lengths] = values
+        self._lengths = self._lengths + 1
 
     def _ahead(self, futr: Array | None, asked: Asked) -> tuple[Array, Array]:
-        made = [self._forecast(s, n, asked) for s, n in enumerate(self._lengths)]
+        made = [self._forecast(s, n, asked) for s, n in enumerate(self._lengths.tolist())]
         return np.concatenate([one[0] for one in made]), np.concatenate([one[1] for one in made])
 
     def _forecast(self, s: int, n: int, asked: Asked) -> tuple[Array, Array]:
         # Columns beside the target are not looked at.
         panel = replace(
-            self._each[s], offsets=np.array([0, n]), y=self._grown[s][:n], futr=np.empty((n, 0))
+            self._panel,
+            ids=self._panel.ids[s : s + 1],
+            offsets=np.array([0, n]),
+            y=self._grown[s, :n],
+            starts=self._panel.starts[s : s + 1],
+            futr=np.empty((n, 0)),
+            hist=np.empty((n, 0)),
+            static=self._panel.static[s : s + 1],
         )
-        return self.model._forecast(panel, self.h, None, asked.quantiles)
+        made: tuple[Array, Array] = self.model._forecast(panel, self.h, None, asked.quantiles)
+        return made
 
 
 class RuleLive(SeriesLive):
@@ -63,36 +72,33 @@ class RuleLive(SeriesLive):
     def _begin(self, panel: Panel) -> None:
         super()._begin(panel)
         count = len(panel)
+        # The last value of each step of the season, and the first and last ones and their places.
         self._lasts = np.full((count, self._season), np.nan)
-        self._last = np.full(count, np.nan)
-        self._first, self._places = np.full(count, np.nan), np.zeros((2, count), np.int64)
+        self._ends, self._places = np.full((2, count), np.nan), np.zeros((2, count), np.int64)
         for s in range(count):
             y = panel.series(s)
             places = np.flatnonzero(~np.isnan(y))
             self._lasts[s, places % self._season] = y[places]
             if places.size:
                 self._places[:, s] = places[[0, -1]]
-                self._first[s], self._last[s] = y[self._places[:, s]]
+                self._ends[:, s] = y[self._places[:, s]]
 
     def _take(self, values: Array, futr: Array | None) -> None:
+        at = self._lengths
         super()._take(values, futr)
-        for s, value in enumerate(values.tolist()):
-            if value == value:
-                at = self._lengths[s] - 1
-                self._lasts[s, at % self._season] = self._last[s] = value
-                self._places[1, s] = at
-                if np.isnan(self._first[s]):
-                    self._first[s], self._places[0, s] = value, at
+        there = np.flatnonzero(values == values)
+        self._lasts[there, at[there] % self._season] = values[there]
+        self._ends[1, there], self._places[1, there] = values[there], at[there]
 
     def _ahead(self, futr: Array | None, asked: Asked) -> tuple[Array, Array]:
         if asked.names:
             return super()._ahead(futr, asked)
-        at = np.array(self._lengths)[:, np.newaxis] + np.arange(self.h)
+        at = self._lengths[:, np.newaxis] + np.arange(self.h)
+        (first, last), (begin, end) = self._places, self._ends
         if self._line:
-            first, last = self._places
-            slope = (self._last - self._first) / np.maximum(last - first, 1)
-            made = self._last[:, np.newaxis] + (at - last[:, np.newaxis]) * slope[:, np.newaxis]
+            slope = (end - begin) / np.maximum(last - first, 1)
+            made = end[:, np.newaxis] + (at - last[:, np.newaxis]) * slope[:, np.newaxis]
         else:
-            made = np.take_along_axis(self._lasts, at % self._season, axis=1)
-            made = np.where(np.isnan(made), self._last[:, np.newaxis], made)
+            made = self._lasts[self._rows[:, np.newaxis], at % self._season]
+            made = np.where(np.isnan(made), end[:, np.newaxis], made)
         return made, made[..., np.newaxis]

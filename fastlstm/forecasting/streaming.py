@@ -89,7 +89,12 @@ class Live:
             self._asked[key] = asked
         self._take(values, known)
         self._note(values, known)
-        point, bands = self._ahead(known, asked)
+        if asked.names and getattr(self.model, "calibration_", None) is not None:
+            # Calibrated intervals depend on the whole series.
+            later = None if known is None else known[:, 1:]
+            point, bands = self.model._foresee(self.panel(), self.h, later, asked.quantiles)
+        else:
+            point, bands = self._ahead(known, asked)
         if not asked.names:
             return point[0] if self._alone else point
         made = {self.name: point, **{name: bands[..., n] for n, name in asked.names}}

@@ -187,6 +187,7 @@ class _Fitted:
 
     def fit(self, y):
         self.model_ = {"mean": float(np.mean(y)), "states": np.asarray(y), "components": "AA"}
+        self.model_["fit"] = SimpleNamespace(x=y)  # what its optimizer says
         return self
 
     def forward(self, y, h):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,8 +43,7 @@ def test_a_step_is_an_update_and_a_forecast(kind, level, rng):
     for t in range(-7, 0):
         values = [y[t] for y in known]
         made = model.step(values)
-        slow.panel_ = slow.panel_.extended(np.array(values)[:, np.newaxis])
-        _same(made, slow.predict())
+        _same(made, slow.update([[value] for value in values]).predict())
     np.testing.assert_array_equal(model.panel_.y, slow.panel_.y)
     _same(model.predict(), slow.predict())
 
@@ -106,6 +106,25 @@ def test_logarithms_are_taken_as_long_as_series_are_positive(rng):
         make(MQRNN, log=True).fit(known[0]).step(-1.0)
 
 
+class _Doubled(SegRNN):
+    """What a user might do to series in a way of their own."""
+
+    def _transformed(self, panel):
+        return replace(panel, y=2 * panel.y - np.nanmean(panel.y))
+
+    def _restored(self, values, panel):
+        return 0.5 * (values + np.nanmean(panel.y))
+
+
+def test_series_that_are_changed_in_a_way_of_ones_own_are_read_again(rng):
+    known = series(rng)
+    model = _Doubled(H, units=8, max_steps=4, input_size=24, verbose=0).fit([y[:-3] for y in known])
+    slow = copy.deepcopy(model)
+    for t in (-3, -2):
+        values = [y[t] for y in known]
+        _same(model.step(values), slow.update([[value] for value in values]).predict())
+
+
 @pytest.mark.parametrize("kind", [Naive, SeasonalNaive, Drift, MQRNN])
 def test_missing_values(kind, rng):
     known = series(rng, 2)
@@ -113,9 +132,8 @@ def test_missing_values(kind, rng):
     slow = copy.deepcopy(model)
     for values in ({"a": 1.0}, {"b": None, "a": 2}, {"a": np.nan, "b": 3.0}, {}):
         made = model.step(values)
-        rows = [[values.get(name, np.nan)] for name in "ab"]
-        slow.panel_ = slow.panel_.extended(np.array(rows, float))
-        _same(made, slow.predict())
+        rows = {name: [values.get(name) or np.nan] for name in "ab"}
+        _same(made, slow.update(rows).predict())
 
 
 def test_what_came_is_there_for_everything_else(rng, tmp_path):

@@ -81,6 +81,14 @@ def model_size(model):
     return getattr(model, "chosen_", model).input_size_
 
 
+def test_networks_of_another_kind_are_not_trained_on(rng):
+    known = series(rng)
+    model = make(MQRNN).fit(known)
+    model.models_ = [_Stopped()]
+    with pytest.raises(ValueError, match=r"these are _Stopped: .* fit\(df\) learns anew"):
+        model.update([np.ones(1)] * 3, steps=1)
+
+
 @pytest.mark.parametrize("kind", [MQRNN, SegRNN, DeepAR, Forecaster])
 def test_an_error_on_the_way_changes_nothing(kind, rng, monkeypatch):
     known = series(rng)
