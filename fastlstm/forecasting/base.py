@@ -70,6 +70,8 @@ class BaseForecaster(Parameters, Views, ABC):
     alias: str | None = None
     # Whether intervals are calibrated; those of simple rules are made of errors of the past anyway.
     conformal: bool | None = False
+    # Of the updates that training would take; less where models are only compared.
+    _part_of_steps: float = 1.0
 
     @property
     def name(self) -> str:
@@ -334,7 +336,7 @@ class BaseForecaster(Parameters, Views, ABC):
         series, ends = copy._ends(known, left)
         forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
         point, bands = _around_the_median(forecast, QUANTILES)
-        return calibrated(came, point, bands, _positive(known)[series])
+        return calibrated(came, point, bands, positive_series(known)[series])
 
     def _foresee(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """``_forecast``, calibrated where there is a calibration."""
@@ -343,7 +345,7 @@ class BaseForecaster(Parameters, Views, ABC):
         if calibration is None or len(quantiles) == 1:
             return forecast
         point, _ = _around_the_median(forecast, quantiles)
-        bands = calibration.applied(point, forecast.bands, quantiles, _positive(panel))
+        bands = calibration.applied(point, forecast.bands, quantiles, positive_series(panel))
         return Forecast(forecast.point, bands)
 
     def _ends(self, panel: Panel, left: Array) -> tuple[Array, Array]:
@@ -406,7 +408,7 @@ def _around_the_median(forecast: Forecast, quantiles: Array) -> tuple[Array, Arr
     return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
 
 
-def _positive(panel: Panel) -> Array:
+def positive_series(panel: Panel) -> Array:
     """(S,) of bool: series that are so far above zero that their errors go in proportion."""
     present = np.isfinite(panel.y)
     begins = panel.offsets[:-1]

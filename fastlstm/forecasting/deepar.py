@@ -191,6 +191,7 @@ class DeepAR(BaseForecaster):
             )
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        steps = max(1, round(self._part_of_steps * steps))
         with drawing_from(generator):
             model = recursion.network(
                 x[recursion.STEPS].shape[2],

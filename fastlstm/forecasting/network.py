@@ -181,7 +181,7 @@ class NetworkForecaster(BaseForecaster):
         validation = None
         if held:
             validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
-        steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        steps = self._steps_of(len(series))
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
@@ -311,6 +311,11 @@ class NetworkForecaster(BaseForecaster):
         made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
+
+    def _steps_of(self, windows: int) -> int:
+        """Updates, on so many windows."""
+        steps = self.max_steps or usual_steps(windows, self.batch_size)
+        return max(1, round(self._part_of_steps * steps))
 
     def _too_short(self, panel: Panel, held: int) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
