@@ -269,6 +269,10 @@ class Forecaster(BaseForecaster):
             cover[f"cover {level}"] = 100 * float(inside.mean()) if inside.size else float("nan")
         return _row(model.name, error, time.perf_counter() - began, "", **cover)
 
+    def _reach(self) -> int | None:
+        reach: int | None = self.chosen_._reach()
+        return reach
+
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         return self.chosen_._foresee(panel, h, future, quantiles)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
+from fastlstm.forecasting.anomalies import Anomalies
 from fastlstm.forecasting.calibration import (
     QUANTILES,
     Calibration,
@@ -46,7 +47,7 @@ class Forecast(NamedTuple):
     bands: Array
 
 
-class BaseForecaster(Parameters, Views, ABC):
+class BaseForecaster(Parameters, Views, Anomalies, ABC):
     """Base class of the forecasters.
 
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
