@@ -80,7 +80,7 @@ class SegRNN(NetworkForecaster):
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
         window by itself.
     season_length, units, max_steps, batch_size, learning_rate, members, patience,
-    conformal, alias
+    conformal, transform, alias
         As for ``MQRNN``.
 
     Examples
@@ -114,6 +114,7 @@ class SegRNN(NetworkForecaster):
         val_size: int | None = None,
         patience: int | None = None,
         conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -132,6 +133,7 @@ class SegRNN(NetworkForecaster):
             members=members,
             patience=patience,
             conformal=conformal,
+            transform=transform,
             alias=alias,
         )
         self.segment, self.dropout, self.val_size = segment, dropout, val_size
@@ -165,7 +167,7 @@ class SegRNN(NetworkForecaster):
     # -- training ----------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel) -> None:
-        self._spreads = _spreads(panel)
+        self._spreads: dict[Any, float] = {}
         self._places = {name: n for n, name in enumerate(panel.ids, 1)}
         super()._fit(panel)
         if len(panel) > 1:
@@ -181,6 +183,12 @@ class SegRNN(NetworkForecaster):
             return super()._scales(windows)
         shift, _ = _LAST.fit(windows.past, np.isfinite(windows.past))
         return shift, np.array([[self._spreads[name]] for name in windows.ids])
+
+    def _transformed(self, panel: Panel) -> Panel:
+        made = super()._transformed(panel)
+        # A series that was not learned from brings a spread of its own.
+        self._spreads = _spreads(made) | self._spreads
+        return made
 
     def _learned(self) -> Array:
         return quantiles_of(self.level)
@@ -278,8 +286,6 @@ class SegRNN(NetworkForecaster):
                 f"{type(self).__name__} has learned the median alone, since level=None when it was "
                 f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
             )
-        # A series that was not learned from brings a spread of its own.
-        self._spreads = _spreads(panel) | self._spreads
         return super()._forecast(panel, h, future, quantiles)
 
 
