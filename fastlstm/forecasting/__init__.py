@@ -7,6 +7,7 @@ same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``upda
 from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.evaluation import evaluate
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.segrnn import SegRNN
 
@@ -32,4 +33,5 @@ __all__ = [
     "Ridge",
     "SeasonalNaive",
     "SegRNN",
+    "evaluate",
 ]
