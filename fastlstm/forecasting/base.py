@@ -135,6 +135,10 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
             id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
         )
         panel = self._read(df, columns, static_df)
+        # Rules do not mind.
+        if self.verbose and "conformal" in self._names():
+            for remark in _remarks(panel, self.h):
+                print(f"{self.name}: {remark}")
         before = dict(self.__dict__)
         try:
             self._learn(panel)
@@ -423,3 +427,20 @@ def positive_series(panel: Panel) -> Array:
 def _changes(values: Array) -> Array:
     """Places where a value differs from the one before."""
     return np.flatnonzero(np.diff(values)) + 1
+
+
+def _remarks(panel: Panel, h: int) -> list[str]:
+    """What a network cannot learn from."""
+    present, begins = np.isfinite(panel.y), panel.offsets[:-1]
+    least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)
+    most = np.maximum.reduceat(np.where(present, panel.y, -np.inf), begins)
+    told = []
+    for which, what in (
+        (most <= least, "constant, and teach a network nothing"),
+        (panel.lengths <= h, f"no longer than h={h}, and are forecast without being learned from"),
+    ):
+        if which.any():
+            some = ", ".join(repr(name) for name in panel.ids[which][:3])
+            more = ", ..." if which.sum() > 3 else ""
+            told.append(f"{which.sum()} of {len(panel)} series are {what}: {some}{more}")
+    return told
