@@ -9,6 +9,7 @@ from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.esrnn import ESRNN
+from fastlstm.forecasting.evaluation import evaluate
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.saving import load
 from fastlstm.forecasting.segrnn import SegRNN
@@ -41,4 +42,5 @@ __all__ = [
     "SegRNN",
     "Seq2Seq",
     "load",
+    "evaluate",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
+from fastlstm.forecasting.anomalies import Anomalies
 from fastlstm.forecasting.calibration import (
     QUANTILES,
     Calibration,
@@ -50,7 +51,7 @@ class Forecast(NamedTuple):
     bands: Array
 
 
-class BaseForecaster(Parameters, Views, ABC):
+class BaseForecaster(Parameters, Views, Anomalies, ABC):
     """Base class of the forecasters.
 
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
@@ -74,6 +75,8 @@ class BaseForecaster(Parameters, Views, ABC):
     alias: str | None = None
     # Whether intervals are calibrated; those of simple rules are made of errors of the past anyway.
     conformal: bool | None = False
+    # Of the updates that training would take; less where models are only compared.
+    _part_of_steps: float = 1.0
 
     @property
     def name(self) -> str:
@@ -149,6 +152,10 @@ class BaseForecaster(Parameters, Views, ABC):
         if checkpoint is not None:
             settings = {**self.get_params(), "verbose": None, "alias": None}
             kept = Checkpoint(checkpoint, [type(self).__name__, settings], panel)
+        # Rules do not mind.
+        if self.verbose and "conformal" in self._names():
+            for remark in _remarks(panel, self.h):
+                print(f"{self.name}: {remark}")
         before = dict(self.__dict__)
         try:
             with keeping(kept):
@@ -495,7 +502,7 @@ class BaseForecaster(Parameters, Views, ABC):
         series, ends = copy._ends(known, left)
         forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
         point, bands = _around_the_median(forecast, QUANTILES)
-        return calibrated(came, point, bands, _positive(known)[series])
+        return calibrated(came, point, bands, positive_series(known)[series])
 
     def _foresee(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """``_forecast``, calibrated where there is a calibration."""
@@ -504,7 +511,7 @@ class BaseForecaster(Parameters, Views, ABC):
         if calibration is None or len(quantiles) == 1:
             return forecast
         point, _ = _around_the_median(forecast, quantiles)
-        bands = calibration.applied(point, forecast.bands, quantiles, _positive(panel))
+        bands = calibration.applied(point, forecast.bands, quantiles, positive_series(panel))
         return Forecast(forecast.point, bands)
 
     def _ends(self, panel: Panel, left: Array) -> tuple[Array, Array]:
@@ -568,7 +575,7 @@ def _around_the_median(forecast: Forecast, quantiles: Array) -> tuple[Array, Arr
     return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
 
 
-def _positive(panel: Panel) -> Array:
+def positive_series(panel: Panel) -> Array:
     """(S,) of bool: series that are so far above zero that their errors go in proportion."""
     present = np.isfinite(panel.y)
     begins = panel.offsets[:-1]
@@ -582,3 +589,20 @@ def _positive(panel: Panel) -> Array:
 def _changes(values: Array) -> Array:
     """Places where a value differs from the one before."""
     return np.flatnonzero(np.diff(values)) + 1
+
+
+def _remarks(panel: Panel, h: int) -> list[str]:
+    """What a network cannot learn from."""
+    present, begins = np.isfinite(panel.y), panel.offsets[:-1]
+    least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)
+    most = np.maximum.reduceat(np.where(present, panel.y, -np.inf), begins)
+    told = []
+    for which, what in (
+        (most <= least, "constant, and teach a network nothing"),
+        (panel.lengths <= h, f"no longer than h={h}, and are forecast without being learned from"),
+    ):
+        if which.any():
+            some = ", ".join(repr(name) for name in panel.ids[which][:3])
+            more = ", ..." if which.sum() > 3 else ""
+            told.append(f"{which.sum()} of {len(panel)} series are {what}: {some}{more}")
+    return told

@@ -402,11 +402,18 @@ class Ridge(_Baseline):
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         scaled = [self._scaled(panel, s) for s in range(len(panel))]
         held = [_held(len(y), self.h) for y, _ in scaled]
-        before = None
+        # One for each series, if it is there several times, as it was at several points: by the
+        # shortest, which has seen the least.
+        before: dict[Any, RidgeFit] = {}
         if past and self.pooled:
-            before = self._regress(
+            before[None] = self._regress(
                 [y[: len(y) - left] for (y, _), left in zip(scaled, held, strict=True)]
             )
+        elif past:
+            for s in np.argsort(panel.lengths, kind="stable"):
+                if panel.ids[s] not in before:
+                    y = scaled[s][0]
+                    before[panel.ids[s]] = self._regress([y[: len(y) - held[s]]])
         paths = []
         for s, ((y, unit), left) in enumerate(zip(scaled, held, strict=True)):
             fit = self.regressions_.get(None if self.pooled else panel.ids[s])
@@ -414,7 +421,7 @@ class Ridge(_Baseline):
                 fit = self._regress([y])
             errors = np.empty((0, h))
             if past:
-                earlier = before or self._regress([y[: len(y) - left]])
+                earlier = before[None if self.pooled else panel.ids[s]]
                 origins = np.arange(len(y) - left, len(y))
                 came = targets(panel.series(s), h, origins)
                 errors = came - unit * earlier.predict(_windows(y, earlier, origins), h)

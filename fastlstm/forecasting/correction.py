@@ -11,7 +11,6 @@ import numpy.typing as npt
 from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.network import NetworkForecaster, Sizes
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.seasonal import relative, repeated
 from fastlstm.forecasting.windows import Windows
 from fastlstm.layers import Reshape
@@ -36,7 +35,7 @@ class SeasonCorrector(NetworkForecaster):
         As for every forecaster: see ``NetworkForecaster``, as are the others.
     log : bool or None
         Take logarithms, which needs positive values; by default (None) of each series whose values
-        are all greater than a hundredth of their median.
+        are all greater than a hundredth of their median, unless there is a ``transform``.
     pooled : bool
         One network for all series, which forecasts others too. Otherwise a small one for each, all
         of them trained side by side: for series that have little in common, and are long enough to
@@ -65,6 +64,7 @@ class SeasonCorrector(NetworkForecaster):
         members: int = 1,
         patience: int | None = None,
         conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -83,6 +83,7 @@ class SeasonCorrector(NetworkForecaster):
             members=members,
             patience=patience,
             conformal=conformal,
+            transform=transform,
             alias=alias,
         )
         self.log, self.pooled = log, pooled
@@ -91,14 +92,23 @@ class SeasonCorrector(NetworkForecaster):
         super()._check()
         if self.log not in (None, True, False):
             raise ValueError(f"log expects True, False or None, got {self.log!r}")
+        if self.log and self.transform is not None:
+            raise ValueError(
+                f"log=True is a transform too: leave it out, or transform={self.transform!r}"
+            )
         if self.pooled not in (True, False):
             raise ValueError(f"pooled expects True or False, got {self.pooled!r}")
 
     def _transformed(self, panel: Panel) -> Panel:
+        if self.transform is not None:
+            self._taken = np.full(len(panel), self.transform == "log1p")
+            return super()._transformed(panel)
         self._taken = switches(panel, self.log)
         return logarithms(panel, self._taken)
 
     def _restored(self, values: Array, panel: Panel) -> Array:
+        if self.transform is not None:
+            return super()._restored(values, panel)
         return powers(values, switches(panel, self.log))
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
@@ -108,7 +118,7 @@ class SeasonCorrector(NetworkForecaster):
         return 0.5 + 0.5 * relative(windows.past, scale, self._taken[windows.series]) / _ALIKE
 
     def _inputs(self, windows: Windows, base: Array, unit: Array) -> dict[str, Array]:
-        shift, scale = window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+        shift, scale = self._scaled(windows)
         inputs = super()._inputs(windows, shift, scale)
         scales = [_comparison(unit, scale), _comparison(scale, np.abs(shift))]
         static = np.concatenate([*scales, inputs.get("static", scales[0][:, :0])], axis=1)

@@ -16,6 +16,7 @@ from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.network import usual_steps
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.transforming import Transforms, check_transform
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
@@ -101,6 +102,8 @@ class DeepAR(BaseForecaster):
     conformal : bool, optional
         Calibrate intervals, as ``MQRNN`` does; by default where ``level`` is given. Paths remain as
         they are.
+    transform : str, optional
+        As for ``MQRNN``; not of counts. Paths are futures of the series themselves.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -134,6 +137,7 @@ class DeepAR(BaseForecaster):
         learning_rate: float = 2e-3,
         patience: int | None = None,
         conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -143,7 +147,7 @@ class DeepAR(BaseForecaster):
         self.units, self.layers = units, layers
         self.dropout, self.max_steps, self.batch_size = dropout, max_steps, batch_size
         self.learning_rate, self.patience = learning_rate, patience
-        self.conformal, self.alias = conformal, alias
+        self.conformal, self.transform, self.alias = conformal, transform, alias
 
     def _check(self) -> None:
         super()._check()
@@ -154,7 +158,12 @@ class DeepAR(BaseForecaster):
                 whole_number(getattr(self, name), name)
         for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
             whole_number(lag, "a lag")
-        distribution(self.distribution)
+        check_transform(self.transform)
+        if distribution(self.distribution).counts and self.transform is not None:
+            raise ValueError(
+                f"distribution={self.distribution!r} is one of counts, which are taken as they "
+                f"are: leave out transform={self.transform!r}, or take 'StudentT'"
+            )
         window_scaler(self.scaler)
 
     # -- training ----------------------------------------------------------------------------------
@@ -178,6 +187,8 @@ class DeepAR(BaseForecaster):
         else:
             lags = np.ravel(self.lags).tolist()
         self._lags = sorted({1, *lags})
+        self._transforms = Transforms.of(self.transform, panel, self.season_)
+        panel = self._transforms.transform(panel)
         self._columns_of_fit = _Columns(_spread(panel.futr), _spread(panel.static))
         self._scaler = window_scaler(self.scaler)
         held = 0 if self.patience is None else self.h
@@ -191,6 +202,7 @@ class DeepAR(BaseForecaster):
             )
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        steps = max(1, round(self._part_of_steps * steps))
         with drawing_from(generator):
             model = recursion.network(
                 x[recursion.STEPS].shape[2],
@@ -296,7 +308,8 @@ class DeepAR(BaseForecaster):
         return np.repeat(static[:, np.newaxis], steps, axis=1)
 
     def _reach(self) -> int:
-        return int(self.input_size_ + self._lags[-1])
+        season = self.season_ if self.transform == "difference" else 0
+        return int(self.input_size_ + self._lags[-1] + season)
 
     # -- forecasts ---------------------------------------------------------------------------------
 
@@ -337,7 +350,7 @@ class DeepAR(BaseForecaster):
 
     def _paths(self, panel: Panel, h: int, future: Array | None) -> Iterator[tuple[Array, Array]]:
         """Numbers of some series, and (series, paths, h) futures of theirs, until all are there."""
-        windows = self._reader(panel, h, future).last()
+        windows = self._reader(self._transforms.transform(panel), h, future).last()
         encoder, stepper, names = recursion.parts(self.models_[0])
         together = min(len(panel), max(1, _ROWS // self.n_paths))
         stream = stepper.stream(together * self.n_paths)
@@ -355,7 +368,7 @@ class DeepAR(BaseForecaster):
             stream.reset(start=dict(zip(names, repeated, strict=True)))
             generators = [_generator(self.seed, panel.ids[s]) for s in index]
             paths = self._walk(stream, some, past, shift, scale, generators, h)
-            yield index, paths[: len(index)]
+            yield index, self._transforms.paths_back(paths[: len(index)], panel.take(index))
 
     def _walk(
         self,

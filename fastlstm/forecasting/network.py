@@ -17,6 +17,7 @@ from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.sliding import WindowLive
 from fastlstm.forecasting.streaming import Live
+from fastlstm.forecasting.transforming import SERIES_SCALERS, Transforms, check_transform
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -72,7 +73,18 @@ class NetworkForecaster(BaseForecaster):
     verbose : int
         1 a progress bar, 0 nothing.
     scaler : str or None
-        How a window is scaled: "standard", "robust", "mean", "last" or None.
+        How the values that the network sees are scaled:
+
+        ====================  ============================================================
+        "standard"            each window by itself: less its mean, over its deviation
+        "robust"              each window: less its median, over the quartiles' distance
+        "mean"                each window: over the mean of its absolute values
+        "last"                each window: less its last value, over its deviation
+        "series_standard"     all windows of a series alike, by the series' mean and deviation
+        "series_robust"       the same by median and quartiles
+        "series_minmax"       the same, its least value 0 and its largest 1
+        None                  not at all
+        ====================  ============================================================
     season_length : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
@@ -95,6 +107,10 @@ class NetworkForecaster(BaseForecaster):
         forecasts them; intervals become so much wider or narrower, step by step, that they would
         have held there what they promise. That takes as long again as the fit. By default where
         ``level`` is given.
+    transform : str, optional
+        What is done to the values of each series before all else, and taken back in forecasts:
+        "log1p", log(1 + y) of values from 0 on; "boxcox", of positive values, their likeliest
+        power; "difference", changes from one season to the next. By default nothing.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -124,6 +140,7 @@ class NetworkForecaster(BaseForecaster):
         members: int = 1,
         patience: int | None = None,
         conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -136,6 +153,7 @@ class NetworkForecaster(BaseForecaster):
         self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
         self.learning_rate, self.members = learning_rate, members
         self.patience, self.conformal, self.alias = patience, conformal, alias
+        self.transform = transform
 
     units: Any
     batch_size: Any
@@ -169,10 +187,17 @@ class NetworkForecaster(BaseForecaster):
                 whole_number(getattr(self, name), name)
         if self.conformal not in (None, True, False):
             raise ValueError(f"conformal expects True, False or None, got {self.conformal!r}")
+        check_transform(self.transform)
         self._check_scaler()
 
     def _check_scaler(self) -> None:
-        window_scaler(self.scaler)
+        if self.scaler in SERIES_SCALERS:
+            return
+        try:
+            window_scaler(self.scaler)
+        except ValueError as error:
+            series = ", ".join(map(repr, SERIES_SCALERS))
+            raise ValueError(f"{error}; or, of whole series, one of {series}") from None
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
@@ -182,7 +207,13 @@ class NetworkForecaster(BaseForecaster):
         self._binary = _binary_columns(panel)
         self._static = _spread_of(panel.static)
         held = self._held()
-        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        self._transforms = Transforms.of(self.transform, panel, self.season_)
+        transformed = self._transformed(panel)
+        if self.scaler in SERIES_SCALERS:
+            kind = SERIES_SCALERS[self.scaler]
+            self._series_scalers = Transforms.of(kind, transformed.take([]), self.season_)
+        self._meet(transformed)
+        reader = WindowReader(transformed, self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
         counts = np.bincount(series, minlength=len(panel))
         if not (counts.any() if self.pooled else counts.all()):
@@ -206,7 +237,7 @@ class NetworkForecaster(BaseForecaster):
         if held:
             validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
         windows = len(series) if self.pooled else int(np.median(counts))
-        steps = self.max_steps or usual_steps(windows, self._batch_size)
+        steps = self._steps_of(windows)
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
@@ -259,11 +290,17 @@ class NetworkForecaster(BaseForecaster):
 
     def _transformed(self, panel: Panel) -> Panel:
         """The series as the network sees them, before windows are scaled."""
-        return panel
+        return self._transforms.transform(panel)
 
     def _restored(self, values: Array, panel: Panel) -> Array:
         """(S, h, Q) values of the series, from those of the series that the network sees."""
-        return values
+        middle = int(np.searchsorted(self.quantiles_, 0.5))
+        return self._transforms.quantiles_back(values, panel, middle)
+
+    def _meet(self, seen: Panel) -> None:
+        """Take note of series, as the network sees them, that were not there in ``fit``."""
+        if self.scaler in SERIES_SCALERS:
+            self._series_scalers.fitted.update(self._series_scalers.each(seen))
 
     def _learned(self) -> Array:
         """(Q,) the quantiles that the network learns, in rising order."""
@@ -281,10 +318,18 @@ class NetworkForecaster(BaseForecaster):
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
-        return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+        return self._scaled(windows)
+
+    def _scaled(self, windows: Windows) -> tuple[Array, Array]:
+        """(B, 1) shift and scale of what the network sees of each window."""
+        if self.scaler not in SERIES_SCALERS:
+            return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+        affine = [self._series_scalers.fitted[name] for name in windows.ids]
+        shift, scale = np.array([[one.shift, one.scale] for one in affine]).T  # type: ignore[attr-defined]
+        return shift[:, np.newaxis], scale[:, np.newaxis]
 
     def _reach(self) -> int | None:
-        return self.input_size_
+        return self.input_size_ + (self.season_ if self.transform == "difference" else 0)
 
     def _weights(self, windows: Windows, scale: Array) -> Array:
         """(B, 1) how much errors in units of ``scale`` count; all alike."""
@@ -363,6 +408,7 @@ class NetworkForecaster(BaseForecaster):
     def _last(self, panel: Panel, future: Array | None) -> tuple[Windows, tuple[Array, Array]]:
         """The window at the end of each series, and how it is scaled."""
         seen = self._transformed(panel)
+        self._meet(seen)
         # All that is not in a window may be long.
         seen = seen.since(np.maximum(seen.lengths - self.input_size_, 0))
         windows = WindowReader(seen, self.input_size_, self.h, future).last()
@@ -377,12 +423,16 @@ class NetworkForecaster(BaseForecaster):
         return answers
 
     def _live(self, panel: Panel) -> Live:
-        # What is done to series in a way of one's own is done to whole series.
-        own = type(self)._transformed is not NetworkForecaster._transformed
         networks = all(isinstance(model, Model) for model in self.models_)
-        if not networks or (own and not hasattr(self, "log")):
+        # These are done to whole series.
+        if not networks or self.transform is not None or self.scaler in SERIES_SCALERS:
             return super()._live(panel)
         return WindowLive(self, panel, getattr(self, "log", False))
+
+    def _steps_of(self, windows: int) -> int:
+        """Updates, on so many windows."""
+        steps = self.max_steps or usual_steps(windows, self._batch_size)
+        return max(1, round(self._part_of_steps * steps))
 
     def _too_short(self, panel: Panel, held: int, counts: Array) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held

@@ -82,7 +82,7 @@ class SegRNN(NetworkForecaster):
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
         window by itself.
     season_length, units, max_steps, batch_size, learning_rate, members, patience,
-    conformal, alias
+    conformal, transform, alias
         As for ``MQRNN``.
 
     Examples
@@ -116,6 +116,7 @@ class SegRNN(NetworkForecaster):
         val_size: int | None = None,
         patience: int | None = None,
         conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -134,6 +135,7 @@ class SegRNN(NetworkForecaster):
             members=members,
             patience=patience,
             conformal=conformal,
+            transform=transform,
             alias=alias,
         )
         self.segment, self.dropout, self.val_size = segment, dropout, val_size
@@ -167,7 +169,7 @@ class SegRNN(NetworkForecaster):
     # -- training ----------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel) -> None:
-        self._spreads = _spreads(panel)
+        self._spreads: dict[Any, float] = {}
         self._places = {name: n for n, name in enumerate(panel.ids, 1)}
         super()._fit(panel)
         if len(panel) > 1:
@@ -187,6 +189,13 @@ class SegRNN(NetworkForecaster):
             return super()._scales(windows)
         shift, _ = _LAST.fit(windows.past, np.isfinite(windows.past))
         return shift, np.array([[self._spreads[name]] for name in windows.ids])
+
+    def _meet(self, seen: Panel) -> None:
+        super()._meet(seen)
+        # A series that was not learned from brings a spread of its own.
+        new = [s for s, name in enumerate(seen.ids) if name not in self._spreads]
+        if new:
+            self._spreads = _spreads(seen.take(new)) | self._spreads
 
     def _learned(self) -> Array:
         return quantiles_of(self.level)
@@ -284,10 +293,6 @@ class SegRNN(NetworkForecaster):
                 f"{type(self).__name__} has learned the median alone, since level=None when it was "
                 f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
             )
-        # A series that was not learned from brings a spread of its own.
-        new = [s for s, name in enumerate(panel.ids) if name not in self._spreads]
-        if new:
-            self._spreads = _spreads(panel.take(new)) | self._spreads
         return super()._forecast(panel, h, future, quantiles)
 
 

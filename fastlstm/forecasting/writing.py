@@ -136,6 +136,39 @@ def write_cross_validation(
     return _frame(table)
 
 
+def write_points(
+    like: Kind | None, panel: Panel, columns: Mapping[str, Array], names: Columns
+) -> Any:
+    """What is said of the last points of each series.
+
+    Parameters
+    ----------
+    like : Kind or None
+        Of the table that the series are from; None for arrays.
+    panel : Panel
+    columns : mapping of str to ndarray
+        (S, n) each; that without a name is the target.
+    names : Columns
+        Of ids, stamps and target.
+
+    Returns
+    -------
+    data frame or dict of str to ndarray
+        A table with a row for each id and stamp. For arrays a mapping of (S, n), or (n,) of a
+        single series.
+    """
+    columns = {name or names.target_col: values for name, values in columns.items()}
+    if like is None:
+        return {name: part[0] if len(panel) == 1 else part for name, part in columns.items()}
+    n = next(iter(columns.values())).shape[1]
+    steps = (panel.lengths - n)[:, np.newaxis] + np.arange(n)
+    stamps = panel.frequency.at(panel.starts[:, np.newaxis], steps)
+    days = panel.frequency.whole_days
+    table = _head(like, names, np.repeat(panel.ids, n), stamps.ravel(), days)
+    table += [_numbers(like, name, values.ravel()) for name, values in columns.items()]
+    return _frame(table)
+
+
 def _head(like: Kind, names: Columns, ids: Array, stamps: Array, days: bool) -> list[Any]:
     """The columns of ids, if there was one, and stamps."""
     head = [_ids(like, names.id_col, ids)] if names.id_col in like.dtypes else []

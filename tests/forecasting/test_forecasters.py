@@ -186,7 +186,16 @@ def test_the_choice_is_told(rng, capsys):
     model.fit(series)
     printed = capsys.readouterr().out
     assert "SeasonalNaive is chosen" in printed
-    assert [row["model"] for row in model.selection_] == ["SeasonalNaive", "Naive"]
-    assert model.selection_[0]["mase"] < model.selection_[1]["mase"]
-    with pytest.raises(TypeError, match="models expects forecasters"):
-        Forecaster(H, models=["naive"]).fit(series)
+    assert [row["model"] for row in model.selection_] == ["SeasonalNaive", "Ridge", "Naive"]
+    assert model.selection_[0]["mase"] < model.selection_[-1]["mase"]
+
+
+def test_series_that_teach_nothing_are_told(rng, capsys):
+    series = {"a": _series(rng)[0], "flat": np.full(60, 2.0), "short": np.arange(5.0)}
+    MQRNN(H, units=4, max_steps=1, input_size=12).fit(series)
+    printed = capsys.readouterr().out
+    assert "MQRNN: 1 of 3 series are constant, and teach a network nothing: 'flat'" in printed
+    assert "1 of 3 series are no longer than h=6, and are forecast without" in printed
+    SeasonalNaive(H).fit(series)
+    MQRNN(H, units=4, max_steps=1, input_size=12, verbose=0).fit(series)
+    assert capsys.readouterr().out == ""
