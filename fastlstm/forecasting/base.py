@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -46,6 +47,9 @@ class BaseForecaster(Parameters, Views, ABC):
     ----------
     panel_ : Panel
         The series, as of the last ``fit`` or ``update``.
+    notes_ : tuple of str
+        What ``fit`` did to the data or left out, and the frequency if it was found out. Told on
+        stderr unless ``verbose`` is 0.
     """
 
     h: int
@@ -117,6 +121,10 @@ class BaseForecaster(Parameters, Views, ABC):
             id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
         )
         panel = self._read(df, columns, static_df)
+        notes = (*panel.notes, *self._remarks(panel))
+        if self.verbose:
+            for note in notes:
+                print(f"{self.name}: {note}", file=sys.stderr)
         before = dict(self.__dict__)
         try:
             self._fit(panel)
@@ -125,6 +133,7 @@ class BaseForecaster(Parameters, Views, ABC):
             self.__dict__.update(before)
             raise
         self.panel_, self._columns, self._like = panel, columns, frame.kind_of(df)
+        self.notes_ = notes
         return self
 
     def predict(
@@ -261,6 +270,10 @@ class BaseForecaster(Parameters, Views, ABC):
             new = new.after(self.panel_)
         self.panel_ = self.panel_.append(new)
         return self
+
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        """What users should know of how this model takes these series."""
+        return ()
 
     # -- within ------------------------------------------------------------------------------------
 

@@ -161,7 +161,12 @@ class Views:
         return plots.draw_training(histories, model.name)
 
     def report(
-        self: Any, path: str | os.PathLike[str], *, n_windows: int = 1, ids: Any = None
+        self: Any,
+        path: str | os.PathLike[str],
+        *,
+        n_windows: int = 1,
+        ids: Any = None,
+        futr_df: Any = None,
     ) -> None:
         """Write a page of HTML: forecasts, scores beside the simple rules, coverage, settings.
 
@@ -171,8 +176,8 @@ class Views:
             Where to; one file, with all figures inside.
         n_windows : int
             As for ``scores``.
-        ids : sequence, optional
-            As for ``plot_forecast``.
+        ids, futr_df : optional
+            As for ``plot_forecast``. Without ``futr_df`` a model that needs it shows no forecast.
         """
         self._check_fitted()
         panel = self.panel_
@@ -183,8 +188,8 @@ class Views:
         parts: list[tuple[str, Any]] = [("The series", " ".join([about, *panel.notes]))]
         if hasattr(self, "explanation"):
             parts.append(("The choice", self.selection_))
-        if not panel.names.futr:
-            parts.append(("What comes", self.plot_forecast(ids)))
+        if futr_df is not None or not panel.names.futr:
+            parts.append(("What comes", self.plot_forecast(ids, futr_df=futr_df)))
         parts += [
             ("The last points, forecast without them", self.plot_cross_validation(ids)),
             ("Scores on the end of the series", self.scores(n_windows=n_windows)),
