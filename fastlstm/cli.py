@@ -212,10 +212,10 @@ def _read(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Any,
     verbose = int(not options.quiet)
     frame = files.read_table(options.file, verbose=verbose)
     beside = [*options.futr, *options.hist]
-    columns: dict[str, Any]
-    columns, remarks = files.guess_columns(
+    guessed, remarks = files.guess_columns(
         frame, options.id_col, options.time_col, options.target_col, beside
     )
+    columns: dict[str, Any] = {**guessed}
     frame, more = files.with_stamps(frame, columns["time_col"], options.dates)
     for remark in [*remarks, *more]:
         say(remark)

@@ -105,8 +105,8 @@ def _written(
     with_time = any(time and time[0] is not None for time in times)
     made = []
     for (year, month, day), time in zip(fields, times, strict=True):
-        clock = [int(part or 0) for part in time] or [0, 0, 0]
-        stamp = datetime.datetime(int(year), int(month), int(day), *clock)
+        hour, minute, second = [int(part or 0) for part in time] or [0, 0, 0]
+        stamp = datetime.datetime(int(year), int(month), int(day), hour, minute, second)
         made.append(stamp.isoformat(" ") if with_time else stamp.date().isoformat())
     return made
 
