@@ -48,7 +48,10 @@ def test_a_forecast(table, tmp_path, capsys):
     assert len(made) == 24
     assert made["date"].min() == pandas.Timestamp("2024-01-06 00:00")
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert "<html" in page.read_text()
+    text = page.read_text()
+    for words in ("<html", "the frequency is h", "cover 95", "@media print", "Settings"):
+        assert words in text
+    assert 'src="http' not in text
 
 
 def test_quiet_says_nothing(table, tmp_path, capsys):
