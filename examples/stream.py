@@ -2,11 +2,10 @@
 
 Run: pip install ".[forecasting]" && pip install --no-deps autots && python examples/stream.py
 
-The network learns once, from the cars on a motorway until the last four weeks: see tables.py. These
-weeks then arrive hour by hour: ``update`` takes the value, ``predict`` tells the next 24 hours. How good
-the hours' forecasts are is told by how far ahead they were, beside the same hour a week before, and
-how long a value takes from its arrival to the forecast. An hour that was not counted is an update
-with NaN: the clock goes on.
+The network learns once, from the cars on a motorway until the last four weeks: see tables.py.
+These weeks then arrive hour by hour: ``update`` takes the row, ``predict`` tells the next 24 hours.
+How good these were is told by how far ahead they looked, beside the same hour a week before, and
+how long it takes from a row to its forecast. An hour that was not counted is a row without a value.
 With --data PATH: hourly values with ds and y.
 """
 
@@ -49,17 +48,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400, help="updates of the network")
     arguments = parser.parse_args()
     table = traffic(None) if arguments.data is None else own(arguments.data)
-    values = table["y"].to_numpy(float)
-    arrive = arguments.weeks * WEEK
-    known, stream = values[:-arrive], values[-arrive:]
+    values, arrive = table["y"].to_numpy(float), arguments.weeks * WEEK
+    stream, begin = values[-arrive:], len(values) - arrive
 
-    model = MQRNN(h=DAY, freq="h", units=64, max_steps=arguments.steps, verbose=0)
-    model.fit(known)
+    network = {"input_size": 2 * WEEK, "season_length": WEEK, "units": 64, "verbose": 0}
+    model = MQRNN(h=DAY, max_steps=arguments.steps, **network)
+    model.fit(table.iloc[:begin])
     said, seconds = [], []
-    for value in stream:
+    for row in range(begin, len(table)):
         start = perf_counter()
-        model.update([value])
-        said.append(model.predict())
+        model.update(table.iloc[row : row + 1])
+        said.append(model.predict()["MQRNN"].to_numpy())
         seconds.append(perf_counter() - start)
 
     made = np.array(said)
@@ -67,16 +66,14 @@ def main() -> None:
     for ahead in (1, 3, 6, 12, DAY):
         came = stream[ahead:]
         network = made[: len(came), ahead - 1]
-        before = values[len(known) + ahead - WEEK :][: len(came)]
+        before = values[begin + ahead - WEEK :][: len(came)]
         rows[f"{ahead:2} hours ahead"] = {
             "MQRNN": float(np.nanmean(np.abs(came - network))),
             "week before": float(np.nanmean(np.abs(came - before))),
         }
     show(f"Mean absolute error over {arrive} hours, cars an hour", rows)
-    print(
-        f"\nFrom a value to its forecast: {1000 * np.median(seconds):.1f} ms, the median;", end=" "
-    )
-    print(f"{1000 * np.quantile(seconds, 0.99):.1f} ms in 99 of 100 hours")
+    half, most = 1000 * np.quantile(seconds, [0.5, 0.99])
+    print(f"From a row to its forecast: {half:.1f} ms, the median; {most:.1f} ms, 99 of 100")
     if arguments.plot:
         draw(arguments.plot, stream, made)
 

@@ -41,6 +41,6 @@ __all__ = [
     "SeasonalNaive",
     "SegRNN",
     "Seq2Seq",
-    "load",
     "evaluate",
+    "load",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -64,6 +65,9 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         The series, as of the last ``fit`` or ``update``.
     calibration_ : Calibration or None
         How much wider intervals are than the model's own.
+    notes_ : tuple of str
+        What ``fit`` did to the data or left out, and the frequency if it was found out. Told on
+        stderr unless ``verbose`` is 0.
     """
 
     h: int
@@ -152,10 +156,10 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         if checkpoint is not None:
             settings = {**self.get_params(), "verbose": None, "alias": None}
             kept = Checkpoint(checkpoint, [type(self).__name__, settings], panel)
-        # Rules do not mind.
-        if self.verbose and "conformal" in self._names():
-            for remark in _remarks(panel, self.h):
-                print(f"{self.name}: {remark}")
+        notes = (*panel.notes, *self._remarks(panel))
+        if self.verbose:
+            for note in notes:
+                print(f"{self.name}: {note}", file=sys.stderr)
         before = dict(self.__dict__)
         try:
             with keeping(kept):
@@ -165,6 +169,7 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
             self.__dict__.update(before)
             raise
         self.panel_, self._columns, self._like = panel, columns, frame.kind_of(df)
+        self.notes_ = notes
         return self
 
     def predict(
@@ -388,6 +393,11 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
             self._going = live
         return live.step(y, futr, self.level if level is None else level)
 
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        """What users should know of how this model takes these series."""
+        # Rules do not mind.
+        return tuple(_not_learned(panel, self.h)) if "conformal" in self._names() else ()
+
     # -- within ------------------------------------------------------------------------------------
 
     @property
@@ -591,7 +601,7 @@ def _changes(values: Array) -> Array:
     return np.flatnonzero(np.diff(values)) + 1
 
 
-def _remarks(panel: Panel, h: int) -> list[str]:
+def _not_learned(panel: Panel, h: int) -> list[str]:
     """What a network cannot learn from."""
     present, begins = np.isfinite(panel.y), panel.offsets[:-1]
     least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)

@@ -38,7 +38,8 @@ class _Baseline(BaseForecaster):
     """Base class of forecasters that look at each series by itself.
 
     An interval is as wide as the errors would have been that were made from points of the past, of
-    each step by itself: ``intervals.conformal``.
+    each step by itself: ``intervals.conformal``. Columns beside the target are not used, which
+    ``notes_`` say.
     """
 
     def __init__(
@@ -60,6 +61,10 @@ class _Baseline(BaseForecaster):
 
     def _live(self, panel: Panel) -> Live:
         return SeriesLive(self, panel)
+
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        beside = ", ".join(map(repr, (*panel.names.futr, *panel.names.hist, *panel.names.static)))
+        return (f"columns beside the target are not used: {beside}",) if beside else ()
 
     @abstractmethod
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:

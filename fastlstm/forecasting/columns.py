@@ -49,7 +49,7 @@ def named(arguments: Mapping[str, Any], known: Columns) -> Columns:
     wrong = [name for name in arguments if name not in _ARGUMENTS]
     if wrong:
         raise TypeError(f"expected {', '.join(_ARGUMENTS)}, got {wrong[0]!r}")
-    changes = {
+    changes: dict[str, Any] = {
         _ARGUMENTS[name]: value if name.endswith("_col") else tuple(value)
         for name, value in arguments.items()
     }

@@ -97,6 +97,7 @@ def read_panel(
         longest = int(np.argmax(np.diff(bounds)))
         frequency = Frequency.infer(stamps[bounds[longest] : bounds[longest + 1]])
         _check_days(frame, columns.time_col, frequency)
+        notes.append(f"the frequency is {frequency.alias}, by the stamps of {ids[longest]!r}")
     starts = stamps[bounds[:-1]]
     steps = _steps(frequency, ids, bounds, stamps)
     lengths = steps[bounds[1:] - 1] + 1

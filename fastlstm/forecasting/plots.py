@@ -28,6 +28,8 @@ def draw_forecasts(
     *,
     history: int,
     came: Array | None = None,
+    target: str = "",
+    title: str = "",
 ) -> Any:
     """Draw the end of each series and what is forecast, intervals as shades.
 
@@ -42,6 +44,8 @@ def draw_forecasts(
         Points before the forecast.
     came : ndarray, optional
         (S, h) what came.
+    target, title : str
+        What is drawn, beside the axes, and what the figure is about, above all.
 
     Returns
     -------
@@ -76,10 +80,16 @@ def draw_forecasts(
         if came is not None:
             ax.plot(later, came[s], color=_CAME, lw=1.1, label="what came")
         ax.plot(later, columns[name][s], color=_SAID, lw=1.6, label=name)
-        ax.set_title(str(panel.ids[s]), loc="left")
+        # The last stamp that was known.
+        ax.axvline(stamps[-1], color="0.6", lw=0.8, ls=":", label="known until here")
+        ax.set_title(str(panel.ids[s]), loc="left", fontsize="medium")
+        if target and number % across == 0:
+            ax.set_ylabel(target)
         _tidy(ax)
-        if number == 0:
-            ax.legend(frameon=False, ncols=2, fontsize="small")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize="large")
     return figure
 
 

@@ -94,7 +94,10 @@ class Views:
         self._check_fitted()
         columns = self._columns_ahead(self.panel_, self.h, futr_df, level)
         places = plots.places_of(self.panel_, ids)
-        return plots.draw_forecasts(self.panel_, columns, places, history=history or 4 * self.h)
+        return plots.draw_forecasts(
+            self.panel_, columns, places, history=history or 4 * self.h,
+            target=self._columns.target_col, title=f"{self.name}: the next {self.h} steps",
+        )  # fmt: skip
 
     def plot_cross_validation(
         self: Any,
@@ -121,8 +124,10 @@ class Views:
         places = plots.places_of(known, ids)
         columns = self._columns_of(forecast, level)
         return plots.draw_forecasts(
-            known, columns, places, history=history or 4 * self.h, came=came
-        )
+            known, columns, places, history=history or 4 * self.h, came=came,
+            target=self._columns.target_col,
+            title=f"{self.name}: the last {self.h} steps, forecast without them",
+        )  # fmt: skip
 
     def plot_calibration(self: Any, *, n_windows: int = 3, step_size: int | None = None) -> Any:
         """Draw how much lay within the intervals of 10 to 90 per cent, over cutoffs in the past.
@@ -242,7 +247,12 @@ class Views:
         return plots.draw_training(histories, model.name)
 
     def report(
-        self: Any, path: str | os.PathLike[str], *, n_windows: int = 1, ids: Any = None
+        self: Any,
+        path: str | os.PathLike[str],
+        *,
+        n_windows: int = 1,
+        ids: Any = None,
+        futr_df: Any = None,
     ) -> None:
         """Write a page of HTML: forecasts, scores beside the simple rules, coverage, settings.
 
@@ -252,8 +262,8 @@ class Views:
             Where to; one file, with all figures inside.
         n_windows : int
             As for ``scores``.
-        ids : sequence, optional
-            As for ``plot_forecast``.
+        ids, futr_df : optional
+            As for ``plot_forecast``. Without ``futr_df`` a model that needs it shows no forecast.
         """
         self._check_fitted()
         panel = self.panel_
@@ -261,14 +271,28 @@ class Views:
             f"{len(panel)} series of {panel.lengths.min()} to {panel.lengths.max()} points, "
             f"frequency {panel.frequency.alias}; {self.h} steps ahead."
         )
-        parts: list[tuple[str, Any]] = [("The series", " ".join([about, *panel.notes]))]
+        if len(panel) > 8 and ids is None:
+            about += " Pictures show the first 8 series."
+        parts: list[tuple[str, Any]] = [("The series", about)]
+        if self.notes_:
+            parts.append(("What was done to the data", "; ".join(self.notes_) + "."))
         if hasattr(self, "explanation"):
             parts.append(("The choice", self.selection_))
-        if not panel.names.futr:
-            parts.append(("What comes", self.plot_forecast(ids)))
+        if futr_df is not None or not panel.names.futr:
+            parts.append(("What comes", self.plot_forecast(ids, futr_df=futr_df)))
         parts += [
             ("The last points, forecast without them", self.plot_cross_validation(ids)),
             ("Scores on the end of the series", self.scores(n_windows=n_windows)),
+            (
+                "How to read them",
+                f"Each model learned from all but the last {self.h * n_windows} steps, and "
+                f"forecast these {self.h} at a time; scores are means over the series. mae and "
+                "rmse are in the units of the series, smape is in per cent, and mase below 1 means "
+                "errors smaller than those of repeating the last season in the past. cover 80 is "
+                "how many per cent of what came lay in the 80 per cent interval: near 80 is "
+                "right, on as few steps as these not exactly. A model that is no better than the "
+                "rules below it is not worth its trouble.",
+            ),
         ]
         if hasattr(getattr(self, "chosen_", self), "history_"):
             parts.append(("Training", self.plot_training()))
