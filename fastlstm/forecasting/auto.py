@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm import forecasting
-from fastlstm.forecasting.base import BaseForecaster, Forecast, positive_series
+from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.calibration import (
     LEVELS,
     QUANTILES,
     Calibration,
+    Heights,
     calibrated,
     past_cutoffs,
 )
@@ -258,7 +259,7 @@ class Forecaster(BaseForecaster):
         error = _mean_of_series(errors, seen.series, seen.units)
         bands = forecast.bands
         if type(model) not in _RULES:
-            positive = positive_series(seen.known)[seen.series]
+            positive = Heights.of(seen.known).positive()[seen.series]
             middle = np.sort(bands, axis=2)[..., len(LEVELS)]
             self._calibrations[number] = calibrated(came, middle, bands, positive)
             bands = _crossed(came, middle, bands, positive)

@@ -16,6 +16,7 @@ from fastlstm.forecasting.anomalies import Anomalies
 from fastlstm.forecasting.calibration import (
     QUANTILES,
     Calibration,
+    Heights,
     calibrated,
     past_cutoffs,
 )
@@ -33,8 +34,6 @@ Array = npt.NDArray[Any]
 
 # Points of the past that are forecast from at a time, of all windows together.
 _AT_ONCE = 1 << 22
-# A series whose least value is nearer to zero than this part of the mean is not one of ratios.
-_NEAR_ZERO = 0.01
 
 
 class Forecast(NamedTuple):
@@ -512,17 +511,20 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         series, ends = copy._ends(known, left)
         forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
         point, bands = _around_the_median(forecast, QUANTILES)
-        return calibrated(came, point, bands, positive_series(known)[series])
+        return calibrated(came, point, bands, Heights.of(known).positive()[series])
 
     def _foresee(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """``_forecast``, calibrated where there is a calibration."""
         forecast = self._forecast(panel, h, future, quantiles)
-        calibration: Calibration | None = getattr(self, "calibration_", None)
-        if calibration is None or len(quantiles) == 1:
+        if getattr(self, "calibration_", None) is None or len(quantiles) == 1:
             return forecast
-        point, _ = _around_the_median(forecast, quantiles)
-        bands = calibration.applied(point, forecast.bands, quantiles, positive_series(panel))
-        return Forecast(forecast.point, bands)
+        return forecast._replace(bands=self._widened(forecast.bands, quantiles, Heights.of(panel)))
+
+    def _widened(self, bands: Array, quantiles: Array, heights: Heights) -> Array:
+        """(S, h, Q) quantiles of series of these heights, calibrated."""
+        calibration: Any = self.calibration_
+        middle = np.sort(bands, axis=2)[..., int(np.searchsorted(quantiles, 0.5))]
+        return calibration.applied(middle, bands, quantiles, heights.positive())
 
     def _ends(self, panel: Panel, left: Array) -> tuple[Array, Array]:
         """(M,) series and how many points are known, so many before the ends of them all."""
@@ -583,17 +585,6 @@ def _around_the_median(forecast: Forecast, quantiles: Array) -> tuple[Array, Arr
     """(S, h) medians, and (S, h, Q) quantiles in rising order."""
     bands = np.sort(forecast.bands, axis=2)
     return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
-
-
-def positive_series(panel: Panel) -> Array:
-    """(S,) of bool: series that are so far above zero that their errors go in proportion."""
-    present = np.isfinite(panel.y)
-    begins = panel.offsets[:-1]
-    least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)
-    total = np.add.reduceat(np.where(present, np.abs(panel.y), 0.0), begins)
-    count = np.maximum(np.add.reduceat(present.astype(np.int64), begins), 1)
-    positive: Array = (least > _NEAR_ZERO * total / count) & np.isfinite(least)
-    return positive
 
 
 def _changes(values: Array) -> Array:

@@ -19,12 +19,50 @@ LEVELS = (50, 80, 90, 95, 99)
 QUANTILES = quantiles_of(LEVELS)
 # Forecasts of the past that are looked at, of all series together.
 _WANTED = 256
+# A series whose least value is nearer to zero than this part of the mean is not one of ratios.
+_NEAR_ZERO = 0.01
 # The part of a series that may be held out for them.
 _PART = 5
 # An end nearer to the median than this part of the interval is not measured against.
 _NEAREST = 0.05
 # Intervals are made no wider or narrower than this many times.
 _MOST = 10.0
+
+
+class Heights:
+    """How high series are, as they go on: what tells whether errors go in proportion.
+
+    Parameters
+    ----------
+    least, total, count : ndarray
+        (S,) smallest value, sum of absolute values, and number of values.
+    """
+
+    def __init__(self, least: Array, total: Array, count: Array) -> None:
+        self._least, self._total, self._count = least, total, count
+
+    @classmethod
+    def of(cls, panel: Panel) -> Heights:
+        """Of these series."""
+        present, begins = np.isfinite(panel.y), panel.offsets[:-1]
+        return cls(
+            np.minimum.reduceat(np.where(present, panel.y, np.inf), begins),
+            np.add.reduceat(np.where(present, np.abs(panel.y), 0.0), begins),
+            np.add.reduceat(present.astype(np.int64), begins),
+        )
+
+    def take(self, values: Array) -> None:
+        """Go on by (S,) values, NaN where one is missing."""
+        present = np.isfinite(values)
+        self._least = np.fmin(self._least, values)
+        self._total = self._total + np.where(present, np.abs(values), 0.0)
+        self._count = self._count + present
+
+    def positive(self) -> Array:
+        """(S,) of bool: series that are so far above zero that their errors go in proportion."""
+        mean = self._total / np.maximum(self._count, 1)
+        positive: Array = (self._least > _NEAR_ZERO * mean) & np.isfinite(self._least)
+        return positive
 
 
 @dataclass(frozen=True)

@@ -424,8 +424,10 @@ class NetworkForecaster(BaseForecaster):
 
     def _live(self, panel: Panel) -> Live:
         networks = all(isinstance(model, Model) for model in self.models_)
-        # These are done to whole series.
-        if not networks or self.transform is not None or self.scaler in SERIES_SCALERS:
+        # These are done to whole series, as is what a class does in a way of its own.
+        whole = self.transform is not None or self.scaler in SERIES_SCALERS
+        own = type(self)._transformed is not NetworkForecaster._transformed
+        if not networks or whole or (own and not hasattr(self, "log")):
             return super()._live(panel)
         return WindowLive(self, panel, getattr(self, "log", False))
 

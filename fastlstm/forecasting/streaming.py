@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.forecasting.calibration import Heights
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.validation import numeric_array
@@ -52,6 +53,8 @@ class Live:
         self._beside = np.empty((len(panel), _ROOM, self._columns))
         self._count = 0
         self._asked: dict[Any, Asked] = {}
+        calibrated = getattr(model, "calibration_", None) is not None
+        self._heights = Heights.of(panel) if calibrated else None
         self._begin(panel)
 
     # -- what a model may do its own way -----------------------------------------------------------
@@ -89,12 +92,11 @@ class Live:
             self._asked[key] = asked
         self._take(values, known)
         self._note(values, known)
-        if asked.names and getattr(self.model, "calibration_", None) is not None:
-            # Calibrated intervals depend on the whole series.
-            later = None if known is None else known[:, 1:]
-            point, bands = self.model._foresee(self.panel(), self.h, later, asked.quantiles)
-        else:
-            point, bands = self._ahead(known, asked)
+        if self._heights is not None:
+            self._heights.take(values)
+        point, bands = self._ahead(known, asked)
+        if self._heights is not None and asked.names:
+            bands = self.model._widened(bands, asked.quantiles, self._heights)
         if not asked.names:
             return point[0] if self._alone else point
         made = {self.name: point, **{name: bands[..., n] for n, name in asked.names}}
