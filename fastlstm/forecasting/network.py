@@ -205,7 +205,7 @@ class NetworkForecaster(BaseForecaster):
             lambda index: self._batch(reader.read(series[index], origins[index])),
             len(series),
             steps=steps,
-            batch_size=self.batch_size,
+            batch_size=getattr(self, "_batch_size", self.batch_size),
             learning_rate=self.learning_rate,
             seed=self.seed,
             verbose=self.verbose,
@@ -322,7 +322,7 @@ class NetworkForecaster(BaseForecaster):
         own = type(self)._transformed is not NetworkForecaster._transformed
         networks = all(isinstance(model, Model) for model in self.models_)
         if not networks or (own and not hasattr(self, "log")):
-            return super()._live(panel)
+            return Live(self, panel)
         return WindowLive(self, panel, getattr(self, "log", False))
 
     def _too_short(self, panel: Panel, held: int) -> str:
