@@ -205,7 +205,7 @@ class NetworkForecaster(BaseForecaster):
             lambda index: self._batch(reader.read(series[index], origins[index])),
             len(series),
             steps=steps,
-            batch_size=getattr(self, "_batch_size", self.batch_size),
+            batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             seed=self.seed,
             verbose=self.verbose,
