@@ -428,7 +428,7 @@ class NetworkForecaster(BaseForecaster):
         whole = self.transform is not None or self.scaler in SERIES_SCALERS
         own = type(self)._transformed is not NetworkForecaster._transformed
         if not networks or whole or (own and not hasattr(self, "log")):
-            return super()._live(panel)
+            return Live(self, panel)
         return WindowLive(self, panel, getattr(self, "log", False))
 
     def _steps_of(self, windows: int) -> int:

@@ -30,6 +30,18 @@ _LAYERS: dict[str, type[Layer]] = {
 }
 
 
+def _known_layers() -> dict[str, type[Layer]]:
+    """Layers that a file may name: those for everybody, and those that forecasters are made of."""
+    found, rest = dict(_LAYERS), Layer.__subclasses__()
+    while rest:
+        cls = rest.pop()
+        rest += cls.__subclasses__()
+        inside = cls.__module__.startswith(f"{layer_classes.__name__}.")
+        if inside and cls is not InputLayer and not cls.__name__.startswith("_"):
+            found.setdefault(cls.__name__, cls)
+    return found
+
+
 def graph_config(model: Model) -> dict[str, Any]:
     """Inputs, layers and calls of a model; symbols go by numbers, the inputs' first."""
     numbers: dict[Symbol, int] = {}
@@ -191,7 +203,9 @@ def _name(entry: Any) -> str:
 def _layer(entry: Any) -> Layer:
     arguments = dict(entry["config"])
     arguments.pop("input_shape", None)
-    return find("layer", entry["class_name"], _LAYERS).from_config(arguments)
+    name = entry["class_name"]
+    known = _LAYERS if name in _LAYERS else _known_layers()
+    return find("layer", name, known).from_config(arguments)
 
 
 def _options(call: dict[str, Any]) -> dict[str, Any]:

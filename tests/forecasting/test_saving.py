@@ -27,7 +27,8 @@ from fastlstm.forecasting import (
     load,
 )
 from fastlstm.forecasting.baselines import Drift
-from fastlstm.models import load_model
+from fastlstm.layers import Dense
+from fastlstm.models import load_model, structure
 from fastlstm.models.saving import ModelFileError
 from tests.forecasting.small import KINDS, H, make, series
 from tests.forecasting.tables import LIBRARIES, listed, table, types
@@ -292,4 +293,26 @@ def test_files_of_a_newer_version_and_hostile_ones(rng, path):
     model.save(path)
     _changed(path, lambda state: {"is": "array", "dtype": "float64", "of": "77"})
     with pytest.raises(ModelFileError, match="damaged"):
+        load(path)
+
+
+class Unheard(Dense):
+    """A layer that is none of the package's."""
+
+
+def test_layers_of_a_file_are_those_of_the_package(rng, path):
+    known = structure._known_layers()
+    assert known.keys() > {"GRU", "Dense", "Reshape"}
+    assert not known.keys() & {"Unheard", "Layer", "InputLayer"}
+    assert all(cls.__module__.startswith("fastlstm.layers.") for cls in known.values())
+    model = make(MQRNN).fit(series(rng))
+    model.save(path)
+    text = json.dumps("Dense").encode()
+    blob = path.read_bytes()
+    assert blob.count(text) > 0
+    tensors = parse(blob)
+    state = tensors["state"].tobytes().replace(text, b'"Unheard"')
+    tensors["state"] = np.frombuffer(state, np.uint8)
+    path.write_bytes(write(tensors, {"format": "fastlstm forecaster 1"}))
+    with pytest.raises(ModelFileError, match="unknown layer 'Unheard'"):
         load(path)
