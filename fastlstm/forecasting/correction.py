@@ -13,7 +13,7 @@ from fastlstm.forecasting.network import NetworkForecaster, Sizes
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.seasonal import relative, repeated
 from fastlstm.forecasting.windows import Windows
-from fastlstm.layers import Reshape
+from fastlstm.layers import Reshape, ZeroPadding1D
 
 Array = npt.NDArray[Any]
 
@@ -125,18 +125,21 @@ class SeasonCorrector(NetworkForecaster):
         return {**inputs, "static": static.astype(np.float32)}
 
 
-def seasonwise(sizes: Sizes) -> bool:
-    """Whether a window is so long that it is read a whole season at each step."""
-    long = sizes.look_back > _STEP_BY_STEP and sizes.season > 1
-    return long and sizes.look_back % sizes.season == 0
+def steps_at_once(sizes: Sizes) -> int:
+    """How many steps of a window are read at a time: a whole season of a long one."""
+    long = sizes.look_back > _STEP_BY_STEP and sizes.look_back % sizes.season == 0
+    return sizes.season if long else 1
 
 
-def by_season(past: Any, sizes: Sizes) -> Any:
-    """The window, step by step or season by season."""
-    if not seasonwise(sizes):
-        return past
-    season = sizes.season
-    return Reshape((sizes.look_back // season, season * sizes.past))(past)
+def side_by_side(steps: Any, at_once: int) -> Any:
+    """So many steps in one; behind the last ones zeros, where they are too few."""
+    if at_once == 1:
+        return steps
+    count, columns = steps.shape[1:]
+    rows = -(-count // at_once)
+    more = rows * at_once - count
+    whole = ZeroPadding1D((0, more))(steps) if more else steps
+    return Reshape((rows, at_once * columns))(whole)
 
 
 def _comparison(one: Array, other: Array) -> Array:

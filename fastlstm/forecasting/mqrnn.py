@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastlstm.forecasting.correction import SeasonCorrector, by_season
+from fastlstm.forecasting.correction import SeasonCorrector, side_by_side, steps_at_once
 from fastlstm.forecasting.network import Sizes
 from fastlstm.layers import GRU, Add, Concatenate, Dense, Input, RepeatVector, Reshape
 from fastlstm.models import Model
@@ -39,7 +39,8 @@ class MQRNN(SeasonCorrector):
         static = Input((sizes.static,), name="static")
         inputs = [past, static]
         answers = sizes.horizon * sizes.outputs
-        state = Concatenate()([GRU(self._units)(by_season(past, sizes)), static])
+        read = side_by_side(past, steps_at_once(sizes))
+        state = Concatenate()([GRU(self._units)(read), static])
         state = Dense(2 * self._units, activation="relu")(state)
         parts = [Dense(answers)(state), Dense(answers)(past[:, :, 0])]
         made = Reshape((sizes.horizon, sizes.outputs))(Add()(parts))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.correction import SeasonCorrector, seasonwise
+from fastlstm.forecasting.correction import SeasonCorrector, side_by_side, steps_at_once
 from fastlstm.forecasting.network import Sizes
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.windows import Windows
@@ -22,7 +22,6 @@ from fastlstm.layers import (
     Input,
     RepeatVector,
     Reshape,
-    ZeroPadding1D,
 )
 from fastlstm.models import Model
 
@@ -96,14 +95,14 @@ class Seq2Seq(SeasonCorrector):
         static = Input((sizes.static,), name="static")
         future = Input((h, sizes.future), name="future")
         width = max(8, units // 2)
-        at_once = sizes.season if seasonwise(sizes) else 1
+        at_once = steps_at_once(sizes)
         reader = GRU(units, return_sequences=True, return_state=True, name="reader")
-        states, last = reader(_seasons(past, at_once))
+        states, last = reader(side_by_side(past, at_once))
         keys = _by_step(states, past, at_once, width)
         start = Dense(units, activation="tanh")(Concatenate()([last, static]))
         told = Concatenate()([RepeatVector(h)(static), future])
         writer = GRU(units, return_sequences=True, name="writer")
-        written = writer(_seasons(told, at_once), initial_state=[start])
+        written = writer(side_by_side(told, at_once), initial_state=[start])
         written = _by_step(written, told, at_once, width)
         seen, _ = Attention(name=_LOOKING)(
             [Dense(width)(written), Concatenate()([keys, past]), keys],
@@ -130,15 +129,6 @@ class Seq2Seq(SeasonCorrector):
             ]
             each.append(np.concatenate(one_by_one))
         return np.asarray(np.mean(each, axis=0, dtype=np.float64))
-
-
-def _seasons(steps: Any, at_once: int) -> Any:
-    """So many steps side by side; behind the last ones zeros, where they are too few."""
-    count, columns = steps.shape[1:]
-    seasons = -(-count // at_once)
-    more = seasons * at_once - count
-    whole = ZeroPadding1D((0, more))(steps) if more else steps
-    return whole if at_once == 1 else Reshape((seasons, at_once * columns))(whole)
 
 
 def _by_step(states: Any, steps: Any, at_once: int, width: int) -> Any:
