@@ -334,7 +334,8 @@ def _binary_columns(panel: Panel) -> Array:
 
 def _filled(values: Array) -> Array:
     """Zero where there is no value, in single precision."""
-    filled: Array = np.nan_to_num(values, nan=0.0).astype(np.float32)
+    filled: Array = values.astype(np.float32)
+    filled[np.isnan(filled)] = 0.0
     return filled
 
 
