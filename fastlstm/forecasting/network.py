@@ -29,7 +29,7 @@ _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Windows that are forecast at a time.
 _TOGETHER = 1024
 # Updates by default, and how often a window is seen at most.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 10
 
 
 class Sizes(NamedTuple):
@@ -76,7 +76,7 @@ class NetworkForecaster(BaseForecaster):
     units : int
         Size of the recurrent state.
     max_steps : int, optional
-        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        Updates. By default 4000, or as many as see each window 10 times if these are fewer, but at
         least 200.
     batch_size : int
         Windows of each.
