@@ -90,7 +90,7 @@ class DeepAR(BaseForecaster):
     dropout : float
         Part of what goes from one layer to the next that is dropped in training.
     max_steps : int, optional
-        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        Updates. By default 4000, or as many as see each window 10 times if these are fewer, but at
         least 200.
     batch_size : int
         Windows of each.

@@ -33,7 +33,7 @@ _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Windows that are forecast at a time.
 _TOGETHER = 1024
 # Updates by default, and how often a window is seen at most.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 10
 
 
 class Sizes(NamedTuple):
@@ -91,7 +91,7 @@ class NetworkForecaster(BaseForecaster):
     units : int, optional
         Size of the recurrent state; by default 128, and 16 of a network for one series.
     max_steps : int, optional
-        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        Updates. By default 4000, or as many as see each window 10 times if these are fewer, but at
         least 200.
     batch_size : int, optional
         Windows of each; by default 256, and 32 of a network for one series.
@@ -475,7 +475,8 @@ def _binary_columns(panel: Panel) -> Array:
 
 def _filled(values: Array) -> Array:
     """Zero where there is no value, in single precision."""
-    filled: Array = np.nan_to_num(values, nan=0.0).astype(np.float32)
+    filled: Array = values.astype(np.float32)
+    filled[np.isnan(filled)] = 0.0
     return filled
 
 
