@@ -40,9 +40,9 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
     """Print a table: a line for each name, a column for each key."""
     names = list(next(iter(rows.values())))
     wide = max(map(len, rows))
-    print(f"\n{title}\n  {'':{wide}}" + "".join(f"{name:>12}" for name in names))
+    print(f"\n{title}\n  {'':{wide}}" + "".join(f"{name:>14}" for name in names))
     for name, row in rows.items():
-        print(f"  {name:{wide}}" + "".join(f"{_shown(row[key]):>12}" for key in names))
+        print(f"  {name:{wide}}" + "".join(f"{_shown(row[key]):>14}" for key in names))
 
 
 def _shown(value: float) -> str:
