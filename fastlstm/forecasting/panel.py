@@ -86,11 +86,7 @@ class Panel:
         if isinstance(series, Mapping):
             ids, rows = list(series), list(series.values())
         else:
-            if isinstance(series, Sequence):
-                several = len(series) > 0 and not np.isscalar(series[0]) and series[0] is not None
-            else:
-                several = np.ndim(series) == 2
-            rows = list(series) if several else [series]
+            rows = list(series) if has_rows(series) else [series]
             ids = list(range(len(rows)))
         goes_on = set() if known is None else set(known.ids)
         values = [_one_series(row, name, goes_on) for name, row in zip(ids, rows, strict=True)]
@@ -280,6 +276,15 @@ def ranges(begins: Array, lengths: Array) -> Array:
     ends = np.cumsum(lengths)
     rows: Array = np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum())
     return rows
+
+
+def has_rows(series: Any) -> bool:
+    """Whether plain arrays, not by ids, have an axis of series, even of a single one."""
+    if isinstance(series, Mapping):
+        return False
+    if isinstance(series, Sequence):
+        return len(series) > 0 and not np.isscalar(series[0]) and series[0] is not None
+    return np.ndim(series) == 2
 
 
 def as_objects(values: Sequence[Any]) -> Array:

@@ -274,8 +274,9 @@ class Views:
         if len(panel) > 8 and ids is None:
             about += " Pictures show the first 8 series."
         parts: list[tuple[str, Any]] = [("The series", about)]
-        if self.notes_:
-            parts.append(("What was done to the data", "; ".join(self.notes_) + "."))
+        notes = getattr(self, "notes_", panel.notes)
+        if notes:
+            parts.append(("What was done to the data", "; ".join(notes) + "."))
         if hasattr(self, "explanation"):
             parts.append(("The choice", self.selection_))
         if futr_df is not None or not panel.names.futr:

@@ -61,7 +61,12 @@ def kind_of(df: Any) -> Kind | None:
 
 
 def write_forecast(
-    like: Kind | None, panel: Panel, h: int, columns: Mapping[str, Array], names: Columns
+    like: Kind | None,
+    panel: Panel,
+    h: int,
+    columns: Mapping[str, Array],
+    names: Columns,
+    rows: bool = False,
 ) -> Any:
     """Forecasts after the end of each series.
 
@@ -75,6 +80,8 @@ def write_forecast(
         (S, h) each.
     names : Columns
         Of ids and stamps.
+    rows : bool
+        Keep the axis of series where there is a single one, of arrays.
 
     Returns
     -------
@@ -84,7 +91,8 @@ def write_forecast(
     """
     if like is None:
         arrays = {
-            name: values[0] if len(panel) == 1 else values for name, values in columns.items()
+            name: values[0] if len(panel) == 1 and not rows else values
+            for name, values in columns.items()
         }
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
     days = panel.frequency.whole_days
@@ -98,6 +106,7 @@ def write_cross_validation(
     parts: Sequence[tuple[Panel, Mapping[str, Array], Array]],
     h: int,
     names: Columns,
+    rows: bool = False,
 ) -> Any:
     """Forecasts from several cutoffs, beside what came.
 
@@ -110,6 +119,8 @@ def write_cross_validation(
     h : int
     names : Columns
         Of ids, stamps and target.
+    rows : bool
+        As for ``write_forecast``.
 
     Returns
     -------
@@ -126,7 +137,9 @@ def write_cross_validation(
     values = np.stack([y for _, _, y in parts], axis=1)
     if like is None:
         arrays = {"cutoff": cutoffs, **forecasts, names.target_col: values}
-        return {name: part[0] for name, part in arrays.items()} if len(panel) == 1 else arrays
+        if len(panel) > 1 or rows:
+            return arrays
+        return {name: part[0] for name, part in arrays.items()}
     stamps = np.stack([known.future_stamps(h) for known, _, _ in parts], axis=1)
     days = panel.frequency.whole_days
     table = _head(like, names, np.repeat(panel.ids, len(parts) * h), stamps.ravel(), days)

@@ -10,6 +10,7 @@ import numpy as np
 from fastlstm.kernels.program import Program
 from fastlstm.layers.op import Op
 from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.time_distributed import Reader
 from fastlstm.layers.wrapper import Wrapper, check_inside
 from fastlstm.memory import Plan
 from fastlstm.registry import serialize
@@ -49,6 +50,8 @@ class Dilated(Wrapper):
         trainable: bool = True,
         **rest: Any,
     ) -> None:
+        if isinstance(layer, dict):  # as get_config gives it
+            layer = Reader.read(layer)
         self.layer = layer
         self.dilation = whole_number(dilation, "Dilated dilation")
         check_inside("Dilated", self.layers)
