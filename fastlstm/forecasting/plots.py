@@ -140,7 +140,7 @@ def draw_components(parts: dict[Any, dict[str, Array]], name: str) -> Any:
             _tidy(ax)
             if number == 0 and ax.get_legend_handles_labels()[1]:
                 ax.legend(frameon=False, ncols=3, fontsize="small", loc="upper left")
-        whole.margins(y=0.15)  # where the legend stands
+                ax.margins(y=0.2)  # where the legend stands
     return figure
 
 

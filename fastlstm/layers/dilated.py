@@ -50,18 +50,17 @@ class Dilated(Wrapper):
         trainable: bool = True,
         **rest: Any,
     ) -> None:
-        if isinstance(layer, dict):  # as get_config gives it
-            layer = Reader.read(layer)
-        self.layer = layer
+        self.layer = Reader.read(layer) if isinstance(layer, dict) else layer
         self.dilation = whole_number(dilation, "Dilated dilation")
         check_inside("Dilated", self.layers)
-        kept = layer.stateful or layer.return_state or layer.go_backwards
-        if kept or not layer.return_sequences:
+        inner = self.layer
+        kept = inner.stateful or inner.return_state or inner.go_backwards
+        if kept or not inner.return_sequences:
             raise ValueError(
                 "Dilated expects a layer with return_sequences=True that is not stateful, does not "
-                f"return its state and goes forward, got {layer!r}"
+                f"return its state and goes forward, got {inner!r}"
             )
-        rest["dtype"] = layer.dtype.name
+        rest["dtype"] = inner.dtype.name
         super().__init__(name=name, input_shape=input_shape, trainable=trainable, **rest)
 
     @property

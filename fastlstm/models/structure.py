@@ -10,8 +10,10 @@ import numpy as np
 
 from fastlstm import layers as layer_classes
 from fastlstm.layers.base import Layer
+from fastlstm.layers.dilated import Dilated
 from fastlstm.layers.graph import calls_between
 from fastlstm.layers.input import Input, InputLayer
+from fastlstm.layers.smoothing import Smoothing
 from fastlstm.layers.symbol import Shape, Symbol
 from fastlstm.layers.time_distributed import Reader
 from fastlstm.registry import find, serialize
@@ -28,6 +30,8 @@ _LAYERS: dict[str, type[Layer]] = {
     for cls in vars(layer_classes).values()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, InputLayer)
 }
+# Those of forecasts, which have no public names.
+_LAYERS.update(Dilated=Dilated, Smoothing=Smoothing)
 
 
 def _known_layers() -> dict[str, type[Layer]]:

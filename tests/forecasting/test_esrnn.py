@@ -78,7 +78,8 @@ def test_forecast_is_what_the_equations_say():
 
 
 def test_learns_a_trend_beside_the_season():
-    model = ESRNN(10, **{**SMALL, "max_steps": 80}).fit([y[:-10] for y in Y])
+    options = {**SMALL, "max_steps": 80, "learning_rate": 0.01}
+    model = ESRNN(10, **options).fit([y[:-10] for y in Y])
     made = model.predict()
     for y, f in zip(Y, made, strict=True):
         repeated = np.abs(y[-22:-12] - y[-10:]).mean()

@@ -8,7 +8,7 @@ import pytest
 from fastlstm.layers import LSTM, Add, Dense, Embedding, Flatten, Input, Slice
 from fastlstm.layers.dilated import Dilated
 from fastlstm.layers.smoothing import Smoothing
-from fastlstm.models import Model
+from fastlstm.models import Model, load_model
 from fastlstm.models.vjp import vjp
 from tests.reference import smoothing as reference
 from tests.reference.finite import slope
@@ -103,6 +103,14 @@ def test_gradients_reach_the_table_of_coefficients(rng):
     expected = slope(value, weights, directions)
     pairs = zip(d_weights, directions, strict=True)
     assert np.isclose(sum((one * other).sum() for one, other in pairs), expected, rtol=1e-7)
+
+
+def test_a_model_of_these_is_kept_in_a_file(rng, tmp_path):
+    model = _model()
+    x = [_values(rng), np.array([[0], [3], [1]], np.int32)]
+    model.save(tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 def test_smoothing_says_what_it_expects():
