@@ -1,179 +1,298 @@
-"""How well fastlstm forecasts, beside simple rules: no figure is worth much without these.
+"""How well fastlstm forecasts, beside simple rules and peers, without which no figure says much.
 
-    python bench/accuracy.py ett --data FOLDER
-    python bench/accuracy.py ett --data FOLDER --univariate --horizons 96,192 --seeds 1
+    python bench/accuracy.py --data FOLDER                     # all protocols whose data are there
+    python bench/accuracy.py --data FOLDER --protocols m4 --models MQRNN,Ridge --seeds 1
+    python bench/accuracy.py --data FOLDER --protocols ett --horizons 96,192 --look-back 96
+    python bench/accuracy.py --data FOLDER --peer-python OTHER_VENV/bin/python
+    python bench/accuracy.py --self-check                      # seconds, without data
 
-``ett`` reads FOLDER/ETTh1.csv of https://github.com/zhouhaoyi/ETDataset. Its protocol is that of
-Zhou et al., "Informer: Beyond Efficient Transformer for Long Sequence Time-Series Forecasting",
-AAAI 2021: hours [0, 8640) to train, [8640, 11520) to validate, [11520, 14400) to test, in units of
-the training part's mean and standard deviation. A forecast starts at every hour of the test part
-that leaves room for it, none is left out, and windows may reach back before it. What is shown is
-the mean squared error over all of them and all columns.
+FOLDER has folders ``m4``, ``ett`` and ``electricity_prices``; what is to be in them, where it comes
+from and what is done with it says ``protocols.py``. Each run has a process of its own, so that the
+memory shown is its own, and is first tried for a step on something small: seconds are those of
+learning and forecasting with everything compiled and in the cache. Networks run with several seeds:
+means, and the distance of the best from the worst.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+if __package__ in (None, ""):  # run as a file: the folder above is where imports start
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import fastlstm
-from fastlstm.forecasting.segrnn import SegRNN
+from bench import memory
+from bench.contestants import CERTAIN, PEERS, NotInstalledError, contestant, ours
+from bench.protocols import Data, ett, m4, prices, synthetic, tuned_ridge
 
-Array = npt.NDArray[Any]
-
-TRAINED, VALIDATED, TESTED = 8640, 11520, 14400
-DAY = 24
-PENALTIES = (1e0, 1e1, 1e2, 1e3, 1e4)
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {"m4": "m4", "ett": "ett", "prices": "electricity_prices"}
+# Of the models, those that take hours to go from each hour of a year are left out unless named.
+SHORT = {"ett": ["Naive", "SeasonalNaive", "Ridge", "tuned ridge", "SegRNN"]}
+QUICK = 100
 
 
 class Row(NamedTuple):
-    """A line of the table: errors of each run, and the mean seconds of one."""
+    """A line of the table: scores of each run, its seconds, its peak of memory in MB."""
 
+    protocol: str
     model: str
-    h: int
-    mse: list[float]
-    mae: list[float]
-    seconds: float
+    scores: list[dict[str, float]]
+    seconds: list[float]
+    megabytes: list[float]
+    notes: str = ""
 
 
-def etth1(folder: Path, univariate: bool = False) -> Array:
-    """(columns, hours) of ETTh1 that the protocol uses, scaled; or its oil temperature alone."""
-    columns = (7,) if univariate else range(1, 8)
-    path = folder / "ETTh1.csv"
-    raw = np.loadtxt(path, delimiter=",", skiprows=1, usecols=columns, ndmin=2).T[:, :TESTED]
-    train = raw[:, :TRAINED]
-    scaled: Array = (raw - train.mean(axis=1, keepdims=True)) / train.std(axis=1, keepdims=True)
-    return scaled
+# -- one run, in a process of its own --------------------------------------------------------------
 
 
-def windows(values: Array, first: int, last: int, look_back: int, h: int) -> tuple[Array, Array]:
-    """Pasts (columns, B, look_back) and futures (columns, B, h), these within [first, last)."""
-    inside = values[:, first - look_back : last]
-    view = np.lib.stride_tricks.sliding_window_view(inside, look_back + h, axis=1)
-    return view[..., :look_back], view[..., look_back:]
-
-
-def errors(forecast: Array, actual: Array) -> tuple[float, float]:
-    """Mean squared and mean absolute error."""
-    away = forecast - actual
-    return float((away**2).mean()), float(np.abs(away).mean())
-
-
-def ridge(values: Array, look_back: int, h: int) -> tuple[float, float]:
-    """One linear map for all columns, of windows less their mean; its penalty by validation."""
-    x, y, shift = [], [], []
-    for first, last in ((look_back, TRAINED), (TRAINED, VALIDATED), (VALIDATED, TESTED)):
-        past, future = windows(values, first, last, look_back, h)
-        shift.append(past.mean(axis=2, keepdims=True))
-        x.append(past - shift[-1])
-        y.append(future - shift[-1])
-    rows, targets = x[0].reshape(-1, look_back), y[0].reshape(-1, h)
-    centre, level = rows.mean(axis=0), targets.mean(axis=0)
-    size, axes = np.linalg.eigh((rows - centre).T @ (rows - centre))
-    turned = axes.T @ ((rows - centre).T @ (targets - level))
-    maps = [axes @ (turned / (size + penalty)[:, np.newaxis]) for penalty in PENALTIES]
-    held = [errors((x[1] - centre) @ weights + level, y[1])[0] for weights in maps]
-    return errors((x[2] - centre) @ maps[int(np.argmin(held))] + level, y[2])
-
-
-def rules(values: Array, look_back: int, h: int) -> list[Row]:
-    """What needs no training, and ridge regression."""
-    past, future = windows(values, VALIDATED, TESTED, look_back, h)
-    repeated = np.broadcast_to(past[..., -1:], future.shape)
-    day = past[..., look_back - DAY + np.arange(h) % DAY]
-    rows = [
-        Row("repeat the last value", h, *([error] for error in errors(repeated, future)), 0.0),
-        Row("repeat the last day", h, *([error] for error in errors(day, future)), 0.0),
-    ]
+def run(data: Data, name: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Learn, forecast from each origin, and score."""
     start = time.perf_counter()
-    mse, mae = ridge(values, look_back, h)
-    return [*rows, Row("ridge", h, [mse], [mae], time.perf_counter() - start)]
+    notes, fitted = "", 0.0
+    if name == "tuned ridge":
+        forecast = tuned_ridge(data)
+    else:
+        model = contestant(name, data, seed, options)
+        model.fit(data, data.held)
+        fitted, notes = time.perf_counter() - start, model.notes
+        forecast = np.stack([model.forecast(data, left) for left in data.lefts()], axis=1)
+    known = list(data.known(data.held).values())
+    return {
+        "scores": data.score(forecast, data.came(), known),
+        "seconds": time.perf_counter() - start,
+        "fit": fitted,
+        "notes": notes,
+    }
 
 
-def segrnn(values: Array, look_back: int, h: int, seeds: int, options: dict[str, Any]) -> Row:
-    """SegRNN as it comes, the weights that are best on the validation part."""
-    scores, start = [], time.perf_counter()
-    for seed in range(seeds):
-        model = SegRNN(
-            h, input_size=look_back, val_size=VALIDATED - TRAINED, seed=seed, verbose=0, **options
-        )
-        made = model.cross_validation(values, n_windows=TESTED - VALIDATED - h + 1, step_size=1)
-        scores.append(errors(made["SegRNN"], made["y"]))
-        print(f"  h {h} seed {seed}: mse {scores[-1][0]:.4f} mae {scores[-1][1]:.4f}", flush=True)
-    seconds = (time.perf_counter() - start) / seeds
-    return Row("SegRNN", h, *map(list, zip(*scores, strict=True)), seconds)
+def _work(task: dict[str, Any]) -> dict[str, Any]:
+    """What the process is started for."""
+    fastlstm.set_num_threads(task["threads"])
+    if "torch" in sys.modules or task["model"] in PEERS:
+        os.environ["OMP_NUM_THREADS"] = str(task["threads"])
+    data = _data(task["protocol"], Path(task["folder"]), task)
+    name = task["model"]
+    try:
+        if name != "tuned ridge":
+            small = synthetic() if data.stamps else synthetic()._replace(stamps={}, columns={})
+            if data.validation:
+                small = small._replace(look_back=48)
+            run(small, name, 0, {"max_steps": 1})
+        kept = memory.mark() if sys.platform == "linux" else None
+        result = run(data, name, task["seed"], task["options"])
+    except NotInstalledError as error:
+        return {"missing": str(error)}
+    if kept is not None:
+        result["megabytes"] = memory.since(kept).total / 2**20
+    return result
+
+
+def _data(protocol: str, folder: Path, task: dict[str, Any]) -> Data:
+    if protocol == "synthetic":
+        return synthetic()
+    if protocol == "m4":
+        return m4(folder)
+    if protocol == "ett":
+        data = ett(folder, task["h"], task["look_back"], task["univariate"])
+    else:
+        data = prices(folder, task["weeks"])
+        if task["columns"] is False:
+            data = data.without_columns()
+    if task["quick"] and protocol == "ett":
+        # Every third day.
+        data = data._replace(step=72, windows=(data.windows - 1) // 72 + 1)
+    return data
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+def tasks(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """All runs that are asked for, protocol by protocol, model by model."""
+    common = {"threads": given.threads, "quick": given.quick, "options": given.options}
+    for protocol in given.protocols:
+        names = given.models or SHORT.get(protocol, [*ours(), *PEERS])
+        variants: list[dict[str, Any]] = [{}]
+        if protocol == "ett":
+            kinds = [True] if given.univariate else [False]
+            variants = [
+                {"h": h, "look_back": look_back, "univariate": kind}
+                for kind in kinds
+                for look_back in given.look_back
+                for h in given.horizons
+            ]
+        elif protocol == "prices":
+            variants = [{"weeks": given.weeks, "columns": columns} for columns in (False, True)]
+        folder = str(given.data / FOLDERS[protocol]) if protocol in FOLDERS else "."
+        for variant in variants:
+            for name in names:
+                if name == "tuned ridge" and protocol != "ett":
+                    continue
+                if variant.get("columns") and name in CERTAIN:
+                    continue  # they look at the series alone
+                for seed in range(1 if name in CERTAIN else given.seeds):
+                    yield {
+                        "protocol": protocol, "folder": folder, "model": name, "seed": seed,
+                        **common, **variant,
+                    }  # fmt: skip
+
+
+def measured(given: argparse.Namespace) -> list[Row]:
+    """Start a process for each run, one after another."""
+    rows: dict[tuple[str, str], Row] = {}
+    for task in tasks(given):
+        python = given.peer_python if task["model"] in PEERS else sys.executable
+        done = subprocess.run(
+            [python, __file__, "--worker", json.dumps(task)],
+            capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])
+                 if python == sys.executable else str(ROOT)},
+        )  # fmt: skip
+        label = _label(task)
+        what = f"{label}, {task['model']}, seed {task['seed']}"
+        answer = done.stdout.splitlines()[-1:] if done.returncode == 0 else []
+        result = json.loads(answer[0]) if answer else {}
+        if "missing" in result:
+            print(f"{what}: not installed; {result['missing']}", file=sys.stderr, flush=True)
+            continue
+        key = (label, task["model"])
+        row = rows.setdefault(key, Row(*key, [], [], []))
+        if not result:
+            why = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+            print(f"{what}: failed: {why}", file=sys.stderr, flush=True)
+            rows[key] = row._replace(notes=why)
+            continue
+        row.scores.append(result["scores"])
+        row.seconds.append(result["seconds"])
+        row.megabytes.append(result.get("megabytes", np.nan))
+        if result["notes"]:
+            rows[key] = row._replace(notes=result["notes"])
+        said = " ".join(f"{key} {value:.4f}" for key, value in result["scores"].items())
+        print(f"{what}: {said}, {result['seconds']:.1f} s", file=sys.stderr, flush=True)
+    return list(rows.values())
+
+
+def _label(task: dict[str, Any]) -> str:
+    if task["protocol"] == "ett":
+        kind = " OT" if task["univariate"] else ""
+        return f"ett{kind}, {task['h']} of {task['look_back']}"
+    if task["protocol"] == "prices":
+        return f"prices, {'with' if task['columns'] else 'without'} columns"
+    return task["protocol"]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Of Markdown: a line for each model and horizon."""
-    lines = [
-        "| h | model | MSE | spread | MAE | seconds |",
-        "| ---: | --- | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        spread = f"{np.ptp(row.mse):.4f}" if len(row.mse) > 1 else ""
-        lines.append(
-            f"| {row.h} | {row.model} | {np.mean(row.mse):.4f} | {spread} "
-            f"| {np.mean(row.mae):.4f} | {row.seconds:.0f} |"
-        )
-    return "\n".join(lines)
+    """Of Markdown: a part for each protocol, a line for each model."""
+    parts = []
+    for protocol in dict.fromkeys(row.protocol for row in rows):
+        own = [row for row in rows if row.protocol == protocol]
+        names = list(next((row.scores[0] for row in own if row.scores), {}))
+        head = ["model", *names, "spread", "seconds", "MB", ""]
+        lines = [f"### {protocol}", "", "| " + " | ".join(head) + " |"]
+        lines.append("| --- |" + " ---: |" * (len(names) + 3) + " --- |")
+        for row in own:
+            values = [np.array([one[name] for one in row.scores]) for name in names]
+            cells = [f"{value.mean():.4f}" if len(value) else "failed" for value in values]
+            spread = f"{np.ptp(values[0]):.4f}" if len(row.scores) > 1 else ""
+            used = ["", ""]
+            if row.scores:
+                used = [f"{np.mean(row.seconds):.1f}", f"{np.mean(row.megabytes):.0f}"]
+            lines.append("| " + " | ".join([row.model, *cells, spread, *used, row.notes]) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def ett(
-    folder: Path,
-    horizons: Sequence[int] = (96, 192, 336, 720),
-    look_back: int = 336,
-    seeds: int = 3,
-    univariate: bool = False,
-    **options: Any,
-) -> list[Row]:
-    """All rows of the table of ETTh1.
-
-    Parameters
-    ----------
-    folder : Path
-        Where ETTh1.csv is.
-    horizons : sequence of int
-    look_back : int
-        Hours that ridge and SegRNN see.
-    seeds : int
-        Runs of SegRNN.
-    univariate : bool
-        The oil temperature alone.
-    **options
-        Of ``SegRNN``.
-    """
-    values = etth1(folder, univariate)
-    rows = []
-    for h in horizons:
-        rows += rules(values, look_back, h)
-        if seeds:
-            rows.append(segrnn(values, look_back, h, seeds, options))
-    return rows
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["ett"])
-    parser.add_argument("--data", type=Path, required=True, help="folder with ETTh1.csv")
-    parser.add_argument("--horizons", default="96,192,336,720")
-    parser.add_argument("--look-back", type=int, default=336)
-    parser.add_argument("--seeds", type=int, default=3, help="runs of SegRNN; 0 for none")
-    parser.add_argument("--univariate", action="store_true")
-    parser.add_argument("--threads", type=int, default=fastlstm.get_num_threads())
-    given = parser.parse_args()
-    fastlstm.set_num_threads(given.threads)
-    horizons = [int(h) for h in given.horizons.split(",")]
-    rows = ett(given.data, horizons, given.look_back, given.seeds, given.univariate)
+def main() -> int:
+    """Run as the arguments say; 1 where nothing could be measured or something failed."""
+    given = _arguments()
+    if given.worker:
+        print(json.dumps(_work(json.loads(given.worker))))
+        return 0
+    rows = measured(given)
     print(table(rows))
+    if given.json:
+        Path(given.json).write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
+    return 0 if rows and all(row.scores for row in rows) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with folders of data")
+    parser.add_argument("--protocols", type=_words, help=f"some of {','.join(FOLDERS)}")
+    parser.add_argument("--models", type=_models, help="names of forecasters and peers")
+    parser.add_argument("--horizons", type=_numbers, default="96,192,336,720", help="of ett")
+    parser.add_argument("--look-back", type=_numbers, default="336", help="of ett; several run all")
+    parser.add_argument("--univariate", action="store_true", help="of ett the oil temperature")
+    parser.add_argument("--weeks", type=int, default=4, help="of prices, how many are forecast")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each network")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the models, as JSON")
+    parser.add_argument("--threads", type=int, default=fastlstm.get_num_threads())
+    parser.add_argument("--quick", action="store_true", help=f"one seed, {QUICK} steps")
+    parser.add_argument("--self-check", action="store_true", help="a try without data")
+    parser.add_argument("--peer-python", default=sys.executable, help="interpreter of the peers")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        return given
+    if given.self_check:
+        given.protocols, given.quick = ["synthetic"], True
+        given.models = given.models or ["SeasonalNaive", "Ridge", "MQRNN"]
+    if given.quick:
+        given.seeds, given.options = (
+            1,
+            {"max_steps": 5 if given.self_check else QUICK, **given.options},
+        )
+    if given.protocols is None or not given.self_check:
+        if given.data is None:
+            parser.error("--data FOLDER is needed, or --self-check")
+        there = [name for name, folder in FOLDERS.items() if (given.data / folder).is_dir()]
+        for name in given.protocols or there:
+            if name not in there:
+                known = FOLDERS.get(name)
+                parser.error(
+                    f"--protocols expects some of {','.join(FOLDERS)}, got {name!r}"
+                    if known is None
+                    else f"{name} needs {given.data / known}: see bench/protocols.py"
+                )
+        if not there:
+            parser.error(f"{given.data} has none of the folders {', '.join(FOLDERS.values())}")
+        given.protocols = given.protocols or there
+    return given
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _models(text: str) -> list[str]:
+    """Names between commas, of which some peers' have one."""
+    known, words = [*ours(), *PEERS, "tuned ridge"], []
+    for word in text.split(","):
+        if words and f"{words[-1]},{word}" in known:
+            words[-1] += f",{word}"
+        else:
+            words.append(word)
+    wrong = [word for word in words if word not in known]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"expected some of {known}, got {wrong}")
+    return words
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,7 +13,7 @@ pytestmark = needs_jit
 
 def test_without_the_jit():
     names = ("recurrent", "embedding", "layout", "crf", "ctc", "extended")
-    names += ("layer_norm", "noise", "pooling", "steps", "unfold", "unit", "products")
+    names += ("layer_norm", "noise", "pooling", "steps", "unfold", "unit", "products", "smoothing")
     kernels = [f"tests/kernels/test_{name}.py" for name in names]
     left_out = "not against_finite and not value_and_grad and not 130 and not test_threads"
     left_out += " and not whatever_the_shape and not long_sequence"

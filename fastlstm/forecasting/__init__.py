@@ -1,20 +1,27 @@
 """Forecasts of time series: tables in, tables out.
 
 ``Forecaster`` chooses among the models here and simple rules; each can be used by itself, with the
-same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``update``, ``scores``.
+same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``update``, ``step``,
+``scores``, ``save``. ``load`` reads what was saved.
 """
 
 from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.esrnn import ESRNN
+from fastlstm.forecasting.evaluation import evaluate
 from fastlstm.forecasting.mqrnn import MQRNN
+from fastlstm.forecasting.saving import load
 from fastlstm.forecasting.segrnn import SegRNN
+from fastlstm.forecasting.seq2seq import Seq2Seq
 
 # Those that can be named on the command line.
 MODELS = (
     "MQRNN",
     "DeepAR",
     "SegRNN",
+    "Seq2Seq",
+    "ESRNN",
     "Naive",
     "SeasonalNaive",
     "Drift",
@@ -23,6 +30,7 @@ MODELS = (
 )
 
 __all__ = [
+    "ESRNN",
     "MQRNN",
     "DeepAR",
     "Drift",
@@ -32,4 +40,7 @@ __all__ = [
     "Ridge",
     "SeasonalNaive",
     "SegRNN",
+    "Seq2Seq",
+    "evaluate",
+    "load",
 ]

@@ -2,49 +2,106 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm import forecasting
 from fastlstm.forecasting.base import BaseForecaster, Forecast
-from fastlstm.forecasting.baselines import Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.calibration import (
+    LEVELS,
+    QUANTILES,
+    Calibration,
+    Heights,
+    calibrated,
+    past_cutoffs,
+)
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.scores import mase
+from fastlstm.forecasting.scores import unit_of
+from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
+
+# From the simplest on; networks come after these.
+_RULES = (Naive, SeasonalNaive, Drift, HoltWinters, Ridge)
+# What a network is always compared with.
+_LEAST = (SeasonalNaive, Ridge)
+# A simpler model is chosen if its error is larger by no more than this part.
+_TIE = 0.01
+# Networks take this part of their updates while they are compared.
+_PART_OF_STEPS = 0.5
+_COVER = (80, 95)
+
+
+class _Seen(NamedTuple):
+    """The points of the past that are forecast: M windows of some series."""
+
+    known: Panel
+    series: Array
+    ends: Array
+    units: Array
 
 
 class Forecaster(BaseForecaster):
     """Forecast with whichever model was best on the last points of the series.
 
-    Each model learns from all but the last points, and forecasts these. The one with the least mean
-    absolute scaled error then learns from all points. Simple rules are among them, so a network is
-    only chosen where it is better than those; ``selection_`` tells how good each was.
+    Each model learns from all but the last points and forecasts these from several places. The one
+    with the least mean absolute scaled error then learns from all points. Simple rules are among
+    them, so a network is only chosen where it is better than those, and of models that are within a
+    hundredth of the best the simplest is taken; ``selection_`` tells how good each was.
+
+    Networks take half of their updates while they are compared. Intervals of the network that is
+    chosen are calibrated by its forecasts of the points held out, as ``MQRNN`` does it with
+    ``conformal=True``.
 
     Parameters
     ----------
     h, freq, input_size, level, seed, verbose
-        As for every forecaster: see ``MQRNN``.
-    models : sequence of forecasters, optional
-        Those to choose from; by default the naive and the seasonal naive rule, ridge regression on
-        lags, and ``MQRNN``. Their ``h`` and other common arguments are those given here.
-    n_windows : int
-        How many times the last points are forecast, h further back each time.
+        As for every forecaster: see ``MQRNN``. With ``verbose`` the choice is printed.
+    models : sequence of forecasters or str, "all", optional
+        Those to choose from, or their names; "all" of them. By default the naive and the seasonal
+        naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks.
+        Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
+        regression are always scored beside them, but not chosen unless they are among them.
+    n_windows : int, optional
+        From how many places the last points are forecast, h steps apart. By default from so many,
+        in the last fifth of the series, as make 256 forecasts of all series together: one of each
+        where there are many.
     alias : str, optional
         Name of the column of forecasts.
 
     Attributes
     ----------
     chosen_ : BaseForecaster
-        The one chosen.
+        The one chosen, fitted.
     selection_ : list of dict
-        For each model: "model", its name; "mase" on the points held out, nan where it could not
-        be fitted; "seconds"; and "why" where it could not. From the best on.
+        For each model: "model", its name; "mase", the error on the points held out, nan where it
+        could not be fitted; "cover 80" and "cover 95", how many of them lay in its intervals, in
+        per cent; "seconds"; and "why" it was not chosen from. From the best on.
+
+    Notes
+    -----
+    The unit of a series' errors is its mean absolute change from one season to the next; where that
+    is 0 or not known the one from step to step; of a constant series its mean absolute value. A
+    series that is too short for points to be held out is not counted. Where all of them are, the
+    seasonal naive rule is taken unseen, or the naive one of series shorter than a season. Coverage
+    of networks is that of calibrated intervals: each half of the windows by the factors that the
+    other half gave.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.tile([1.0, 5.0, 2.0, 8.0], 30)
+    >>> model = Forecaster(h=4, verbose=0, models=["Naive", "Ridge"]).fit(y)
+    >>> model.chosen_.name, model.predict().round().tolist()
+    ('Ridge', [1.0, 5.0, 2.0, 8.0])
     """
 
     def __init__(
@@ -56,8 +113,8 @@ class Forecaster(BaseForecaster):
         seed: int = 0,
         verbose: int = 1,
         *,
-        models: Sequence[BaseForecaster] | None = None,
-        n_windows: int = 1,
+        models: Sequence[BaseForecaster | str] | str | None = None,
+        n_windows: int | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -66,36 +123,71 @@ class Forecaster(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        whole_number(self.n_windows, "n_windows")
-        for model in self.models or ():
-            if not isinstance(model, BaseForecaster):
-                raise TypeError(f"models expects forecasters, got {model!r}")
+        if self.n_windows is not None:
+            whole_number(self.n_windows, "n_windows")
+        names = forecasting.MODELS
+        given = [] if self.models is None or _is_all(self.models) else self.models
+        if isinstance(given, str):
+            raise TypeError(
+                f'models expects a sequence of forecasters or their names, or "all", got {given!r}'
+            )
+        for model in given:
+            if isinstance(model, str) and model not in names:
+                raise ValueError(f"models expects names among {', '.join(names)}; got {model!r}")
+            if not isinstance(model, (str, BaseForecaster)):
+                raise TypeError(f"models expects forecasters or their names, got {model!r}")
 
     def _candidates(self) -> list[BaseForecaster]:
+        """Those to choose from, the simplest first."""
         given = self.models
         if given is None:
-            given = [Naive(self.h), SeasonalNaive(self.h), Ridge(self.h), MQRNN(self.h)]
-        common = {
-            "h": self.h,
-            "freq": self.freq,
-            "level": self.level,
-            "seed": self.seed,
-            "verbose": 0,
-        }
+            given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, MQRNN)]
+        elif _is_all(given):
+            given = forecasting.MODELS
+        made = [getattr(forecasting, one)(self.h) if isinstance(one, str) else one for one in given]
+        return [self._alike(model) for model in sorted(made, key=_complexity)]
+
+    def _alike(self, model: Any) -> Any:
+        """A copy with the arguments that are common to all."""
+        common: dict[str, Any] = {"h": self.h, "freq": self.freq, "seed": self.seed, "verbose": 0}
+        common["level"] = self.level or _COVER
         if self.input_size is not None:
             common["input_size"] = self.input_size
-        return [type(model)(**{**model.get_params(), **common}) for model in given]
+        if "conformal" in model.get_params():
+            common["conformal"] = False
+        return model._copy(**common)
 
     def _fit(self, panel: Panel) -> None:
-        scored = [(self._score(model, panel), model) for model in self._candidates()]
-        scored.sort(key=lambda pair: np.nan_to_num(pair[0]["mase"], nan=np.inf))
-        self.selection_ = [row for row, _ in scored]
-        best, model = scored[0]
-        if np.isnan(best["mase"]):
-            reasons = "; ".join(f"{row['model']}: {row['why']}" for row in self.selection_)
-            raise ValueError(f"none of the models could learn from these series. {reasons}")
-        self.chosen_ = model
+        candidates = self._candidates()
+        kinds = {type(model) for model in candidates}
+        beside = [self._alike(kind(self.h)) for kind in _LEAST if kind not in kinds]
+        seen = self._held_out(panel)
+        self._calibrations: dict[int, Calibration] = {}
+        if seen is None:
+            model, why = self._unseen(panel, candidates)
+            self.selection_ = [_row(model.name, why="taken unseen: " + why)]
+        else:
+            rows = [self._score(model, seen, n) for n, model in enumerate(candidates)]
+            best = np.nanmin([row["mase"] for row in rows] + [np.inf])
+            if np.isinf(best):
+                reasons = "; ".join(f"{row['model']}: {row['why']}" for row in rows)
+                raise ValueError(f"none of the models could learn from these series. {reasons}")
+            place = next(n for n, row in enumerate(rows) if row["mase"] <= best * (1 + _TIE))
+            model, chosen = candidates[place], rows[place]
+            others = [row for n, row in enumerate(rows) if n != place]
+            compared = [self._score(rule, seen, -1) for rule in beside]
+            for row in compared:
+                row["why"] = row["why"] or "to compare with; not among the models"
+            others = sorted(others + compared, key=lambda row: np.nan_to_num(row["mase"], nan=9e99))
+            self.selection_ = [chosen, *others]
+            self._points = len(np.unique(seen.ends[seen.series == seen.series[0]]))
+            model.calibration_ = self._calibrations.get(place)
+        calibration = getattr(model, "calibration_", None)
+        model = model._copy()
+        model._check()
         model._fit(panel)
+        model.calibration_ = calibration
+        self.chosen_ = model
         if self.verbose:
             print(self.explanation())
 
@@ -106,49 +198,145 @@ class Forecaster(BaseForecaster):
         -------
         str
         """
-        rows = [
-            f"  {row['model']:<16} {row['mase']:8.3f} {row['seconds']:8.1f} s"
-            + (f"  {row['why']}" if row["why"] else "")
-            for row in self.selection_
+        first, *others = self.selection_
+        if np.isnan(first["mase"]):
+            return f"{first['model']} is {first['why']}"
+        places = "once" if self._points == 1 else f"from {self._points} places each"
+        lines = [
+            f"{first['model']} is chosen: mean absolute scaled error of {self.h} steps at the end, "
+            f"which no model had seen, forecast {places}, and coverage of intervals:"
         ]
-        points = self.h * self.n_windows
-        return "\n".join(
-            [
-                f"{self.selection_[0]['model']} is chosen: mean absolute scaled error of the last "
-                f"{points} points, which no model had seen:",
-                *rows,
-            ]
+        for row in self.selection_:
+            told = f"  {row['model']:<16} {row['mase']:8.3f}"
+            told += "".join(f" {row[f'cover {one}']:6.1f} of {one} %" for one in _COVER)
+            lines.append(f"{told} {row['seconds']:8.1f} s" + f"  {row['why']}" * bool(row["why"]))
+        better = [row["model"] for row in others if row["mase"] < first["mase"]]
+        compared = {row["model"] for row in others if row["why"].startswith("to compare")}
+        for name in better:
+            if name in compared:
+                lines.append(f"{name} was better, but is not among the models.")
+            else:
+                lines.append(f"{name} was better by less than 1 %, and is less simple.")
+        return "\n".join(lines)
+
+    def _held_out(self, panel: Panel) -> _Seen | None:
+        """What is forecast to compare the models; None where series are too short for it."""
+        left = past_cutoffs(panel, self.h)
+        if self.n_windows is not None:
+            left = self.h * np.arange(self.n_windows, 0, -1)
+        known = panel.take(np.flatnonzero(panel.lengths > left[0]))
+        if not len(known):
+            return None
+        series, ends = self._ends(known, left)
+        first = known.until(known.lengths - left[0])
+        units = [_unit(first.series(s), first.frequency.season) for s in range(len(first))]
+        return _Seen(known, series, ends, np.array(units))
+
+    def _unseen(self, panel: Panel, candidates: list[BaseForecaster]) -> tuple[Any, str]:
+        """The rule for series that are too short to compare models."""
+        longest, season = int(panel.lengths.max()), panel.frequency.season
+        kind = SeasonalNaive if 1 < season <= longest else Naive
+        rules = [model for model in candidates if type(model) is kind]
+        why = (
+            f"the longest series has {longest} points, too few to hold out {self.h} and learn from "
+            "the others"
         )
+        return (rules or [self._alike(kind(self.h))])[0], why
 
-    def _score(self, model: BaseForecaster, panel: Panel) -> dict[str, Any]:
-        began, errors, why = time.perf_counter(), [], ""
+    def _score(self, model: Any, seen: _Seen, number: int) -> dict[str, Any]:
+        """How good a model is, and the calibration of a network."""
+        began = time.perf_counter()
         try:
-            for window in range(self.n_windows, 0, -1):
-                known = panel.until(np.maximum(panel.lengths - window * self.h, 0))
-                rest = panel.since(known.lengths)
-                enough = np.flatnonzero(known.lengths > 0)
-                known = known.take(enough)
-                if window == self.n_windows:
-                    model._fit(known)
-                futr, y = _head(rest.take(enough), self.h)
-                point = model._forecast(known, self.h, futr, np.array([0.5])).point
-                errors.append(self._error(known, y, point))
-            error = float(np.mean(errors))
+            model._check()
+            model._part_of_steps = _PART_OF_STEPS
+            model._fit(seen.known.until(np.minimum.reduceat(*_by_series(seen))))
+            forecast, came = model._foresee_from(
+                seen.known, seen.series, seen.ends, self.h, QUANTILES
+            )
         except (ValueError, ImportError) as trouble:
-            error, why = np.nan, str(trouble)
-        seconds = time.perf_counter() - began
-        return {"model": model.name, "mase": error, "seconds": seconds, "why": why}
+            return _row(model.name, seconds=time.perf_counter() - began, why=str(trouble))
+        errors = np.abs(came - forecast.point)
+        error = _mean_of_series(errors, seen.series, seen.units)
+        bands = forecast.bands
+        if type(model) not in _RULES:
+            positive = Heights.of(seen.known).positive()[seen.series]
+            middle = np.sort(bands, axis=2)[..., len(LEVELS)]
+            self._calibrations[number] = calibrated(came, middle, bands, positive)
+            bands = _crossed(came, middle, bands, positive)
+        cover = {}
+        known = np.isfinite(came)
+        for level in _COVER:
+            place = LEVELS.index(level) + 1
+            low, high = bands[..., len(LEVELS) - place], bands[..., len(LEVELS) + place]
+            inside = ((low <= came) & (came <= high))[known]
+            cover[f"cover {level}"] = 100 * float(inside.mean()) if inside.size else float("nan")
+        return _row(model.name, error, time.perf_counter() - began, "", **cover)
 
-    def _error(self, known: Panel, y: Array, point: Array) -> float:
-        season = known.frequency.season
-        each = [mase(y[s], point[s], known.series(s), season) for s in range(len(known))]
-        return float(np.nanmean(each))
+    def _reach(self) -> int | None:
+        reach: int | None = self.chosen_._reach()
+        return reach
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
-        return self.chosen_._forecast(panel, h, future, quantiles)
+        return self.chosen_._foresee(panel, h, future, quantiles)
+
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        chosen = copy.copy(self.chosen_)
+        chosen._go_on(panel, steps)
+        self.chosen_ = chosen
+
+    def _live(self, panel: Panel) -> Live:
+        live = self.chosen_._live(panel)
+        live.name = self.name
+        return live
 
 
-def _head(panel: Panel, h: int) -> tuple[Array, Array]:
-    """The first h steps of each series: (S, h, F) columns and (S, h) values."""
-    at = panel.offsets[:-1, np.newaxis] + np.arange(h)
-    return panel.futr[at], panel.y[at]
+def _is_all(models: Any) -> bool:
+    return isinstance(models, str) and models == "all"
+
+
+def _complexity(model: BaseForecaster) -> int:
+    return _RULES.index(type(model)) if type(model) in _RULES else len(_RULES)
+
+
+def _row(
+    name: str, error: float = np.nan, seconds: float = 0.0, why: str = "", **cover: float
+) -> dict[str, Any]:
+    cover = {f"cover {level}": cover.get(f"cover {level}", float("nan")) for level in _COVER}
+    return {"model": name, "mase": error, **cover, "seconds": seconds, "why": why}
+
+
+def _unit(y: Array, season: int) -> float:
+    """What errors of a series are counted in, never 0."""
+    for steps in (season, 1):
+        unit = unit_of(y, steps)
+        if unit > 1e-10 * np.nanmax(np.abs(y), initial=0.0):
+            return unit
+    level = float(np.nanmean(np.abs(y))) if np.isfinite(y).any() else 0.0
+    return level if level > 0 else 1.0
+
+
+def _by_series(seen: _Seen) -> tuple[Array, Array]:
+    """Ends of windows, series after series, and where those of each begin."""
+    order = np.argsort(seen.series, kind="stable")
+    return seen.ends[order], np.searchsorted(seen.series[order], np.arange(len(seen.known)))
+
+
+def _mean_of_series(errors: Array, series: Array, units: Array) -> float:
+    """Mean over series of the means over their windows, in units of each."""
+    known = np.isfinite(errors)
+    total = np.bincount(series, np.where(known, errors, 0.0).sum(axis=1), len(units))
+    count = np.bincount(series, known.sum(axis=1), len(units))
+    some = count > 0
+    return float((total[some] / count[some] / units[some]).mean()) if some.any() else float("nan")
+
+
+def _crossed(came: Array, point: Array, bands: Array, positive: Array) -> Array:
+    """Intervals of each half of the windows, calibrated by the other half."""
+    made, half = np.sort(bands, axis=2), len(came) // 2
+    if not half:
+        return made
+    halves = (slice(0, half), slice(half, None))
+    for mine, other in (halves, halves[::-1]):
+        factors = calibrated(came[other], point[other], bands[other], positive[other])
+        made[mine] = factors.applied(point[mine], made[mine], QUANTILES, positive[mine])
+    return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +12,28 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
+from fastlstm.forecasting.anomalies import Anomalies
+from fastlstm.forecasting.calibration import (
+    QUANTILES,
+    Calibration,
+    Heights,
+    calibrated,
+    past_cutoffs,
+)
+from fastlstm.forecasting.checkpoint import Checkpoint, keeping
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
-from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.panel import Panel, has_rows
 from fastlstm.forecasting.parameters import Parameters
+from fastlstm.forecasting.saving import save
+from fastlstm.forecasting.streaming import Live
 from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
+
+# Points of the past that are forecast from at a time, of all windows together.
+_AT_ONCE = 1 << 22
 
 
 class Forecast(NamedTuple):
@@ -35,7 +51,7 @@ class Forecast(NamedTuple):
     bands: Array
 
 
-class BaseForecaster(Parameters, Views, ABC):
+class BaseForecaster(Parameters, Views, Anomalies, ABC):
     """Base class of the forecasters.
 
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
@@ -46,6 +62,11 @@ class BaseForecaster(Parameters, Views, ABC):
     ----------
     panel_ : Panel
         The series, as of the last ``fit`` or ``update``.
+    calibration_ : Calibration or None
+        How much wider intervals are than the model's own.
+    notes_ : tuple of str
+        What ``fit`` did to the data or left out, and the frequency if it was found out. Told on
+        stderr unless ``verbose`` is 0.
     """
 
     h: int
@@ -55,6 +76,12 @@ class BaseForecaster(Parameters, Views, ABC):
     seed: int
     verbose: int
     alias: str | None = None
+    # Whether intervals are calibrated; those of simple rules are made of errors of the past anyway.
+    conformal: bool | None = False
+    # Of the updates that training would take; less where models are only compared.
+    _part_of_steps: float = 1.0
+    # Whether series came as plain arrays with an axis of series.
+    _rows = False
 
     @property
     def name(self) -> str:
@@ -71,6 +98,10 @@ class BaseForecaster(Parameters, Views, ABC):
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         """Forecast the h steps after the end of each series, which need not be those of ``fit``."""
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        """Learn from series that have become longer; what was learned stays if this fails."""
+        self._fit(panel)
+
     # -- what users call ---------------------------------------------------------------------------
 
     def fit(
@@ -84,6 +115,7 @@ class BaseForecaster(Parameters, Views, ABC):
         id_col: str = "unique_id",
         time_col: str = "ds",
         target_col: str = "y",
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Any:
         """Learn from series.
 
@@ -101,6 +133,10 @@ class BaseForecaster(Parameters, Views, ABC):
             One row for each series, with its id.
         id_col, time_col, target_col : str
             Names of these columns. Without a column of ids the table is one series.
+        checkpoint : str or path, optional
+            A file that training keeps up to date, every ten seconds and at Ctrl-C. The same call
+            goes on from it, if it is there, and ends with the bits of a fit without a break. It is
+            deleted when the fit is done; one of other data or settings is an error.
 
         Returns
         -------
@@ -117,14 +153,24 @@ class BaseForecaster(Parameters, Views, ABC):
             id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
         )
         panel = self._read(df, columns, static_df)
+        kept = None
+        if checkpoint is not None:
+            settings = {**self.get_params(), "verbose": None, "alias": None}
+            kept = Checkpoint(checkpoint, [type(self).__name__, settings], panel)
+        notes = (*panel.notes, *self._remarks(panel))
+        if self.verbose:
+            for note in notes:
+                print(f"{self.name}: {note}", file=sys.stderr)
         before = dict(self.__dict__)
         try:
-            self._fit(panel)
+            with keeping(kept):
+                self._learn(panel)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
         self.panel_, self._columns, self._like = panel, columns, frame.kind_of(df)
+        self.notes_, self._rows = notes, self._like is None and has_rows(df)
         return self
 
     def predict(
@@ -157,18 +203,20 @@ class BaseForecaster(Parameters, Views, ABC):
         -------
         data frame, ndarray or dict of str to ndarray
             A table of the kind that came in, with the columns of ids and stamps, ``<model>``, and
-            ``<model>-lo-80``, ``<model>-hi-80`` and so on. Of arrays: (h,) for one series, or
-            (series, h); with levels a dict of these by the names of the columns.
+            ``<model>-lo-80``, ``<model>-hi-80`` and so on. Of arrays: (h,) of (time,) or of a
+            mapping of one series, otherwise (series, h); with levels a dict of these by the names
+            of the columns.
         """
         self._check_fitted()
         h = self.h if h is None else whole_number(h, "h")
         level = check_level(self.level if level is None else level)
-        panel, like = self.panel_, self._like
+        panel, like, rows = self.panel_, self._like, self._rows
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)
             like = frame.kind_of(df)
+            rows = like is None and has_rows(df)
         columns = self._columns_ahead(panel, h, futr_df, level)
-        return frame.write_forecast(like, panel, h, columns, self._columns)
+        return frame.write_forecast(like, panel, h, columns, self._columns, rows)
 
     def cross_validation(
         self,
@@ -180,13 +228,15 @@ class BaseForecaster(Parameters, Views, ABC):
         h: int | None = None,
         level: Sequence[float] | None = None,
         static_df: Any = None,
+        **columns: Any,
     ) -> Any:
         """Forecast from several points in the past, each time without what comes after.
 
         Parameters
         ----------
         df : optional
-            As for ``fit``, whose columns are meant; by default the series of the last ``fit``.
+            As for ``fit``, which need not be called before; by default the series of the last
+            ``fit``.
         n_windows : int
             How many cutoffs, the last one h steps before the end of each series.
         step_size : int, optional
@@ -197,14 +247,17 @@ class BaseForecaster(Parameters, Views, ABC):
             As for ``predict``.
         static_df : data frame, optional
             Of the series in ``df``.
+        **columns
+            ``futr_exog``, ``hist_exog``, ``static_exog``, ``id_col``, ``time_col``, ``target_col``:
+            which columns of ``df`` are what, as for ``fit``; by default those of the last ``fit``.
 
         Returns
         -------
         data frame or dict of str to ndarray
             As from ``predict``, with the columns ``cutoff``, the last stamp that was known, and
             the target itself. Of arrays a dict of these: "cutoff", (series, windows) numbers of
-            steps, and (series, windows, h) the others; without the first axis for one series. The
-            forecaster itself is as before.
+            steps, and (series, windows, h) the others; without the first axis where ``predict`` has
+            none. The forecaster itself is as before.
 
         Raises
         ------
@@ -214,8 +267,12 @@ class BaseForecaster(Parameters, Views, ABC):
         self._check()
         if df is None:
             self._check_fitted()
-        columns = getattr(self, "_columns", frame.Columns())
-        panel = self.panel_ if df is None else self._read(df, columns, static_df)
+        names = frame.named(columns, getattr(self, "_columns", frame.Columns()))
+        if columns and df is None:
+            raise ValueError(
+                f"{', '.join(columns)} name columns of a table, but df is None: pass the table too"
+            )
+        panel = self.panel_ if df is None else self._read(df, names, static_df)
         like = self._like if df is None else frame.kind_of(df)
         h = self.h if h is None else whole_number(h, "h")
         step = h if step_size is None else whole_number(step_size, "step_size")
@@ -225,10 +282,11 @@ class BaseForecaster(Parameters, Views, ABC):
             (known, self._columns_of(forecast, level), came)
             for known, forecast, came in self._backtest(panel, windows, step, refit, h, level)
         ]
-        return frame.write_cross_validation(like, parts, h, columns)
+        rows = self._rows if df is None else like is None and has_rows(df)
+        return frame.write_cross_validation(like, parts, h, names, rows)
 
-    def update(self, df: Any, *, static_df: Any = None) -> Any:
-        """Let the series go on by new rows, without learning anew.
+    def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
+        """Let the series go on by new rows, and learn from them if asked to.
 
         Parameters
         ----------
@@ -236,6 +294,10 @@ class BaseForecaster(Parameters, Views, ABC):
             As for ``fit``: what came after the end of the series, and series that are new.
         static_df : data frame, optional
             Of series that are new.
+        steps : int
+            0 learns nothing: the same model goes on from later points. Otherwise a network goes on
+            with so many updates, on windows of all points, new and old, at a tenth of the rate that
+            it began with; and what is no network learns anew, however many they are.
 
         Returns
         -------
@@ -244,16 +306,151 @@ class BaseForecaster(Parameters, Views, ABC):
         Raises
         ------
         ValueError
-            If rows do not go on where their series ended.
+            If rows do not go on where their series ended; nothing has changed then.
         """
         self._check_fitted()
-        new = self._read(df, self._columns, static_df, self.panel_)
+        whole_number(steps, "steps", 0)
+        new = self._read(df, self._columns, static_df, self.panel_, goes_on=True)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
-        self.panel_ = self.panel_.append(new)
+        panel = self.panel_.append(new)
+        if steps:
+            before = dict(self.__dict__)
+            try:
+                self._go_on(panel, steps)
+            except BaseException:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
+        self.panel_ = panel
         return self
 
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write this forecaster to one file, for ``fastlstm.forecasting.load``.
+
+        The file holds all that was learned and the series themselves, in the safetensors format,
+        whatever its name. Interrupted saving leaves the old file.
+
+        Parameters
+        ----------
+        filepath : str or path
+            Where to; folders that are missing are made.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the forecaster is not fitted.
+        TypeError
+            If it holds what no file can, such as a function.
+        """
+        self._check_fitted()
+        save(self, filepath, overwrite=overwrite)
+
+    def step(self, y: Any, *, futr: Any = None, level: Sequence[float] | None = None) -> Any:
+        """Take the next value of each series, and forecast what comes after it.
+
+        The same bits as of ``update`` and ``predict``, without tables: made for values that arrive
+        one by one. Windows slide along, so that a network over windows takes some tenths of a
+        millisecond for a series, and a simple rule some hundredths. DeepAR reads its window again
+        and draws its paths anew, and intervals of rules are worked out anew from their errors,
+        which takes longer. ``panel_`` has all values when it is looked at next.
+
+        Parameters
+        ----------
+        y : float, array_like or mapping
+            The value of a single series; (series,) in the order of ``panel_.ids``; or values by
+            ids. NaN, None, and ids left out, are values that are missing.
+        futr : array_like, optional
+            (series, 1 + h, columns), of one series also (1 + h, columns): the columns ``futr_exog``
+            at the stamp of y and at the h to forecast, which models that learned from such columns
+            need.
+        level : sequence of float, optional
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray or dict of str to ndarray
+            (h,) for one series, or (series, h); with levels a dict of these by the names that the
+            columns of ``predict`` have.
+
+        Raises
+        ------
+        ValueError
+            If y or futr do not fit; the series are as before then. And for models that learned from
+            ``hist_exog``.
+
+        Examples
+        --------
+        >>> from fastlstm.forecasting import SeasonalNaive
+        >>> model = SeasonalNaive(h=2, season_length=3).fit([1.0, 2, 3, 4, 5, 6])
+        >>> model.step(7.0)
+        array([5., 6.])
+        >>> model.step(8.0)
+        array([6., 7.])
+        """
+        live = self.__dict__.get("_going")
+        if live is None or live.h != self.h:
+            self._check_fitted()
+            live = self._live(self.panel_)
+            self._going = live
+        return live.step(y, futr, self.level if level is None else level)
+
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        """What users should know of how this model takes these series."""
+        # Rules do not mind.
+        return tuple(_not_learned(panel, self.h)) if "conformal" in self._names() else ()
+
     # -- within ------------------------------------------------------------------------------------
+
+    @property
+    def panel_(self) -> Panel:
+        """The series, as of the last ``fit``, ``update`` or ``step``."""
+        going = self.__dict__.get("_going")
+        if going is not None:
+            self._panel = going.panel()
+        if "_panel" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no panel_ before fit")
+        panel: Panel = self._panel
+        return panel
+
+    @panel_.setter
+    def panel_(self, panel: Panel) -> None:
+        self.__dict__.pop("_going", None)
+        self._panel = panel
+
+    def _live(self, panel: Panel) -> Live:
+        """What takes one value after another and forecasts, from the end of these series on."""
+        return Live(self, panel, self._reach())
+
+    def _reach(self) -> int | None:
+        """How many points before the end a forecast looks at; None if all of them."""
+        return None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "panel_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes that a copy has: all but the arrays of ``step``, which begins anew."""
+        if self.__dict__.get("_going") is not None:
+            self._panel = self.panel_
+        return {name: value for name, value in self.__dict__.items() if name != "_going"}
+
+    def _state(self) -> dict[str, Any]:
+        """Attributes that a file holds."""
+        state = self.__getstate__()
+        like = state.get("_like")
+        if like is not None:
+            # Forecasts have columns of ids and stamps; the types of others do not matter.
+            names = self._columns[:2]
+            kept = [{name: part[name] for name in names if name in part} for part in like[1:]]
+            state["_like"] = like._replace(**dict(zip(like._fields[1:], kept, strict=True)))
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take attributes from a file."""
+        self.__dict__.update(state)
 
     def _check(self) -> None:
         """An error where the constructor's arguments do not fit."""
@@ -275,26 +472,103 @@ class BaseForecaster(Parameters, Views, ABC):
                 f"{windows} windows of {h} steps, {step} apart, need series of more than {held} "
                 f"points; {short.sum()} are shorter: {some}"
             )
-        model = None
+        model, every = None, np.arange(len(panel))
         for left in range(held, h - 1, -step):
             known = panel.until(panel.lengths - left)
             if model is None or refit:
-                model = type(self)(**self.get_params())
-                model._fit(known)
-            at = (panel.offsets[:-1] + known.lengths)[:, np.newaxis] + np.arange(h)
-            yield known, model._forecast(known, h, panel.futr[at], quantiles_of(level)), panel.y[at]
+                model = self._copy(level=self.level or level)
+                model._learn(known)
+            futr, came = panel.following(every, known.lengths, h)
+            yield known, model._foresee(known, h, futr, quantiles_of(level)), came
+
+    def _copy(self, **changes: Any) -> Any:
+        """One that is not fitted, with these arguments other than this one's."""
+        return type(self)(**{**self.get_params(), **changes})
+
+    def _learn(self, panel: Panel) -> None:
+        """``_fit``, after a copy that has not seen the last points told how wide intervals are."""
+        wanted = bool(check_level(self.level)) if self.conformal is None else self.conformal
+        calibration = None
+        if wanted:
+            try:
+                calibration = self._calibrated(panel)
+            except ValueError as trouble:
+                if self.conformal:
+                    raise ValueError(
+                        f"conformal=True forecasts the last points by a copy that has not seen "
+                        f"them, which these series are too short for: {trouble}. Take "
+                        "conformal=False for the intervals of the network itself"
+                    ) from None
+                if self.verbose:
+                    print(f"{self.name}: intervals are not calibrated: {trouble}")
+        self._fit(panel)
+        self.calibration_ = calibration
+
+    def _calibrated(self, panel: Panel) -> Calibration:
+        left = past_cutoffs(panel, self.h)
+        copy = self._copy(level=(*check_level(self.level), *(50, 80, 90, 95)), verbose=0)
+        known = panel.take(np.flatnonzero(panel.lengths > left[0]))
+        if not len(known):
+            raise ValueError(
+                f"none has more than {left[0]} points, the last of which were held out"
+            )
+        copy._fit(known.until(known.lengths - left[0]))
+        series, ends = copy._ends(known, left)
+        forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
+        point, bands = _around_the_median(forecast, QUANTILES)
+        return calibrated(came, point, bands, Heights.of(known).positive()[series])
+
+    def _foresee(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        """``_forecast``, calibrated where there is a calibration."""
+        forecast = self._forecast(panel, h, future, quantiles)
+        if getattr(self, "calibration_", None) is None or len(quantiles) == 1:
+            return forecast
+        return forecast._replace(bands=self._widened(forecast.bands, quantiles, Heights.of(panel)))
+
+    def _widened(self, bands: Array, quantiles: Array, heights: Heights) -> Array:
+        """(S, h, Q) quantiles of series of these heights, calibrated."""
+        calibration: Any = self.calibration_
+        middle = np.sort(bands, axis=2)[..., int(np.searchsorted(quantiles, 0.5))]
+        return calibration.applied(middle, bands, quantiles, heights.positive())
+
+    def _ends(self, panel: Panel, left: Array) -> tuple[Array, Array]:
+        """(M,) series and how many points are known, so many before the ends of them all."""
+        series = np.tile(np.arange(len(panel)), len(left))
+        ends = (panel.lengths - left[:, np.newaxis]).ravel()
+        return series[ends > 0], ends[ends > 0]
+
+    def _foresee_from(
+        self, panel: Panel, series: Array, ends: Array, h: int, quantiles: Array
+    ) -> tuple[Forecast, Array]:
+        """(M, h) forecasts of series from points in the past, and what came."""
+        reach = self._reach()
+        size = np.cumsum(ends if reach is None else np.minimum(ends, reach))
+        points, bands = [], []
+        for index in np.split(np.arange(len(ends)), _changes(size // _AT_ONCE)):
+            known = panel.windows(series[index], ends[index], reach)
+            futr, _ = panel.following(series[index], ends[index], h)
+            forecast = self._foresee(known, h, futr, quantiles)
+            points.append(forecast.point)
+            bands.append(forecast.bands)
+        _, came = panel.following(series, ends, h)
+        return Forecast(np.concatenate(points), np.concatenate(bands)), came
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "panel_"):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")
 
     def _read(
-        self, df: Any, columns: frame.Columns, static_df: Any, known: Panel | None = None
+        self,
+        df: Any,
+        columns: frame.Columns,
+        static_df: Any,
+        known: Panel | None = None,
+        goes_on: bool = False,
     ) -> Panel:
         if frame.kind_of(df) is None:
             frame.check_no_columns(columns, static_df)
             freq = Frequency.of(1 if self.freq is None else self.freq)
-            return Panel.of_arrays(df, freq)
+            return Panel.of_arrays(df, freq, known if goes_on else None)
         return frame.read_panel(df, columns, freq=self.freq, static_df=static_df, known=known)
 
     def _columns_ahead(
@@ -302,7 +576,7 @@ class BaseForecaster(Parameters, Views, ABC):
     ) -> dict[str, Array]:
         """Columns of what comes after the end of each series."""
         future = frame.read_future(futr_df, panel, h, self._columns)
-        return self._columns_of(self._forecast(panel, h, future, quantiles_of(level)), level)
+        return self._columns_of(self._foresee(panel, h, future, quantiles_of(level)), level)
 
     def _columns_of(self, forecast: Forecast, level: Sequence[float]) -> dict[str, Array]:
         """Columns of the table, each (S, h)."""
@@ -310,3 +584,31 @@ class BaseForecaster(Parameters, Views, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
+
+
+def _around_the_median(forecast: Forecast, quantiles: Array) -> tuple[Array, Array]:
+    """(S, h) medians, and (S, h, Q) quantiles in rising order."""
+    bands = np.sort(forecast.bands, axis=2)
+    return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
+
+
+def _changes(values: Array) -> Array:
+    """Places where a value differs from the one before."""
+    return np.flatnonzero(np.diff(values)) + 1
+
+
+def _not_learned(panel: Panel, h: int) -> list[str]:
+    """What a network cannot learn from."""
+    present, begins = np.isfinite(panel.y), panel.offsets[:-1]
+    least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)
+    most = np.maximum.reduceat(np.where(present, panel.y, -np.inf), begins)
+    told = []
+    for which, what in (
+        (most <= least, "constant, and teach a network nothing"),
+        (panel.lengths <= h, f"no longer than h={h}, and are forecast without being learned from"),
+    ):
+        if which.any():
+            some = ", ".join(repr(name) for name in panel.ids[which][:3])
+            more = ", ..." if which.sum() > 3 else ""
+            told.append(f"{which.sum()} of {len(panel)} series are {what}: {some}{more}")
+    return told

@@ -15,6 +15,7 @@ from fastlstm.forecasting.intervals import conformal
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.ridge import CENTERS, RidgeFit, fit_ridge
+from fastlstm.forecasting.rolling import RuleLive, SeriesLive
 from fastlstm.forecasting.rules import (
     drift_from,
     filled,
@@ -22,6 +23,7 @@ from fastlstm.forecasting.rules import (
     seasonal_naive_from,
     targets,
 )
+from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import real_number, whole_number
 
 Array = npt.NDArray[Any]
@@ -36,7 +38,8 @@ class _Baseline(BaseForecaster):
     """Base class of forecasters that look at each series by itself.
 
     An interval is as wide as the errors would have been that were made from points of the past, of
-    each step by itself: ``intervals.conformal``.
+    each step by itself: ``intervals.conformal``. Columns beside the target are not used, which
+    ``notes_`` say.
     """
 
     def __init__(
@@ -55,6 +58,13 @@ class _Baseline(BaseForecaster):
 
     def _fit(self, panel: Panel) -> None:
         """Nothing is learned."""
+
+    def _live(self, panel: Panel) -> Live:
+        return SeriesLive(self, panel)
+
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        beside = ", ".join(map(repr, (*panel.names.futr, *panel.names.hist, *panel.names.static)))
+        return (f"columns beside the target are not used: {beside}",) if beside else ()
 
     @abstractmethod
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
@@ -116,12 +126,18 @@ class Naive(_Baseline):
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: naive_from(y, h, origins))
 
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, 1)
+
 
 class Drift(_Baseline):
     """The line through the first and the last value of a series; parameters as for ``Naive``."""
 
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: drift_from(y, h, origins))
+
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, 1, line=True)
 
 
 class _Seasonal(_Baseline):
@@ -172,6 +188,9 @@ class SeasonalNaive(_Seasonal):
             panel, h, past, lambda y, origins: seasonal_naive_from(y, h, origins, season)
         )
 
+    def _live(self, panel: Panel) -> Live:
+        return RuleLive(self, panel, self._season(panel))
+
 
 def _by_rule(
     panel: Panel, h: int, past: bool, rule: Callable[[Array, Array], Array]
@@ -215,6 +234,23 @@ class HoltWinters(_Seasonal):
             for s in range(len(panel))
         }
 
+    def _state(self) -> dict[str, Any]:
+        state = super()._state()
+        if "models_" in state:
+            state["models_"] = {
+                name: (start, model and (type(model).__name__, _numbers_of(model)))
+                for name, (start, model) in self.models_.items()
+            }
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if "models_" in state:
+            self.models_ = {
+                name: (start, given and _model_of(*given))
+                for name, (start, given) in self.models_.items()
+            }
+
     def _model(self, panel: Panel, s: int, season: int) -> Any:
         """A fitted model, or None for a series that is too short for one."""
         models, y = _statsforecast(), filled(panel.series(s), season)
@@ -255,13 +291,29 @@ class HoltWinters(_Seasonal):
         return paths
 
 
+def _numbers_of(model: Any) -> dict[str, Any]:
+    """Attributes of a fitted model of statsforecast, but for its optimizer's own account."""
+    state = dict(vars(model))
+    if "model_" in state:
+        state["model_"] = {**state["model_"], "fit": None}
+    return state
+
+
+def _model_of(name: str, state: dict[str, Any]) -> Any:
+    """A model of statsforecast with the numbers of one that was fitted."""
+    kinds = {kind: getattr(_statsforecast(), kind) for kind in ("HoltWinters", "Holt")}
+    made = kinds[name](season_length=state.get("season_length", 1))
+    made.__dict__.update(state)
+    return made
+
+
 def _statsforecast() -> Any:
     try:
         import statsforecast.models
     except ImportError as error:
         raise ImportError(
             "HoltWinters forecasts by statsforecast, which is not installed: "
-            "pip install statsforecast; or take SeasonalNaive or Ridge"
+            "pip install 'fastlstm[statsforecast]'; or take SeasonalNaive or Ridge"
         ) from error
     return statsforecast.models
 
@@ -331,6 +383,10 @@ class Ridge(_Baseline):
                 name: self._regress([y]) for name, y in zip(panel.ids, series, strict=True)
             }
 
+    def _live(self, panel: Panel) -> Live:
+        # Intervals of a regression for all series come from all of them.
+        return Live(self, panel) if self.pooled else SeriesLive(self, panel)
+
     def _scaled(self, panel: Panel, s: int) -> tuple[Array, float]:
         """A series without gaps in units of its spread, and that unit."""
         y = panel.series(s)
@@ -351,11 +407,18 @@ class Ridge(_Baseline):
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
         scaled = [self._scaled(panel, s) for s in range(len(panel))]
         held = [_held(len(y), self.h) for y, _ in scaled]
-        before = None
+        # One for each series, if it is there several times, as it was at several points: by the
+        # shortest, which has seen the least.
+        before: dict[Any, RidgeFit] = {}
         if past and self.pooled:
-            before = self._regress(
+            before[None] = self._regress(
                 [y[: len(y) - left] for (y, _), left in zip(scaled, held, strict=True)]
             )
+        elif past:
+            for s in np.argsort(panel.lengths, kind="stable"):
+                if panel.ids[s] not in before:
+                    y = scaled[s][0]
+                    before[panel.ids[s]] = self._regress([y[: len(y) - held[s]]])
         paths = []
         for s, ((y, unit), left) in enumerate(zip(scaled, held, strict=True)):
             fit = self.regressions_.get(None if self.pooled else panel.ids[s])
@@ -363,7 +426,7 @@ class Ridge(_Baseline):
                 fit = self._regress([y])
             errors = np.empty((0, h))
             if past:
-                earlier = before or self._regress([y[: len(y) - left]])
+                earlier = before[None if self.pooled else panel.ids[s]]
                 origins = np.arange(len(y) - left, len(y))
                 came = targets(panel.series(s), h, origins)
                 errors = came - unit * earlier.predict(_windows(y, earlier, origins), h)

@@ -6,7 +6,7 @@ import datetime
 import difflib
 import numbers
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
@@ -32,6 +32,28 @@ class Columns(NamedTuple):
     futr: tuple[str, ...] = ()
     hist: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
+
+
+_ARGUMENTS = {
+    "id_col": "id_col",
+    "time_col": "time_col",
+    "target_col": "target_col",
+    "futr_exog": "futr",
+    "hist_exog": "hist",
+    "static_exog": "static",
+}
+
+
+def named(arguments: Mapping[str, Any], known: Columns) -> Columns:
+    """Columns by the arguments of ``fit``; those that are not among them are as they were."""
+    wrong = [name for name in arguments if name not in _ARGUMENTS]
+    if wrong:
+        raise TypeError(f"expected {', '.join(_ARGUMENTS)}, got {wrong[0]!r}")
+    changes: dict[str, Any] = {
+        _ARGUMENTS[name]: value if name.endswith("_col") else tuple(value)
+        for name, value in arguments.items()
+    }
+    return known._replace(**changes)
 
 
 def as_frame(df: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from fastlstm.forecasting import frame, recursion
 from fastlstm.forecasting.base import BaseForecaster, Forecast
 from fastlstm.forecasting.distributions import distribution
-from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.network import usual_steps
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.transforming import Transforms, check_transform
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
@@ -89,7 +90,7 @@ class DeepAR(BaseForecaster):
     dropout : float
         Part of what goes from one layer to the next that is dropped in training.
     max_steps : int, optional
-        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        Updates. By default 4000, or as many as see each window 10 times if these are fewer, but at
         least 200.
     batch_size : int
         Windows of each.
@@ -98,6 +99,11 @@ class DeepAR(BaseForecaster):
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when their likelihood has failed to
         improve so often, of 20 looks; the best weights come back. By default train on all points.
+    conformal : bool, optional
+        Calibrate intervals, as ``MQRNN`` does; by default where ``level`` is given. Paths remain as
+        they are.
+    transform : str, optional
+        As for ``MQRNN``; not of counts. Paths are futures of the series themselves.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -119,7 +125,7 @@ class DeepAR(BaseForecaster):
         verbose: int = 1,
         *,
         distribution: str = "StudentT",
-        n_paths: int = 200,
+        n_paths: int = 100,
         lags: Sequence[int] | None = None,
         scaler: str | None = "standard",
         season_length: int | None = None,
@@ -130,6 +136,8 @@ class DeepAR(BaseForecaster):
         batch_size: int = 64,
         learning_rate: float = 2e-3,
         patience: int | None = None,
+        conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -138,7 +146,8 @@ class DeepAR(BaseForecaster):
         self.season_length = season_length
         self.units, self.layers = units, layers
         self.dropout, self.max_steps, self.batch_size = dropout, max_steps, batch_size
-        self.learning_rate, self.patience, self.alias = learning_rate, patience, alias
+        self.learning_rate, self.patience = learning_rate, patience
+        self.conformal, self.transform, self.alias = conformal, transform, alias
 
     def _check(self) -> None:
         super()._check()
@@ -149,7 +158,12 @@ class DeepAR(BaseForecaster):
                 whole_number(getattr(self, name), name)
         for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
             whole_number(lag, "a lag")
-        distribution(self.distribution)
+        check_transform(self.transform)
+        if distribution(self.distribution).counts and self.transform is not None:
+            raise ValueError(
+                f"distribution={self.distribution!r} is one of counts, which are taken as they "
+                f"are: leave out transform={self.transform!r}, or take 'StudentT'"
+            )
         window_scaler(self.scaler)
 
     # -- training ----------------------------------------------------------------------------------
@@ -173,6 +187,8 @@ class DeepAR(BaseForecaster):
         else:
             lags = np.ravel(self.lags).tolist()
         self._lags = sorted({1, *lags})
+        self._transforms = Transforms.of(self.transform, panel, self.season_)
+        panel = self._transforms.transform(panel)
         self._columns_of_fit = _Columns(_spread(panel.futr), _spread(panel.static))
         self._scaler = window_scaler(self.scaler)
         held = 0 if self.patience is None else self.h
@@ -186,6 +202,7 @@ class DeepAR(BaseForecaster):
             )
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        steps = max(1, round(self._part_of_steps * steps))
         with drawing_from(generator):
             model = recursion.network(
                 x[recursion.STEPS].shape[2],
@@ -214,6 +231,20 @@ class DeepAR(BaseForecaster):
                 verbose=self.verbose,
             )
         self.models_, self.history_ = [model], [history]
+
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        reader = self._reader(panel, self.h)
+        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
+        self.models_ = go_on(
+            self.models_,
+            lambda index: self._batch(reader.read(series[index], origins[index])),
+            len(series),
+            steps=steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            verbose=self.verbose,
+        )
 
     def _reader(self, panel: Panel, h: int, future: Array | None = None) -> WindowReader:
         """Windows of what is read and of what the first of its steps looks back to."""
@@ -276,6 +307,10 @@ class DeepAR(BaseForecaster):
         static = (windows.static - mean) / spread
         return np.repeat(static[:, np.newaxis], steps, axis=1)
 
+    def _reach(self) -> int:
+        season = self.season_ if self.transform == "difference" else 0
+        return int(self.input_size_ + self._lags[-1] + season)
+
     # -- forecasts ---------------------------------------------------------------------------------
 
     def sample_paths(
@@ -315,7 +350,7 @@ class DeepAR(BaseForecaster):
 
     def _paths(self, panel: Panel, h: int, future: Array | None) -> Iterator[tuple[Array, Array]]:
         """Numbers of some series, and (series, paths, h) futures of theirs, until all are there."""
-        windows = self._reader(panel, h, future).last()
+        windows = self._reader(self._transforms.transform(panel), h, future).last()
         encoder, stepper, names = recursion.parts(self.models_[0])
         together = min(len(panel), max(1, _ROWS // self.n_paths))
         stream = stepper.stream(together * self.n_paths)
@@ -333,7 +368,7 @@ class DeepAR(BaseForecaster):
             stream.reset(start=dict(zip(names, repeated, strict=True)))
             generators = [_generator(self.seed, panel.ids[s]) for s in index]
             paths = self._walk(stream, some, past, shift, scale, generators, h)
-            yield index, paths[: len(index)]
+            yield index, self._transforms.paths_back(paths[: len(index)], panel.take(index))
 
     def _walk(
         self,
@@ -347,6 +382,7 @@ class DeepAR(BaseForecaster):
     ) -> Array:
         """(B, paths, h) draws, step by step."""
         count, n, lags = len(past), self.n_paths, np.array(self._lags)
+        draw = self._draws(generators, h)
         known, static = self._known(windows), self._static(windows, 1)[:, 0]
         # Each lag of a step is either of the past, the same for all paths, or has been drawn.
         values = np.full((count, n, past.shape[1] + h), np.nan)
@@ -369,14 +405,26 @@ class DeepAR(BaseForecaster):
             )
             given[recursion.STEPS] = x
             parameters = np.asarray(stream.step(given if len(given) > 1 else x), np.float64)
-            for s, generator in enumerate(generators):
-                made = self._law.sample(parameters[s * n : (s + 1) * n], generator)
-                drawn[s, :, step] = made
             now = drawn[:, :, step]
+            now[: len(generators)] = draw(parameters.reshape(count, n, -1), step)
             values[:, :, at] = self._seen(now / scale if self._law.counts else now)
         if self._law.counts:
             return drawn
         return drawn * scale[..., np.newaxis] + shift[..., np.newaxis]
+
+    def _draws(
+        self, generators: list[np.random.Generator], h: int
+    ) -> Callable[[Array, int], Array]:
+        """Draws of a step from (series, paths, parameters), each series by its own generator."""
+        count, law = len(generators), self._law
+        if not law.uniforms:
+            return lambda parameters, step: np.stack(
+                [law.sample(*one) for one in zip(parameters, generators, strict=False)]
+            )
+        # All steps at once, in their order: what comes first does not depend on h.
+        shape = (h, law.uniforms, self.n_paths)
+        uniform = np.stack([generator.random(shape) for generator in generators], axis=2)
+        return lambda parameters, step: law.made_of(parameters[:count], uniform[step])
 
 
 def _and_flags(values: Array) -> Array:

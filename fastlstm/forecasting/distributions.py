@@ -47,12 +47,17 @@ class Distribution(ABC):
     count: ClassVar[int]
     counts: ClassVar[bool] = False
     loss: Loss
+    # Numbers between 0 and 1 that a draw is made of; 0 where it is made otherwise.
+    uniforms: ClassVar[int] = 0
 
     def offsets(self, scale: Array) -> Array:
         """(..., count) to add to the parameters of series of this scale, (...)."""
         return np.zeros((*np.shape(scale), self.count))
 
-    @abstractmethod
+    def made_of(self, parameters: Array, uniform: Array) -> Array:
+        """(...) draws, made of (uniforms, ...) numbers that are at least 0 and below 1."""
+        raise NotImplementedError
+
     def sample(self, parameters: Array, generator: np.random.Generator) -> Array:
         """One draw from each distribution.
 
@@ -67,6 +72,8 @@ class Distribution(ABC):
         ndarray
             (...) float64.
         """
+        shape = (self.uniforms, *np.shape(parameters)[:-1])
+        return self.made_of(parameters, generator.random(shape))
 
     @abstractmethod
     def mean(self, parameters: Array) -> Array:
@@ -91,14 +98,21 @@ class Distribution(ABC):
 
 
 class _Normal(Distribution):
-    """A normal distribution; parameters as for ``losses.Gaussian``."""
+    """A normal distribution; parameters as for ``losses.Gaussian``.
+
+    Draws are those of Box, Muller, "A note on the generation of random normal deviates", Annals of
+    Mathematical Statistics 29(2), 1958.
+    """
 
     count = 2
+    uniforms = 2
     loss = Gaussian(_LEAST_SCALE)
 
-    def sample(self, parameters: Array, generator: np.random.Generator) -> Array:
+    def made_of(self, parameters: Array, uniform: Array) -> Array:
         place, scale = _place_and_scale(parameters)
-        return place + scale * generator.standard_normal(place.shape)
+        radius = np.sqrt(-2.0 * np.log1p(-uniform[0]))
+        made: Array = place + scale * (radius * np.cos(2.0 * np.pi * uniform[1]))
+        return made
 
     def mean(self, parameters: Array) -> Array:
         return _place_and_scale(parameters)[0]
@@ -110,16 +124,22 @@ class _Normal(Distribution):
 
 
 class _Student(Distribution):
-    """Student's t; parameters as for ``losses.StudentT``."""
+    """Student's t; parameters as for ``losses.StudentT``.
+
+    Draws are those of Bailey, "Polar generation of random variates with the t-distribution",
+    Mathematics of Computation 62(206), 1994: as normal ones, but for the radius.
+    """
 
     count = 3
+    uniforms = 2
     loss = StudentT(_LEAST_SCALE)
 
-    def sample(self, parameters: Array, generator: np.random.Generator) -> Array:
+    def made_of(self, parameters: Array, uniform: Array) -> Array:
         place, scale = _place_and_scale(parameters)
-        half = 0.5 * _freedom(parameters)
-        normal = generator.standard_normal(place.shape)
-        return place + scale * normal / np.sqrt(generator.standard_gamma(half) / half)
+        freedom = _freedom(parameters)
+        radius = np.sqrt(freedom * np.expm1(-2.0 / freedom * np.log1p(-uniform[0])))
+        made: Array = place + scale * (radius * np.cos(2.0 * np.pi * uniform[1]))
+        return made
 
     def mean(self, parameters: Array) -> Array:
         return _place_and_scale(parameters)[0]

@@ -14,6 +14,7 @@ from fastlstm.forecasting.columns import (
     as_frame,
     check_columns,
     ids_of,
+    named,
     numbers_of,
     some_of,
     stamps_of,
@@ -27,6 +28,7 @@ __all__ = [
     "Columns",
     "check_no_columns",
     "kind_of",
+    "named",
     "read_future",
     "read_panel",
     "write_cross_validation",
@@ -95,6 +97,7 @@ def read_panel(
         longest = int(np.argmax(np.diff(bounds)))
         frequency = Frequency.infer(stamps[bounds[longest] : bounds[longest + 1]])
         _check_days(frame, columns.time_col, frequency)
+        notes.append(f"the frequency is {frequency.alias}, by the stamps of {ids[longest]!r}")
     starts = stamps[bounds[:-1]]
     steps = _steps(frequency, ids, bounds, stamps)
     lengths = steps[bounds[1:] - 1] + 1

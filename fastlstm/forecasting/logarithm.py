@@ -30,19 +30,41 @@ def switches(panel: Panel, log: bool | None) -> Array:
     ValueError
         If all should be, but some have values of 0 or less.
     """
-    least = [np.nanmin(panel.series(s)) for s in range(len(panel))]
+    if log is False:
+        return np.zeros(len(panel), bool)
+    least, middle = _least_and_middle(panel)
     if log is None:
-        middle = [np.nanmedian(panel.series(s)) for s in range(len(panel))]
-        return np.array([0 < m * _NEAR_ZERO < low for low, m in zip(least, middle, strict=True)])
-    if log:
-        wrong = [name for name, low in zip(panel.ids, least, strict=True) if low <= 0]
-        if wrong:
-            some = ", ".join(repr(name) for name in wrong[:5])
-            raise ValueError(
-                f"log=True expects values greater than 0; {len(wrong)} series have others: {some}. "
-                "Leave log=None to take logarithms where they can be taken"
-            )
-    return np.full(len(panel), log)
+        return np.asarray(positive(least, middle))
+    wrong = panel.ids[least <= 0]
+    if len(wrong):
+        some = ", ".join(repr(name) for name in wrong[:5])
+        raise ValueError(
+            f"log=True expects values greater than 0; {len(wrong)} series have others: {some}. "
+            "Leave log=None to take logarithms where they can be taken"
+        )
+    return np.ones(len(panel), bool)
+
+
+def _least_and_middle(panel: Panel) -> tuple[Array, Array]:
+    """(S,) smallest value of each series, and the median; NaN of one without values."""
+    least, middle = np.full((2, len(panel)), np.nan)
+    lengths = panel.lengths
+    # Series of a length are sorted together, missing values last.
+    for length in np.unique(lengths[lengths > 0]):
+        index = np.flatnonzero(lengths == length)
+        rising = np.sort(panel.y[panel.offsets[index][:, np.newaxis] + np.arange(length)], axis=1)
+        count = np.isfinite(rising).sum(axis=1)
+        rows = np.arange(len(index))
+        least[index] = rising[:, 0]
+        below, above = (count - 1) // 2, count // 2
+        # Of no value at all both are NaN.
+        middle[index] = 0.5 * (rising[rows, below] + rising[rows, np.minimum(above, length - 1)])
+    return least, middle
+
+
+def positive(least: Any, middle: Any) -> Any:
+    """Whether a series with this least value and this median is well above zero."""
+    return (middle * _NEAR_ZERO > 0) & (middle * _NEAR_ZERO < least)
 
 
 def logarithms(panel: Panel, taken: Array) -> Panel:

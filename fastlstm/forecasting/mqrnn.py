@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-from fastlstm.forecasting.logarithm import logarithms, powers, switches
-from fastlstm.forecasting.network import NetworkForecaster, Sizes
-from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.scaling import window_scaler
-from fastlstm.forecasting.seasonal import relative, repeated
-from fastlstm.forecasting.windows import Windows
+from fastlstm.forecasting.correction import SeasonCorrector, side_by_side, steps_at_once
+from fastlstm.forecasting.network import Sizes
 from fastlstm.layers import GRU, Add, Concatenate, Dense, Input, RepeatVector, Reshape
 from fastlstm.models import Model
 
-Array = npt.NDArray[Any]
 
-# A window of more steps than these is read a season at a time.
-_STEP_BY_STEP = 64
-# Where seasons differ by this part of the level, scaled and relative errors count alike.
-_ALIKE = 1 / 8
-
-
-class MQRNN(NetworkForecaster):
+class MQRNN(SeasonCorrector):
     """Direct forecasts of quantiles, all steps at once.
 
     A GRU reads the window, a long one a whole season at each step. From its last state dense layers
@@ -47,104 +30,26 @@ class MQRNN(NetworkForecaster):
     ----------
     h, freq, input_size, level, seed, verbose
         As for every forecaster: see ``NetworkForecaster``, as are the others.
-    log : bool or None
-        Take logarithms, which needs positive values; by default (None) of each series whose values
-        are all greater than a hundredth of their median.
+    log, pooled
+        See ``SeasonCorrector``.
     """
-
-    def __init__(
-        self,
-        h: int,
-        freq: str | int | None = None,
-        input_size: int | None = None,
-        level: Sequence[float] | None = None,
-        seed: int = 0,
-        verbose: int = 1,
-        *,
-        scaler: str | None = "standard",
-        season_length: int | None = None,
-        log: bool | None = None,
-        units: int = 128,
-        max_steps: int | None = None,
-        batch_size: int = 256,
-        learning_rate: float = 2e-3,
-        members: int = 1,
-        patience: int | None = None,
-        alias: str | None = None,
-    ) -> None:
-        super().__init__(
-            h,
-            freq,
-            input_size,
-            level,
-            seed,
-            verbose,
-            scaler=scaler,
-            season_length=season_length,
-            units=units,
-            max_steps=max_steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            members=members,
-            patience=patience,
-            alias=alias,
-        )
-        self.log = log
-
-    def _check(self) -> None:
-        super()._check()
-        if self.log not in (None, True, False):
-            raise ValueError(f"log expects True, False or None, got {self.log!r}")
-
-    def _transformed(self, panel: Panel) -> Panel:
-        self._taken = switches(panel, self.log)
-        return logarithms(panel, self._taken)
-
-    def _restored(self, values: Array, panel: Panel) -> Array:
-        return powers(values, switches(panel, self.log))
-
-    def _scales(self, windows: Windows) -> tuple[Array, Array]:
-        return repeated(windows.past, self.season_, self.h)
-
-    def _weights(self, windows: Windows, scale: Array) -> Array:
-        return 0.5 + 0.5 * relative(windows.past, scale, self._taken[windows.series]) / _ALIKE
-
-    def _inputs(self, windows: Windows, base: Array, unit: Array) -> dict[str, Array]:
-        shift, scale = window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
-        inputs = super()._inputs(windows, shift, scale)
-        scales = [_comparison(unit, scale), _comparison(scale, np.abs(shift))]
-        static = np.concatenate([*scales, inputs.get("static", scales[0][:, :0])], axis=1)
-        return {**inputs, "static": static.astype(np.float32)}
 
     def _network(self, sizes: Sizes) -> Model:
         past = Input((sizes.look_back, sizes.past), name="past")
         static = Input((sizes.static,), name="static")
         inputs = [past, static]
         answers = sizes.horizon * sizes.outputs
-        state = Concatenate()([GRU(self.units)(_steps(past, sizes)), static])
-        state = Dense(2 * self.units, activation="relu")(state)
+        read = side_by_side(past, steps_at_once(sizes))
+        state = Concatenate()([GRU(self._units)(read), static])
+        state = Dense(2 * self._units, activation="relu")(state)
         parts = [Dense(answers)(state), Dense(answers)(past[:, :, 0])]
         made = Reshape((sizes.horizon, sizes.outputs))(Add()(parts))
         if sizes.future:
             future = Input((sizes.horizon, sizes.future), name="future")
             inputs.append(future)
-            context = max(8, self.units // 8)
+            context = max(8, self._units // 8)
             overall = RepeatVector(sizes.horizon)(Dense(context, activation="relu")(state))
             known = Concatenate()([overall, future])
-            known = Dense(self.units // 2, activation="relu")(known)
+            known = Dense(self._units // 2, activation="relu")(known)
             made = Add()([made, Dense(sizes.outputs)(known)])
         return Model(inputs, made)
-
-
-def _steps(past: Any, sizes: Sizes) -> Any:
-    """The window, step by step or season by season."""
-    season = sizes.season
-    if sizes.look_back <= _STEP_BY_STEP or season == 1 or sizes.look_back % season:
-        return past
-    return Reshape((sizes.look_back // season, season * sizes.past))(past)
-
-
-def _comparison(one: Array, other: Array) -> Array:
-    """How much larger one is than the other, in about single digits, also where one is 0."""
-    least = 1e-3 * (one + other) + 1e-30
-    return 0.3 * np.log((one + least) / (other + least))

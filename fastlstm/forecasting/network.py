@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster, Forecast
-from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.each import OneForEach
+from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
+from fastlstm.forecasting.sliding import WindowLive
+from fastlstm.forecasting.streaming import Live
+from fastlstm.forecasting.transforming import SERIES_SCALERS, Transforms, check_transform
 from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -29,7 +33,7 @@ _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Windows that are forecast at a time.
 _TOGETHER = 1024
 # Updates by default, and how often a window is seen at most.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 100
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 10
 
 
 class Sizes(NamedTuple):
@@ -69,17 +73,28 @@ class NetworkForecaster(BaseForecaster):
     verbose : int
         1 a progress bar, 0 nothing.
     scaler : str or None
-        How a window is scaled: "standard", "robust", "mean", "last" or None.
+        How the values that the network sees are scaled:
+
+        ====================  ============================================================
+        "standard"            each window by itself: less its mean, over its deviation
+        "robust"              each window: less its median, over the quartiles' distance
+        "mean"                each window: over the mean of its absolute values
+        "last"                each window: less its last value, over its deviation
+        "series_standard"     all windows of a series alike, by the series' mean and deviation
+        "series_robust"       the same by median and quartiles
+        "series_minmax"       the same, its least value 0 and its largest 1
+        None                  not at all
+        ====================  ============================================================
     season_length : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
-    units : int
-        Size of the recurrent state.
+    units : int, optional
+        Size of the recurrent state; by default 128, and 16 of a network for one series.
     max_steps : int, optional
-        Updates. By default 4000, or as many as see each window 100 times if these are fewer, but at
+        Updates. By default 4000, or as many as see each window 10 times if these are fewer, but at
         least 200.
-    batch_size : int
-        Windows of each.
+    batch_size : int, optional
+        Windows of each; by default 256, and 32 of a network for one series.
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
     members : int
@@ -87,6 +102,15 @@ class NetworkForecaster(BaseForecaster):
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when that loss has failed to improve
         so often, of 20 looks; the best weights come back. By default train on all points.
+    conformal : bool, optional
+        Calibrate intervals: a copy of the network learns without the last points of each series and
+        forecasts them; intervals become so much wider or narrower, step by step, that they would
+        have held there what they promise. That takes as long again as the fit. By default where
+        ``level`` is given.
+    transform : str, optional
+        What is done to the values of each series before all else, and taken back in forecasts:
+        "log1p", log(1 + y) of values from 0 on; "boxcox", of positive values, their likeliest
+        power; "difference", changes from one season to the next. By default nothing.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -109,12 +133,14 @@ class NetworkForecaster(BaseForecaster):
         *,
         scaler: str | None = "standard",
         season_length: int | None = None,
-        units: int = 128,
+        units: int | None = None,
         max_steps: int | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         learning_rate: float = 2e-3,
         members: int = 1,
         patience: int | None = None,
+        conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -126,7 +152,25 @@ class NetworkForecaster(BaseForecaster):
         )
         self.units, self.max_steps, self.batch_size = units, max_steps, batch_size
         self.learning_rate, self.members = learning_rate, members
-        self.patience, self.alias = patience, alias
+        self.patience, self.conformal, self.alias = patience, conformal, alias
+        self.transform = transform
+
+    units: Any
+    batch_size: Any
+    models_: list[Any]
+
+    # Whether one network learns from all series; otherwise each has one of its own.
+    pooled = True
+
+    @property
+    def _units(self) -> int:
+        """Size of the recurrent state."""
+        return self.units or (128 if self.pooled else 16)
+
+    @property
+    def _batch_size(self) -> int:
+        """Windows of an update."""
+        return self.batch_size or (256 if self.pooled else 32)
 
     @abstractmethod
     def _network(self, sizes: Sizes) -> Model:
@@ -137,15 +181,23 @@ class NetworkForecaster(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("units", "batch_size", "members"):
-            whole_number(getattr(self, name), name)
-        for name in ("season_length", "max_steps", "patience"):
+        whole_number(self.members, "members")
+        for name in ("units", "batch_size", "season_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
+        if self.conformal not in (None, True, False):
+            raise ValueError(f"conformal expects True, False or None, got {self.conformal!r}")
+        check_transform(self.transform)
         self._check_scaler()
 
     def _check_scaler(self) -> None:
-        window_scaler(self.scaler)
+        if self.scaler in SERIES_SCALERS:
+            return
+        try:
+            window_scaler(self.scaler)
+        except ValueError as error:
+            series = ", ".join(map(repr, SERIES_SCALERS))
+            raise ValueError(f"{error}; or, of whole series, one of {series}") from None
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
@@ -155,10 +207,17 @@ class NetworkForecaster(BaseForecaster):
         self._binary = _binary_columns(panel)
         self._static = _spread_of(panel.static)
         held = self._held()
-        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        self._transforms = Transforms.of(self.transform, panel, self.season_)
+        transformed = self._transformed(panel)
+        if self.scaler in SERIES_SCALERS:
+            kind = SERIES_SCALERS[self.scaler]
+            self._series_scalers = Transforms.of(kind, transformed.take([]), self.season_)
+        self._meet(transformed)
+        reader = WindowReader(transformed, self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h), held)
-        if not len(series):
-            raise ValueError(self._too_short(panel, held))
+        counts = np.bincount(series, minlength=len(panel))
+        if not (counts.any() if self.pooled else counts.all()):
+            raise ValueError(self._too_short(panel, held, counts))
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
         sizes = Sizes(
             self.input_size_,
@@ -168,12 +227,17 @@ class NetworkForecaster(BaseForecaster):
             x["future"].shape[-1] if "future" in x else 0,
             x["static"].shape[-1] if "static" in x else 0,
             len(self.quantiles_),
-            len(panel),
+            len(panel) if self.pooled else 1,
         )
+
+        def batch_of(index: Array) -> Batch:
+            return self._batch(reader.read(series[index], origins[index]))
+
         validation = None
         if held:
             validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
-        steps = self.max_steps or usual_steps(len(series), self.batch_size)
+        windows = len(series) if self.pooled else int(np.median(counts))
+        steps = self._steps_of(windows)
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
@@ -181,12 +245,25 @@ class NetworkForecaster(BaseForecaster):
                 rate = CosineDecay(self.learning_rate, steps)
                 loss = Quantile(self.quantiles_.tolist())
                 model.compile(Adam(rate, global_clipnorm=1.0), loss)
+                if not self.pooled:
+                    each = OneForEach(model, panel.ids, counts)
+                    self.history_ += each.train(
+                        batch_of,
+                        steps=steps,
+                        batch_size=self._batch_size,
+                        seed=int(generator.integers(2**32)),
+                        validation=validation,
+                        patience=self.patience,
+                        verbose=self.verbose,
+                    )
+                    self.models_.append(each)
+                    continue
                 history = train(
                     model,
-                    lambda index: self._batch(reader.read(series[index], origins[index])),
+                    batch_of,
                     len(series),
                     steps=steps,
-                    batch_size=self.batch_size,
+                    batch_size=self._batch_size,
                     generator=generator,
                     validation=validation,
                     patience=self.patience,
@@ -195,15 +272,35 @@ class NetworkForecaster(BaseForecaster):
             self.models_.append(model)
             self.history_.append(history)
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
+        self.models_ = go_on(
+            self.models_,
+            lambda index: self._batch(reader.read(series[index], origins[index])),
+            len(series),
+            steps=steps,
+            batch_size=self._batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            verbose=self.verbose,
+        )
+
     # -- what a model may do its own way -----------------------------------------------------------
 
     def _transformed(self, panel: Panel) -> Panel:
         """The series as the network sees them, before windows are scaled."""
-        return panel
+        return self._transforms.transform(panel)
 
     def _restored(self, values: Array, panel: Panel) -> Array:
         """(S, h, Q) values of the series, from those of the series that the network sees."""
-        return values
+        middle = int(np.searchsorted(self.quantiles_, 0.5))
+        return self._transforms.quantiles_back(values, panel, middle)
+
+    def _meet(self, seen: Panel) -> None:
+        """Take note of series, as the network sees them, that were not there in ``fit``."""
+        if self.scaler in SERIES_SCALERS:
+            self._series_scalers.fitted.update(self._series_scalers.each(seen))
 
     def _learned(self) -> Array:
         """(Q,) the quantiles that the network learns, in rising order."""
@@ -221,7 +318,18 @@ class NetworkForecaster(BaseForecaster):
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
-        return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+        return self._scaled(windows)
+
+    def _scaled(self, windows: Windows) -> tuple[Array, Array]:
+        """(B, 1) shift and scale of what the network sees of each window."""
+        if self.scaler not in SERIES_SCALERS:
+            return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+        affine = [self._series_scalers.fitted[name] for name in windows.ids]
+        shift, scale = np.array([[one.shift, one.scale] for one in affine]).T  # type: ignore[attr-defined]
+        return shift[:, np.newaxis], scale[:, np.newaxis]
+
+    def _reach(self) -> int | None:
+        return self.input_size_ + (self.season_ if self.transform == "difference" else 0)
 
     def _weights(self, windows: Windows, scale: Array) -> Array:
         """(B, 1) how much errors in units of ``scale`` count; all alike."""
@@ -239,10 +347,9 @@ class NetworkForecaster(BaseForecaster):
     def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
         present = np.isfinite(windows.past)
         past_x, future_x = self._scaled_columns(windows, present)
-        values = _filled((windows.past - shift) / scale)
-        past = np.concatenate(
-            [values[..., np.newaxis], present[..., np.newaxis], past_x], axis=2, dtype=np.float32
-        )
+        past = np.empty((*present.shape, 2 + past_x.shape[2]), np.float32)
+        past[..., 0] = _filled((windows.past - shift) / scale)
+        past[..., 1], past[..., 2:] = present, past_x
         inputs = {"past": past}
         if future_x.shape[2]:
             inputs["future"] = future_x
@@ -253,10 +360,12 @@ class NetworkForecaster(BaseForecaster):
 
     def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
         """The other columns, those that are no flags in units of their spread in the window."""
+        free = ~self._binary
+        if not free.any():
+            return windows.past_x, windows.future_x
         past, future = windows.past_x.copy(), windows.future_x.copy()
         began = np.logical_or.accumulate(present, axis=1)[..., np.newaxis]
         count = np.maximum(began.sum(axis=1, keepdims=True), 1)
-        free = ~self._binary
         columns = past[..., : len(free)][..., free]
         mean = np.where(began, columns, 0).sum(axis=1, keepdims=True) / count
         spread = np.sqrt(
@@ -288,23 +397,58 @@ class NetworkForecaster(BaseForecaster):
 
     def _block(self, panel: Panel, future: Array | None, quantiles: Array) -> tuple[Array, Array]:
         """The next h steps of each series: median and quantiles."""
-        reader = WindowReader(self._transformed(panel), self.input_size_, self.h, future)
-        windows = reader.last()
-        shift, scale = self._scales(windows)
+        windows, (shift, scale) = self._last(panel, future)
         given = self._inputs(windows, shift, scale)
-        each = [
-            np.sort(model.predict(given, batch_size=_TOGETHER, verbose=0), axis=2)
-            for model in self.models_
-        ]
-        answers = np.mean(each, axis=0, dtype=np.float64)
+        each = [self._answers(model, given, windows.ids) for model in self.models_]
+        answers = np.mean([np.sort(one, axis=2) for one in each], axis=0, dtype=np.float64)
         made = self._restored(answers * scale[..., np.newaxis] + shift[..., np.newaxis], panel)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
         return made[..., middle], between(made, self.quantiles_, quantiles)
 
-    def _too_short(self, panel: Panel, held: int) -> str:
+    def _last(self, panel: Panel, future: Array | None) -> tuple[Windows, tuple[Array, Array]]:
+        """The window at the end of each series, and how it is scaled."""
+        seen = self._transformed(panel)
+        self._meet(seen)
+        # All that is not in a window may be long.
+        seen = seen.since(np.maximum(seen.lengths - self.input_size_, 0))
+        windows = WindowReader(seen, self.input_size_, self.h, future).last()
+        return windows, self._scales(windows)
+
+    def _answers(self, model: Any, given: dict[str, Array], ids: Array) -> Array:
+        """(B, h, Q) what a network, or that of each of these series, makes of windows."""
+        if self.pooled:
+            made: Array = model.predict(given, batch_size=_TOGETHER, verbose=0)
+            return made
+        answers: Array = model.predict(given, ids)
+        return answers
+
+    def _live(self, panel: Panel) -> Live:
+        networks = all(isinstance(model, Model) for model in self.models_)
+        # These are done to whole series, as is what a class does in a way of its own.
+        whole = self.transform is not None or self.scaler in SERIES_SCALERS
+        own = type(self)._transformed is not NetworkForecaster._transformed
+        if not networks or whole or (own and not hasattr(self, "log")):
+            return Live(self, panel)
+        return WindowLive(self, panel, getattr(self, "log", False))
+
+    def _steps_of(self, windows: int) -> int:
+        """Updates, on so many windows."""
+        steps = self.max_steps or usual_steps(windows, self._batch_size)
+        return max(1, round(self._part_of_steps * steps))
+
+    def _too_short(self, panel: Panel, held: int, counts: Array) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
+        name = type(self).__name__
+        if not self.pooled and counts.any():
+            short = np.flatnonzero(counts == 0)
+            some = ", ".join(f"{panel.ids[s]!r} has {panel.lengths[s]}" for s in short[:5])
+            return (
+                f"{name} with pooled=False and h={self.h} learns from each series by itself, which "
+                f"takes {needed} points; {len(short)} of {len(panel)} have too few, or no values: "
+                f"{some}. Leave these out, or fit with pooled=True"
+            )
         return (
-            f"{type(self).__name__} with h={self.h} needs a series of at least {needed} points to "
+            f"{name} with h={self.h} needs a series of at least {needed} points to "
             f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
         )
 
@@ -331,7 +475,8 @@ def _binary_columns(panel: Panel) -> Array:
 
 def _filled(values: Array) -> Array:
     """Zero where there is no value, in single precision."""
-    filled: Array = np.nan_to_num(values, nan=0.0).astype(np.float32)
+    filled: Array = values.astype(np.float32)
+    filled[np.isnan(filled)] = 0.0
     return filled
 
 

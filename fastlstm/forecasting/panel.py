@@ -64,7 +64,9 @@ class Panel:
     zone: str | None = None
 
     @classmethod
-    def of_arrays(cls, series: Any, frequency: Frequency | None = None) -> Panel:
+    def of_arrays(
+        cls, series: Any, frequency: Frequency | None = None, known: Panel | None = None
+    ) -> Panel:
         """Series that are plain arrays, with stamps 0, 1, 2 ...
 
         Parameters
@@ -73,6 +75,8 @@ class Panel:
             (time,), one series; (series, time); several of unequal lengths; or these by their ids.
         frequency : Frequency, optional
             Of which the season counts here; none by default.
+        known : Panel, optional
+            Series that these may go on from, so that they need not have a value of their own.
 
         Raises
         ------
@@ -82,13 +86,10 @@ class Panel:
         if isinstance(series, Mapping):
             ids, rows = list(series), list(series.values())
         else:
-            if isinstance(series, Sequence):
-                several = len(series) > 0 and not np.isscalar(series[0]) and series[0] is not None
-            else:
-                several = np.ndim(series) == 2
-            rows = list(series) if several else [series]
+            rows = list(series) if has_rows(series) else [series]
             ids = list(range(len(rows)))
-        values = [_one_series(row, name) for name, row in zip(ids, rows, strict=True)]
+        goes_on = set() if known is None else set(known.ids)
+        values = [_one_series(row, name, goes_on) for name, row in zip(ids, rows, strict=True)]
         if not values:
             raise ValueError("expected at least one series, got none")
         offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int64)
@@ -147,9 +148,28 @@ class Panel:
         cut = self._cut(np.arange(len(self)), counts, self.lengths)
         return replace(cut, starts=self.frequency.at(self.starts, counts))
 
+    def windows(self, series: Array, ends: Array, reach: int | None = None) -> Panel:
+        """Series as they were in the past: the first ``ends`` points of these, the same one often.
+
+        Parameters
+        ----------
+        series, ends : ndarray
+            (M,) numbers of series, and how many of their points are known.
+        reach : int, optional
+            How many points before the end are kept; all by default.
+        """
+        first = np.zeros_like(ends) if reach is None else np.maximum(ends - reach, 0)
+        cut = self._cut(series, first, ends)
+        return replace(cut, starts=self.frequency.at(self.starts[series], first))
+
+    def following(self, series: Array, ends: Array, h: int) -> tuple[Array, Array]:
+        """(M, h, F) columns known in the future and (M, h) values, after these ends."""
+        at = (self.offsets[series] + ends)[:, np.newaxis] + np.arange(h)
+        return self.futr[at], self.y[at]
+
     def _cut(self, index: Array, first: Array, last: Array) -> Panel:
         lengths = last - first
-        rows = _ranges(self.offsets[index] + first, lengths)
+        rows = ranges(self.offsets[index] + first, lengths)
         return replace(
             self,
             ids=self.ids[index],
@@ -231,7 +251,7 @@ class Panel:
         lengths = np.concatenate([self.lengths + later, other.lengths[fresh]])
         begins = np.stack([self.offsets[:-1], len(self.y) + other.offsets[mine]], axis=1)
         counts = np.stack([self.lengths, later], axis=1)
-        rows = _ranges(
+        rows = ranges(
             np.concatenate([begins.ravel(), len(self.y) + other.offsets[fresh]]),
             np.concatenate([counts.ravel(), other.lengths[fresh]]),
         )
@@ -251,11 +271,20 @@ class Panel:
         return [*self.names.futr, *self.names.hist, *self.names.static]
 
 
-def _ranges(begins: Array, lengths: Array) -> Array:
+def ranges(begins: Array, lengths: Array) -> Array:
     """Numbers from each of these on, so many of each."""
     ends = np.cumsum(lengths)
     rows: Array = np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum())
     return rows
+
+
+def has_rows(series: Any) -> bool:
+    """Whether plain arrays, not by ids, have an axis of series, even of a single one."""
+    if isinstance(series, Mapping):
+        return False
+    if isinstance(series, Sequence):
+        return len(series) > 0 and not np.isscalar(series[0]) and series[0] is not None
+    return np.ndim(series) == 2
 
 
 def as_objects(values: Sequence[Any]) -> Array:
@@ -265,14 +294,14 @@ def as_objects(values: Sequence[Any]) -> Array:
     return array
 
 
-def _one_series(row: Any, name: Any) -> Array:
+def _one_series(row: Any, name: Any, goes_on: set[Any]) -> Array:
     values = numeric_array(f"series {name!r}", row)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(
             f"series {name!r} expects shape (time,) with at least one step, got {values.shape}"
         )
     values = values.astype(np.float64)
-    check_values(values, name)
+    check_values(values, name, may_be_empty=name in goes_on)
     return values
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastlstm.figures import pyplot
+from fastlstm.forecasting.frequency import written
 from fastlstm.forecasting.panel import Panel
 
 Array = npt.NDArray[Any]
@@ -15,6 +17,8 @@ Array = npt.NDArray[Any]
 _PAST, _SAID, _CAME = "0.25", "tab:blue", "tab:orange"
 # Series that a figure has room for.
 _MOST = 8
+# Series whose components have room beside each other.
+SIDE_BY_SIDE = 3
 
 
 def draw_forecasts(
@@ -24,6 +28,8 @@ def draw_forecasts(
     *,
     history: int,
     came: Array | None = None,
+    target: str = "",
+    title: str = "",
 ) -> Any:
     """Draw the end of each series and what is forecast, intervals as shades.
 
@@ -38,6 +44,8 @@ def draw_forecasts(
         Points before the forecast.
     came : ndarray, optional
         (S, h) what came.
+    target, title : str
+        What is drawn, beside the axes, and what the figure is about, above all.
 
     Returns
     -------
@@ -72,10 +80,67 @@ def draw_forecasts(
         if came is not None:
             ax.plot(later, came[s], color=_CAME, lw=1.1, label="what came")
         ax.plot(later, columns[name][s], color=_SAID, lw=1.6, label=name)
-        ax.set_title(str(panel.ids[s]), loc="left")
+        # The last stamp that was known.
+        ax.axvline(stamps[-1], color="0.6", lw=0.8, ls=":", label="known until here")
+        ax.set_title(str(panel.ids[s]), loc="left", fontsize="medium")
+        if target and number % across == 0:
+            ax.set_ylabel(target)
         _tidy(ax)
-        if number == 0:
-            ax.legend(frameon=False, ncols=2, fontsize="small")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+    return figure
+
+
+def draw_components(parts: dict[Any, dict[str, Array]], name: str) -> Any:
+    """Draw level, seasons and network of some series, a column for each.
+
+    Parameters
+    ----------
+    parts : dict of dict of str to ndarray
+        By the series' ids, as ``ESRNN.components`` gives them.
+    name : str
+        Of the model.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    plt = pyplot()
+    figure, axes = plt.subplots(
+        3, len(parts), figsize=(max(9, 5.5 * len(parts)), 8), layout="constrained",
+        squeeze=False, height_ratios=(2, 1.3, 1),
+    )  # fmt: skip
+    for number, (series, part) in enumerate(parts.items()):
+        stamps, network = part["stamp"], part["network"]
+        h = int(np.isfinite(network).sum())
+        seasons = {key: v for key, v in part.items() if key.startswith("season_")}
+        longest = max((int(key.rpartition("_")[2]) for key in seasons), default=h)
+        late = slice(-min(len(stamps), 2 * longest + h), None)
+        whole, middle, last = axes[:, number]
+        whole.plot(stamps, part["y"], color=_PAST, lw=1.0, label="the series")
+        whole.plot(stamps, part["level"], color=_CAME, lw=1.8, label="level")
+        whole.plot(stamps, part["forecast"], color=_SAID, lw=1.6, label=f"{name}, all together")
+        whole.set_title(str(series), loc="left")
+        neutral = 1.0 if part["multiplicative"] else 0.0
+        what = "factor" if part["multiplicative"] else "added"
+        colours = ("tab:green", "tab:purple")
+        for colour, (key, season) in zip(colours, seasons.items(), strict=False):
+            label = f"season of {key.rpartition('_')[2]} steps"
+            middle.plot(stamps[late], season[late], color=colour, lw=1.4, label=label)
+        last.plot(stamps[late], network[late], color=_SAID, lw=1.6, label="network")
+        last.set_xlim(middle.get_xlim() if seasons else None)
+        middle.set_ylabel(f"seasons, {what}")
+        last.set_ylabel(f"network, {what}")
+        for ax in (middle, last):
+            ax.axhline(neutral, color="0.7", lw=0.8)
+            ax.axvspan(stamps[-h], stamps[-1], color=_SAID, alpha=0.08, lw=0)
+        for ax in (whole, middle, last):
+            _tidy(ax)
+            if number == 0 and ax.get_legend_handles_labels()[1]:
+                ax.legend(frameon=False, ncols=3, fontsize="small", loc="upper left")
+                ax.margins(y=0.2)  # where the legend stands
     return figure
 
 
@@ -127,6 +192,49 @@ def draw_calibration(nominal: Array, empirical: Array, name: str) -> Any:
     )  # fmt: skip
     ax.legend(frameon=False)
     _tidy(ax)
+    return figure
+
+
+def draw_attention(panel: Panel, place: int, weights: Array, name: str) -> Any:
+    """Draw the past of a series, and below it how much each step to come looks at each of it.
+
+    Parameters
+    ----------
+    panel : Panel
+    place : int
+        Number of the series.
+    weights : ndarray
+        (h, L), each row sums to 1.
+    name : str
+        Of the model.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    h, look_back = weights.shape
+    shown = min(look_back, int(panel.lengths[place]))
+    end = int(panel.lengths[place])
+    stamps = panel.frequency.stamps(panel.starts[place], end - shown, shown)
+    later = panel.frequency.stamps(panel.starts[place], end, h)
+    figure, (above, below) = pyplot().subplots(
+        2, 1, sharex=True, figsize=(10, 6.5), layout="constrained", height_ratios=(1, 2)
+    )
+    above.plot(stamps, panel.series(place)[end - shown :], color=_PAST, lw=1.1)
+    above.set(ylabel="value")
+    above.set_title(f"{panel.ids[place]}: what {name} looks at", loc="left")
+    image = below.pcolormesh(
+        stamps, np.arange(1, h + 1), 100 * weights[:, look_back - shown :],
+        cmap="Blues", vmin=0, shading="nearest", rasterized=True,
+    )  # fmt: skip
+    below.set(xlabel="step of the past", ylabel="step to come")
+    below.set_ylim(h + 0.5, 0.5)
+    _tidy(above)
+    _tidy(below)
+    below.grid(visible=False)
+    marks = np.unique(np.linspace(1, h, min(h, 9)).round().astype(int))
+    below.set_yticks(marks, [written(later[k - 1]) for k in marks], fontsize="small")
+    figure.colorbar(image, ax=below, label="weight, per cent of the row")
     return figure
 
 

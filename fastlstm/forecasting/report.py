@@ -17,8 +17,11 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; marg
        padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: right;
-border-bottom: 1px solid #ddd; } td:first-child, th:first-child { text-align: left; }
+font-variant-numeric: tabular-nums; border-bottom: 1px solid #ddd; }
+td:first-child, th:first-child { text-align: left; }
 img { max-width: 100%; } .note { color: #666; }
+@media print { body { max-width: none; margin: 0; font-size: 11px; } h2 { break-after: avoid; }
+               img, table, tr { break-inside: avoid; } }
 """
 
 

@@ -116,9 +116,14 @@ def mase(y: npt.ArrayLike, f: npt.ArrayLike, insample: npt.ArrayLike, season: in
             f"mase expects the past of one series, shape (time,), got {past.shape}; take the mean "
             "over series of their scores"
         )
-    changes = np.abs(past[season:] - past[:-season])
-    unit = _mean(changes[~np.isnan(changes)])
+    unit = unit_of(past, season)
     return mae(y, f) / unit if unit > 0.0 else float("nan")
+
+
+def unit_of(past: Array, season: int) -> float:
+    """Mean absolute change of one series from one season to the next; nan of a shorter one."""
+    changes = np.abs(past[season:] - past[:-season])
+    return _mean(changes[~np.isnan(changes)])
 
 
 def owa(smape: float, mase: float, naive_smape: float, naive_mase: float) -> float:

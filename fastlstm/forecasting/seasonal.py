@@ -40,7 +40,8 @@ def repeated(past: Array, season: int, h: int) -> tuple[Array, Array]:
     season = season if season <= look_back else 1
     present = np.isfinite(past)
     count = np.maximum(present.sum(axis=1, keepdims=True), 1)
-    mean = np.where(present, past, 0.0).sum(axis=1, keepdims=True) / count
+    values = np.where(present, past, 0.0)
+    mean = values.sum(axis=1, keepdims=True) / count
     away = np.where(present, past - mean, 0.0)
     spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
     last = np.full((len(past), season), np.nan)
@@ -57,7 +58,7 @@ def repeated(past: Array, season: int, h: int) -> tuple[Array, Array]:
     pairs = np.maximum(both.sum(axis=1, keepdims=True), 1)
     unit = np.where(both, apart, 0.0).sum(axis=1, keepdims=True) / pairs
     unit = np.maximum(unit, _LEAST * spread)
-    largest = np.abs(np.where(present, past, 0.0)).max(axis=1, keepdims=True, initial=0.0)
+    largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
     return base, np.where(unit > 1e-10 * largest, unit, 1.0)
 
 
@@ -81,7 +82,8 @@ def relative(past: Array, unit: Array, logarithms: Array) -> Array:
     present = np.isfinite(past)
     count = np.maximum(present.sum(axis=1, keepdims=True), 1)
     level = np.abs(np.where(present, past, 0.0)).sum(axis=1, keepdims=True) / count
-    highest = np.where(present, past, -np.inf).max(axis=1, keepdims=True)
-    varies = highest > np.where(present, past, np.inf).min(axis=1, keepdims=True)
+    # Of the values that there are; where there is none, NaN is not greater than NaN.
+    highest = np.fmax.reduce(past, axis=1, keepdims=True)
+    varies = highest > np.fmin.reduce(past, axis=1, keepdims=True)
     level = np.where(logarithms[:, np.newaxis] | ~varies, 1.0, level)
     return np.where(varies, np.minimum(unit / level, 2.0), 0.0)

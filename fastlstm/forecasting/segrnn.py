@@ -33,8 +33,10 @@ from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-_LAST, _STANDARD = window_scaler("last"), window_scaler("standard")
+_LAST = window_scaler("last")
 _SERIES_SCALER = "series"
+# A spread that is less than this part of the largest value is rounding, not a signal.
+_CONSTANT = 1e-10
 # Numbers that stand for a series.
 _SERIES = 16
 # Windows to validate on, at most.
@@ -79,7 +81,8 @@ class SegRNN(NetworkForecaster):
         "series" takes the last value of a window away and divides by the standard deviation of the
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
         window by itself.
-    season_length, units, max_steps, batch_size, learning_rate, members, patience, alias
+    season_length, units, max_steps, batch_size, learning_rate, members, patience,
+    conformal, transform, alias
         As for ``MQRNN``.
 
     Examples
@@ -112,6 +115,8 @@ class SegRNN(NetworkForecaster):
         members: int = 1,
         val_size: int | None = None,
         patience: int | None = None,
+        conformal: bool | None = None,
+        transform: str | None = None,
         alias: str | None = None,
     ) -> None:
         super().__init__(
@@ -129,6 +134,8 @@ class SegRNN(NetworkForecaster):
             learning_rate=learning_rate,
             members=members,
             patience=patience,
+            conformal=conformal,
+            transform=transform,
             alias=alias,
         )
         self.segment, self.dropout, self.val_size = segment, dropout, val_size
@@ -162,7 +169,7 @@ class SegRNN(NetworkForecaster):
     # -- training ----------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel) -> None:
-        self._spreads = _spreads(panel)
+        self._spreads: dict[Any, float] = {}
         self._places = {name: n for n, name in enumerate(panel.ids, 1)}
         super()._fit(panel)
         if len(panel) > 1:
@@ -173,11 +180,22 @@ class SegRNN(NetworkForecaster):
                 rows[0] = rows[1:].mean(axis=0)
                 table.set_weights([rows])
 
+    def _go_on(self, panel: Panel, steps: int) -> None:
+        self._spreads = _spreads(panel) | self._spreads
+        super()._go_on(panel, steps)
+
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         if self.scaler != _SERIES_SCALER:
             return super()._scales(windows)
         shift, _ = _LAST.fit(windows.past, np.isfinite(windows.past))
         return shift, np.array([[self._spreads[name]] for name in windows.ids])
+
+    def _meet(self, seen: Panel) -> None:
+        super()._meet(seen)
+        # A series that was not learned from brings a spread of its own.
+        new = [s for s, name in enumerate(seen.ids) if name not in self._spreads]
+        if new:
+            self._spreads = _spreads(seen.take(new)) | self._spreads
 
     def _learned(self) -> Array:
         return quantiles_of(self.level)
@@ -275,13 +293,17 @@ class SegRNN(NetworkForecaster):
                 f"{type(self).__name__} has learned the median alone, since level=None when it was "
                 f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
             )
-        # A series that was not learned from brings a spread of its own.
-        self._spreads = _spreads(panel) | self._spreads
         return super()._forecast(panel, h, future, quantiles)
 
 
 def _spreads(panel: Panel) -> dict[Any, float]:
     """Standard deviation of each series, by its name; 1 where it is constant."""
-    whole = [panel.series(s)[np.newaxis] for s in range(len(panel))]
-    scales = [_STANDARD.fit(y, np.isfinite(y))[1].item() for y in whole]
-    return dict(zip(panel.ids, scales, strict=True))
+    present = np.isfinite(panel.y)
+    values, lengths, begins = np.where(present, panel.y, 0.0), panel.lengths, panel.offsets[:-1]
+    count = np.maximum(np.add.reduceat(present, begins, dtype=np.int64), 1)
+    mean = np.add.reduceat(values, begins) / count
+    away = np.where(present, values - np.repeat(mean, lengths), 0.0)
+    spread = np.sqrt(np.add.reduceat(away**2, begins) / count)
+    largest = np.maximum.reduceat(np.abs(values), begins)
+    scales = np.where(spread > _CONSTANT * largest, spread, 1.0)
+    return dict(zip(panel.ids, scales.tolist(), strict=True))

@@ -253,9 +253,9 @@ def _check_above(y: Array, bound: float, name: str) -> None:
     if wrong.size:
         wanted = "positive values" if bound == 0.0 else f"values greater than {bound:g}"
         raise ValueError(
-            f"{name} expects {wanted}, but {wrong.size} are not, such as {wrong.min():g}; take "
-            + ("'log1p', if they are at least 0, or " if bound == 0.0 else "")
-            + "'standard', or add a constant first"
+            f"{name} expects {wanted}, but {wrong.size} are not, such as {wrong.min():g}; "
+            + ("take 'log1p', if they are at least 0, or " if bound == 0.0 else "")
+            + "leave it out, or add a constant first"
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting import plots, scores
+from fastlstm.forecasting import frame, plots, scores
 from fastlstm.forecasting.intervals import band_names
 from fastlstm.forecasting.report import write_report
 from fastlstm.validation import whole_number
@@ -94,7 +94,10 @@ class Views:
         self._check_fitted()
         columns = self._columns_ahead(self.panel_, self.h, futr_df, level)
         places = plots.places_of(self.panel_, ids)
-        return plots.draw_forecasts(self.panel_, columns, places, history=history or 4 * self.h)
+        return plots.draw_forecasts(
+            self.panel_, columns, places, history=history or 4 * self.h,
+            target=self._columns.target_col, title=f"{self.name}: the next {self.h} steps",
+        )  # fmt: skip
 
     def plot_cross_validation(
         self: Any,
@@ -121,8 +124,10 @@ class Views:
         places = plots.places_of(known, ids)
         columns = self._columns_of(forecast, level)
         return plots.draw_forecasts(
-            known, columns, places, history=history or 4 * self.h, came=came
-        )
+            known, columns, places, history=history or 4 * self.h, came=came,
+            target=self._columns.target_col,
+            title=f"{self.name}: the last {self.h} steps, forecast without them",
+        )  # fmt: skip
 
     def plot_calibration(self: Any, *, n_windows: int = 3, step_size: int | None = None) -> Any:
         """Draw how much lay within the intervals of 10 to 90 per cent, over cutoffs in the past.
@@ -140,6 +145,87 @@ class Views:
         row = _scores_of(self, self.panel_, n_windows, step_size, _LEVELS)
         within = np.array([row[f"cover {one}"] for one in _LEVELS])
         return plots.draw_calibration(np.array(_LEVELS), within, self.name)
+
+    def attention(self: Any, id: Any = None, *, futr_df: Any = None) -> Array:
+        """Tell which steps of its past the forecast of a series looks at.
+
+        Parameters
+        ----------
+        id : optional
+            The series; the first one by default.
+        futr_df : data frame, optional
+            As for ``predict``.
+
+        Returns
+        -------
+        ndarray
+            (h, input_size) weights: a row for each step to come, which sums to 1, a column for each
+            step of the past, the last one known at the end. 0 before the series began.
+
+        Raises
+        ------
+        ValueError
+            If the model has no attention, or there is no such series.
+        """
+        self._check_fitted()
+        model = getattr(self, "chosen_", self)
+        if not hasattr(model, "_attention"):
+            raise ValueError(
+                f"{model.name} has no attention to show; Seq2Seq has: "
+                "fastlstm.forecasting.Seq2Seq(h).fit(df).attention()"
+            )
+        panel = self.panel_
+        (place,) = plots.places_of(panel, [panel.ids[0] if id is None else id])
+        future = frame.read_future(futr_df, panel, self.h, self._columns)
+        chosen = None if future is None else future[[place]]
+        weights: Array = model._attention(panel.take([place]), chosen)[0]
+        return weights
+
+    def plot_attention(self: Any, id: Any = None, *, futr_df: Any = None) -> Any:
+        """Draw which steps of its past the forecast of a series looks at.
+
+        Parameters
+        ----------
+        id, futr_df
+            As for ``attention``.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        weights = self.attention(id, futr_df=futr_df)
+        (place,) = plots.places_of(self.panel_, [self.panel_.ids[0] if id is None else id])
+        return plots.draw_attention(self.panel_, place, weights, self.name)
+
+    def plot_components(self: Any, ids: Sequence[Any] | None = None) -> Any:
+        """Draw what the forecasts of some series are made of: level, seasons, and the network.
+
+        Parameters
+        ----------
+        ids : sequence, optional
+            The series; by default the first ones, three at most.
+
+        Returns
+        -------
+        matplotlib Figure
+
+        Raises
+        ------
+        ValueError
+            If the model does not part series into level and seasons.
+        """
+        self._check_fitted()
+        model = getattr(self, "chosen_", self)
+        if not hasattr(model, "components"):
+            raise ValueError(
+                f"{model.name} has no components to draw, since it does not part a series into "
+                "level and seasons; ESRNN does"
+            )
+        if model is not self:
+            model.panel_ = self.panel_
+        names = [self.panel_.ids[s] for s in plots.places_of(self.panel_, ids)]
+        parts = {name: model.components(name) for name in names[: plots.SIDE_BY_SIDE]}
+        return plots.draw_components(parts, model.name)
 
     def plot_training(self: Any) -> Any:
         """Draw the loss on the way.
@@ -161,7 +247,12 @@ class Views:
         return plots.draw_training(histories, model.name)
 
     def report(
-        self: Any, path: str | os.PathLike[str], *, n_windows: int = 1, ids: Any = None
+        self: Any,
+        path: str | os.PathLike[str],
+        *,
+        n_windows: int = 1,
+        ids: Any = None,
+        futr_df: Any = None,
     ) -> None:
         """Write a page of HTML: forecasts, scores beside the simple rules, coverage, settings.
 
@@ -171,8 +262,8 @@ class Views:
             Where to; one file, with all figures inside.
         n_windows : int
             As for ``scores``.
-        ids : sequence, optional
-            As for ``plot_forecast``.
+        ids, futr_df : optional
+            As for ``plot_forecast``. Without ``futr_df`` a model that needs it shows no forecast.
         """
         self._check_fitted()
         panel = self.panel_
@@ -180,14 +271,29 @@ class Views:
             f"{len(panel)} series of {panel.lengths.min()} to {panel.lengths.max()} points, "
             f"frequency {panel.frequency.alias}; {self.h} steps ahead."
         )
-        parts: list[tuple[str, Any]] = [("The series", " ".join([about, *panel.notes]))]
+        if len(panel) > 8 and ids is None:
+            about += " Pictures show the first 8 series."
+        parts: list[tuple[str, Any]] = [("The series", about)]
+        notes = getattr(self, "notes_", panel.notes)
+        if notes:
+            parts.append(("What was done to the data", "; ".join(notes) + "."))
         if hasattr(self, "explanation"):
             parts.append(("The choice", self.selection_))
-        if not panel.names.futr:
-            parts.append(("What comes", self.plot_forecast(ids)))
+        if futr_df is not None or not panel.names.futr:
+            parts.append(("What comes", self.plot_forecast(ids, futr_df=futr_df)))
         parts += [
             ("The last points, forecast without them", self.plot_cross_validation(ids)),
             ("Scores on the end of the series", self.scores(n_windows=n_windows)),
+            (
+                "How to read them",
+                f"Each model learned from all but the last {self.h * n_windows} steps, and "
+                f"forecast these {self.h} at a time; scores are means over the series. mae and "
+                "rmse are in the units of the series, smape is in per cent, and mase below 1 means "
+                "errors smaller than those of repeating the last season in the past. cover 80 is "
+                "how many per cent of what came lay in the 80 per cent interval: near 80 is "
+                "right, on as few steps as these not exactly. A model that is no better than the "
+                "rules below it is not worth its trouble.",
+            ),
         ]
         if hasattr(getattr(self, "chosen_", self), "history_"):
             parts.append(("Training", self.plot_training()))

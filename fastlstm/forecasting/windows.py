@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.calendar import features
-from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.panel import Panel, ranges
 
 Array = npt.NDArray[Any]
 
@@ -72,28 +72,22 @@ class WindowReader:
         self._y = np.full(size, np.nan)
         self._y[rows] = panel.y
         hist, futr = panel.hist.shape[1], panel.futr.shape[1]
-        known = [np.concatenate([panel.stamps(s), later]) for s, later in enumerate(self._later())]
-        calendar, self.calendar_names = features(np.concatenate(known), panel.frequency, panel.zone)
+        calendar, places, self.calendar_names = _calendar(panel, horizon)
         self._x = np.zeros((size, hist + futr + calendar.shape[1]), np.float32)
         self._x[rows, :hist], self._x[rows, hist : hist + futr] = panel.hist, panel.futr
         if future is not None:
             self._x[behind, hist : hist + futr] = future
-        both = np.concatenate(
-            [np.arange(b, b + n + horizon) for b, n in zip(self._begins, lengths, strict=True)]
-        )
-        self._x[both, hist + futr :] = calendar
+        if calendar.shape[1]:
+            both = ranges(self._begins, lengths + horizon)
+            self._x[both, hist + futr :] = calendar[places]
         self._hist = hist
-
-    def _later(self) -> Array:
-        return self.panel.future_stamps(self.horizon)
 
     def read(self, series: Array, origins: Array) -> Windows:
         """The windows whose forecast begins at step ``origins`` of these series, (B,) each."""
         starts = self._begins[series] + origins - self.look_back
         span = self.look_back + self.horizon
-        view = np.lib.stride_tricks.sliding_window_view(self._y, span)
-        values = view[starts]
-        others = self._x[starts[:, np.newaxis] + np.arange(span)]
+        values = _rows_from(self._y[:, np.newaxis], span)[..., 0][starts]
+        others = _rows_from(self._x, span)[starts]
         return Windows(
             values[:, : self.look_back],
             others[:, : self.look_back],
@@ -127,7 +121,46 @@ class WindowReader:
         counts = np.maximum(lasts - first + 1, 0)
         series = np.repeat(np.arange(len(self.panel)), counts)
         origins = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first
-        view = np.lib.stride_tricks.sliding_window_view(self._y, self.horizon)
+        # Of how many values there are up to each place, the difference is how many lie between.
+        counted = np.concatenate([[0], np.cumsum(np.isfinite(self._y))])
         at = self._begins[series] + origins
-        present = np.isfinite(view[at]).any(axis=1)
+        present = counted[at + self.horizon] > counted[at]
         return series[present], origins[present]
+
+
+def _rows_from(table: Array, span: int) -> Array:
+    """(n, span, D) view of an (N, D) table: so many rows from each on."""
+    (count, width), strides = table.shape, table.strides
+    shape = (max(count - span + 1, 0), span, width)
+    return np.lib.stride_tricks.as_strided(table, shape, (strides[0], *strides), writeable=False)
+
+
+def _calendar(panel: Panel, horizon: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """Columns of the stamps of all series and of those to come, once for each stamp.
+
+    Returns
+    -------
+    table : ndarray
+        (n, k) single precision.
+    places : ndarray
+        Rows of it, of the points of each series and the ``horizon`` steps behind them.
+    names : tuple of str
+        Of the columns.
+    """
+    lengths, frequency = panel.lengths + horizon, panel.frequency
+    begin = panel.starts.min()
+    try:
+        first = frequency.positions(begin, panel.starts)
+        # Steps of one grid, unless the series are far apart.
+        shared = (first + lengths).max() <= lengths.sum()
+    except ValueError:
+        shared = False
+    if shared:
+        stamps = frequency.stamps(begin, 0, int((first + lengths).max()))
+        places = ranges(first, lengths)
+    else:
+        steps = ranges(np.zeros(len(panel), np.int64), lengths)
+        stamps = frequency.at(np.repeat(panel.starts, lengths), steps)
+        places = np.arange(len(stamps))
+    table, names = features(stamps, frequency, panel.zone)
+    return table.astype(np.float32), places, names

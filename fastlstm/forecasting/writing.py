@@ -61,7 +61,12 @@ def kind_of(df: Any) -> Kind | None:
 
 
 def write_forecast(
-    like: Kind | None, panel: Panel, h: int, columns: Mapping[str, Array], names: Columns
+    like: Kind | None,
+    panel: Panel,
+    h: int,
+    columns: Mapping[str, Array],
+    names: Columns,
+    rows: bool = False,
 ) -> Any:
     """Forecasts after the end of each series.
 
@@ -75,6 +80,8 @@ def write_forecast(
         (S, h) each.
     names : Columns
         Of ids and stamps.
+    rows : bool
+        Keep the axis of series where there is a single one, of arrays.
 
     Returns
     -------
@@ -84,7 +91,8 @@ def write_forecast(
     """
     if like is None:
         arrays = {
-            name: values[0] if len(panel) == 1 else values for name, values in columns.items()
+            name: values[0] if len(panel) == 1 and not rows else values
+            for name, values in columns.items()
         }
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
     days = panel.frequency.whole_days
@@ -98,6 +106,7 @@ def write_cross_validation(
     parts: Sequence[tuple[Panel, Mapping[str, Array], Array]],
     h: int,
     names: Columns,
+    rows: bool = False,
 ) -> Any:
     """Forecasts from several cutoffs, beside what came.
 
@@ -110,6 +119,8 @@ def write_cross_validation(
     h : int
     names : Columns
         Of ids, stamps and target.
+    rows : bool
+        As for ``write_forecast``.
 
     Returns
     -------
@@ -126,13 +137,48 @@ def write_cross_validation(
     values = np.stack([y for _, _, y in parts], axis=1)
     if like is None:
         arrays = {"cutoff": cutoffs, **forecasts, names.target_col: values}
-        return {name: part[0] for name, part in arrays.items()} if len(panel) == 1 else arrays
+        if len(panel) > 1 or rows:
+            return arrays
+        return {name: part[0] for name, part in arrays.items()}
     stamps = np.stack([known.future_stamps(h) for known, _, _ in parts], axis=1)
     days = panel.frequency.whole_days
     table = _head(like, names, np.repeat(panel.ids, len(parts) * h), stamps.ravel(), days)
     table.append(_stamps(like, names.time_col, np.repeat(cutoffs.ravel(), h), days).alias("cutoff"))
     table += [_numbers(like, name, part.ravel()) for name, part in forecasts.items()]
     table.append(_numbers(like, names.target_col, values.ravel()))
+    return _frame(table)
+
+
+def write_points(
+    like: Kind | None, panel: Panel, columns: Mapping[str, Array], names: Columns
+) -> Any:
+    """What is said of the last points of each series.
+
+    Parameters
+    ----------
+    like : Kind or None
+        Of the table that the series are from; None for arrays.
+    panel : Panel
+    columns : mapping of str to ndarray
+        (S, n) each; that without a name is the target.
+    names : Columns
+        Of ids, stamps and target.
+
+    Returns
+    -------
+    data frame or dict of str to ndarray
+        A table with a row for each id and stamp. For arrays a mapping of (S, n), or (n,) of a
+        single series.
+    """
+    columns = {name or names.target_col: values for name, values in columns.items()}
+    if like is None:
+        return {name: part[0] if len(panel) == 1 else part for name, part in columns.items()}
+    n = next(iter(columns.values())).shape[1]
+    steps = (panel.lengths - n)[:, np.newaxis] + np.arange(n)
+    stamps = panel.frequency.at(panel.starts[:, np.newaxis], steps)
+    days = panel.frequency.whole_days
+    table = _head(like, names, np.repeat(panel.ids, n), stamps.ravel(), days)
+    table += [_numbers(like, name, values.ravel()) for name, values in columns.items()]
     return _frame(table)
 
 

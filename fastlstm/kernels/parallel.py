@@ -12,6 +12,8 @@ import importlib
 import operator
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numba
@@ -99,11 +101,27 @@ def claim_threads(work: float, most: int) -> int:
         work < SERIAL_WORK
         or threads == 1
         or _forked_from_openmp
+        or getattr(_local, "alone", False)
         or not _lock.acquire(blocking=False)
     ):
         return 1
     _mask_threads(threads)
     return threads
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Let what this Python thread launches run on it alone, until the end of the block.
+
+    For small work that somebody waits for: where other processes want the processors, a launch of
+    several threads takes until the last of them has its turn.
+    """
+    before = getattr(_local, "alone", False)
+    _local.alone = True
+    try:
+        yield
+    finally:
+        _local.alone = before
 
 
 def release_threads() -> None:

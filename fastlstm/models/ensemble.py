@@ -17,7 +17,10 @@ from fastlstm.memory import Arena
 from fastlstm.metrics import Metric
 from fastlstm.metrics import get as get_metric
 from fastlstm.models import saving
+from fastlstm.models.cloning import clone_model
 from fastlstm.models.goals import as_list
+from fastlstm.models.model import Model
+from fastlstm.models.named import by_name
 from fastlstm.models.sequential import Sequential
 from fastlstm.models.supervised import Supervised
 from fastlstm.models.targets import label_counts
@@ -39,9 +42,10 @@ class Ensemble:
 
     Parameters
     ----------
-    model : Sequential
-        The architecture, built; if it is compiled, optimizer, loss and metrics as well. It stays
-        as it is.
+    model : Sequential or Model
+        The architecture, built, with one output; if it is compiled, optimizer, loss and metrics as
+        well. It stays as it is. For several inputs arrays come as a list or a dict, as for
+        ``Model``.
     count : int
         Number of models. Each starts with weights drawn anew by the layers' initializers.
 
@@ -59,10 +63,15 @@ class Ensemble:
     (100, 32, 1)
     """
 
-    def __init__(self, model: Sequential, count: int) -> None:
+    def __init__(self, model: Model, count: int) -> None:
         self.count = whole_number(count, "Ensemble count")
-        if not isinstance(model, Sequential):
-            raise TypeError(f"Ensemble expects a Sequential model, got {type(model).__name__}")
+        if not isinstance(model, Model):
+            raise TypeError(f"Ensemble expects a Sequential or a Model, got {type(model).__name__}")
+        if len(model.graph.outputs) > 1:
+            raise ValueError(
+                f"Ensemble expects a model with one output, got {len(model.graph.outputs)}: "
+                f"{model.output_names}; join them by Concatenate"
+            )
         if model.stateful:
             raise ValueError("Ensemble expects a model without stateful layers")
         _refuse_functions(model.metrics)
@@ -133,20 +142,32 @@ class Ensemble:
 
     def prepare_inputs(self, x: Any) -> Arrays:
         """Validated samples, (samples, models, ...)."""
-        (samples,) = self._model.prepare_inputs(self._together("x", x))
-        return (self._apart(samples),)
+        samples = self._model.prepare_inputs(self._inputs_together(x)[0])
+        return tuple(map(self._apart, samples))
 
     def prepare(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> Data:
         """Validated samples, targets and weights, each (samples, models, ...)."""
         if mask is not None:
             self.prepare_mask(mask, x)
-        flat_x = self._together("x", x)
-        samples = len(flat_x) // self.count
+        flat_x, samples = self._inputs_together(x)
         flat_y = None if y is None else self._together("y", y, samples)
         weight = sample_weight
         if weight is not None:
             weight = self._together("sample_weight", weight, samples)
         return self._model.prepare(flat_x, flat_y, weight).map(self._apart)
+
+    def _inputs_together(self, x: Any) -> tuple[Any, int]:
+        """The input, or each of several, as one model takes it; and samples of a model."""
+        names = self._model.input_names
+        given = by_name(x, names, "x")
+        if len(names) == 1:
+            flat = self._together("x", given[0])
+            return flat, len(flat) // self.count
+        found: list[np.ndarray] = []
+        for name, values in zip(names, given, strict=True):
+            samples = len(found[0]) // self.count if found else None
+            found.append(self._together(f"x[{name!r}]", values, samples))
+        return found, len(found[0]) // self.count
 
     def _together(self, name: str, values: Any, samples: int | None = None) -> np.ndarray:
         """(models, samples, ...) seen as (models · samples, ...), as one model takes them."""
@@ -358,7 +379,7 @@ class Ensemble:
         """Number of models."""
         return self.count
 
-    def __getitem__(self, number: int) -> Sequential:
+    def __getitem__(self, number: int) -> Any:
         """A copy of one model."""
         made = copy_of(self._model)
         made.set_weights([weight[number] for weight in self._weights()])
@@ -425,13 +446,16 @@ class _Bound:
         return out if y.ndim == 3 else out[:, :, 0]
 
 
-def copy_of(model: Sequential) -> Sequential:
+def copy_of(model: Any) -> Any:
     """A model of the same layers and settings, with weights of its own."""
-    layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
-    made = Sequential([Input(model.input_shape[1:]), *layers], name=model.name)
-    if not model.trainable:
-        made.trainable = False
-    made.build()
+    if isinstance(model, Sequential):
+        layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
+        made: Model = Sequential([Input(model.input_shape[1:]), *layers], name=model.name)
+        if not model.trainable:
+            made.trainable = False
+        made.build()
+    else:
+        made = clone_model(model)
     if model.optimizer is not None:
         optimizer = model.optimizer.copy()
         (goal,) = model.goals

@@ -57,6 +57,12 @@ class Weighted(Protocol):
 
 def save_model(model: Model, filepath: Any, *, overwrite: bool) -> None:
     """Write configuration, weights and the optimizer's state."""
+    config, tensors = taken_apart(model)
+    _write(filepath, tensors, config, overwrite=overwrite)
+
+
+def taken_apart(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Configuration, and weights and the optimizer's state by name, for a file."""
     structure.check_apart(model)
     tensors = _weight_tensors(model)
     config: dict[str, Any] = {"model": model.get_config()}
@@ -70,7 +76,7 @@ def save_model(model: Model, filepath: Any, *, overwrite: bool) -> None:
         }
         for name, moment in model.optimizer.state().items():
             tensors[f"{_OPTIMIZER}{name}"] = moment
-    _write(filepath, tensors, config, overwrite=overwrite)
+    return config, tensors
 
 
 def _goal_config(goal: Goal) -> dict[str, Any]:
@@ -103,16 +109,21 @@ def _weight_tensors(model: Weighted) -> dict[str, np.ndarray]:
 def _write(
     filepath: Any, tensors: dict[str, np.ndarray], config: dict[str, Any], *, overwrite: bool
 ) -> None:
+    # safetensors sorts tensors by name; weights also have an order.
+    config["weights"] = [name for name in tensors if not name.startswith(_OPTIMIZER)]
+    metadata = {"format": _FORMAT, "config": json.dumps(config)}
+    write_file(filepath, serialize_tensors(tensors, metadata), overwrite=overwrite)
+
+
+def write_file(filepath: Any, blob: bytes, *, overwrite: bool) -> None:
+    """Write a file, folders included, or leave the one that is there as it is."""
     path = Path(os.fspath(filepath)).absolute()
     if path.is_dir():
         raise IsADirectoryError(f"cannot save to {path}: it is a folder; add a file name")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already and overwrite=False")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # safetensors sorts tensors by name; weights also have an order.
-    config["weights"] = [name for name in tensors if not name.startswith(_OPTIMIZER)]
-    metadata = {"format": _FORMAT, "config": json.dumps(config)}
-    write_atomically(path, serialize_tensors(tensors, metadata))
+    write_atomically(path, blob)
 
 
 def write_atomically(path: Path, blob: bytes) -> None:
@@ -189,9 +200,34 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True) 
     except Exception as error:  # anything that a hostile configuration makes a constructor raise
         raise ModelFileError(f"{path} has a configuration that fits no model: {error}") from error
     _check_tensors(path, header, expected)
-    model = make()
-    tensors = _read_tensors(path)
-    _set_weights(model, tensors, list(expected), path)
+    return _put_together(make(), _read_tensors(path), list(expected), compiled, path)
+
+
+def put_together(config: dict[str, Any], tensors: dict[str, np.ndarray], path: Path) -> Model:
+    """The model that ``taken_apart`` gave, from the file ``path``, which is not trusted."""
+    try:
+        make, expected = structure.plan_of(config["model"])
+        compiled = _compile_from(config["compile"]) if "compile" in config else None
+    except Exception as error:  # as in load_model
+        raise ModelFileError(f"{path} has a configuration that fits no model: {error}") from error
+    types = {dtype: name for name, dtype in _TYPES.items()}
+    header = {
+        name: {"shape": value.shape, "dtype": types.get(value.dtype)}
+        for name, value in tensors.items()
+    }
+    _check_tensors(path, header, expected)
+    return _put_together(make(), tensors, list(expected), compiled, path)
+
+
+def _put_together(
+    model: Model,
+    tensors: dict[str, np.ndarray],
+    names: list[str],
+    compiled: tuple[Any, dict[str, Any], int] | None,
+    path: Path,
+) -> Model:
+    """A new model with weights, and compiled as it was."""
+    _set_weights(model, tensors, names, path)
     if compiled is not None:
         optimizer, goals, iterations = compiled
         state = {

@@ -10,8 +10,10 @@ import numpy as np
 
 from fastlstm import layers as layer_classes
 from fastlstm.layers.base import Layer
+from fastlstm.layers.dilated import Dilated
 from fastlstm.layers.graph import calls_between
 from fastlstm.layers.input import Input, InputLayer
+from fastlstm.layers.smoothing import Smoothing
 from fastlstm.layers.symbol import Shape, Symbol
 from fastlstm.layers.time_distributed import Reader
 from fastlstm.registry import find, serialize
@@ -28,6 +30,20 @@ _LAYERS: dict[str, type[Layer]] = {
     for cls in vars(layer_classes).values()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, InputLayer)
 }
+# Those of forecasts, which have no public names.
+_LAYERS.update(Dilated=Dilated, Smoothing=Smoothing)
+
+
+def _known_layers() -> dict[str, type[Layer]]:
+    """Layers that a file may name: those for everybody, and those that forecasters are made of."""
+    found, rest = dict(_LAYERS), Layer.__subclasses__()
+    while rest:
+        cls = rest.pop()
+        rest += cls.__subclasses__()
+        inside = cls.__module__.startswith(f"{layer_classes.__name__}.")
+        if inside and cls is not InputLayer and not cls.__name__.startswith("_"):
+            found.setdefault(cls.__name__, cls)
+    return found
 
 
 def graph_config(model: Model) -> dict[str, Any]:
@@ -191,7 +207,9 @@ def _name(entry: Any) -> str:
 def _layer(entry: Any) -> Layer:
     arguments = dict(entry["config"])
     arguments.pop("input_shape", None)
-    return find("layer", entry["class_name"], _LAYERS).from_config(arguments)
+    name = entry["class_name"]
+    known = _LAYERS if name in _LAYERS else _known_layers()
+    return find("layer", name, known).from_config(arguments)
 
 
 def _options(call: dict[str, Any]) -> dict[str, Any]:

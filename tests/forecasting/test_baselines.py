@@ -213,7 +213,7 @@ def test_arguments_are_checked_by_fit(model, words):
 
 def test_without_statsforecast_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "statsforecast", None)
-    with pytest.raises(ImportError, match="pip install statsforecast; or take SeasonalNaive"):
+    with pytest.raises(ImportError, match=r"statsforecast\]'; or take SeasonalNaive"):
         HoltWinters(3).fit(np.arange(30.0))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from fastlstm import set_num_threads
 from fastlstm.forecasting import (
+    ESRNN,
     MQRNN,
     DeepAR,
     Drift,
@@ -22,7 +23,7 @@ SMALL = {"units": 8, "max_steps": 4}
 
 
 def _make(kind, **options):
-    if kind in (MQRNN, SegRNN, DeepAR):
+    if kind in NETWORKS:
         options = {"units": 8, "max_steps": 4, "input_size": 24, **options}
         if kind is DeepAR:
             options = {"n_paths": 20, "layers": 1, **options}
@@ -31,8 +32,8 @@ def _make(kind, **options):
     return kind(H, verbose=0, **options)
 
 
-KINDS = [Naive, SeasonalNaive, Drift, Ridge, MQRNN, SegRNN, DeepAR, Forecaster]
-NETWORKS = [MQRNN, SegRNN, DeepAR]
+KINDS = [Naive, SeasonalNaive, Drift, Ridge, MQRNN, SegRNN, ESRNN, DeepAR, Forecaster]
+NETWORKS = [MQRNN, SegRNN, ESRNN, DeepAR]
 
 
 def _series(rng, count=3, n=90):
@@ -118,7 +119,7 @@ def test_nothing_fitted_is_lost_by_an_error(kind, rng):
     np.testing.assert_array_equal(model.predict(), before)
 
 
-@pytest.mark.parametrize("kind", [MQRNN, Ridge, DeepAR])
+@pytest.mark.parametrize("kind", [MQRNN, ESRNN, Ridge, DeepAR])
 def test_going_on_by_new_rows_is_being_given_all(kind, rng):
     series = _series(rng)
     model = _make(kind).fit([one[:-10] for one in series])
@@ -185,7 +186,61 @@ def test_the_choice_is_told(rng, capsys):
     model.fit(series)
     printed = capsys.readouterr().out
     assert "SeasonalNaive is chosen" in printed
-    assert [row["model"] for row in model.selection_] == ["SeasonalNaive", "Naive"]
-    assert model.selection_[0]["mase"] < model.selection_[1]["mase"]
-    with pytest.raises(TypeError, match="models expects forecasters"):
-        Forecaster(H, models=["naive"]).fit(series)
+    assert [row["model"] for row in model.selection_] == ["SeasonalNaive", "Ridge", "Naive"]
+    assert model.selection_[0]["mase"] < model.selection_[-1]["mase"]
+
+
+def test_series_that_teach_nothing_are_told(rng, capsys):
+    series = {"a": _series(rng)[0], "flat": np.full(60, 2.0), "short": np.arange(5.0)}
+    MQRNN(H, units=4, max_steps=1, input_size=12).fit(series)
+    printed = capsys.readouterr().err
+    assert "MQRNN: 1 of 3 series are constant, and teach a network nothing: 'flat'" in printed
+    assert "1 of 3 series are no longer than h=6, and are forecast without" in printed
+    SeasonalNaive(H).fit(series)
+    MQRNN(H, units=4, max_steps=1, input_size=12, verbose=0).fit(series)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_one_row_in_one_row_out(rng):
+    y = _series(rng, count=1)
+    y = next(iter(y.values())) if isinstance(y, dict) else np.asarray(y).reshape(-1)
+    flat, row = (Naive(H, verbose=0).fit(one).predict() for one in (y, y[np.newaxis]))
+    assert flat.shape == (H,)
+    assert row.shape == (1, H)
+    np.testing.assert_array_equal(flat, row[0])
+    assert Naive(H, verbose=0).fit([y]).predict().shape == (1, H)
+    model = Naive(H, verbose=0).fit(y)
+    assert model.predict(y[np.newaxis]).shape == (1, H)
+    assert model.cross_validation(y[np.newaxis])["Naive"].shape == (1, 1, H)
+    assert model.cross_validation()["Naive"].shape == (1, H)
+
+
+def test_what_a_rule_leaves_out_is_told(capsys):
+    pandas = pytest.importorskip("pandas")
+    stamps = pandas.date_range("2024-01-01", periods=20)
+    table = pandas.DataFrame({"ds": stamps, "y": range(20), "promo": 1.0, "wind": 2.0})
+    model = Naive(2).fit(table, futr_exog=["promo"], hist_exog=["wind"])
+    words = "columns beside the target are not used: 'promo', 'wind'"
+    assert words in model.notes_
+    assert f"Naive: {words}" in capsys.readouterr().err.splitlines()
+    Naive(2, verbose=0).fit(table, futr_exog=["promo"])
+    assert capsys.readouterr().err == ""
+
+
+def test_cross_validation_takes_names_of_columns():
+    pandas = pytest.importorskip("pandas")
+    stamps = pandas.date_range("2024-01-01", periods=40)
+    table = pandas.DataFrame({"day": stamps, "sold": np.arange(40.0), "promo": np.arange(40) % 2})
+    names = {"time_col": "day", "target_col": "sold"}
+    made = Naive(2, verbose=0).cross_validation(table, n_windows=3, **names)
+    assert list(made) == ["day", "cutoff", "Naive", "sold"]
+    known = MQRNN(2, units=4, max_steps=2, input_size=6, verbose=0)
+    one = known.cross_validation(table, futr_exog=["promo"], **names)
+    known.fit(table, futr_exog=["promo"], **names)
+    np.testing.assert_array_equal(one["MQRNN"], known.cross_validation()["MQRNN"])
+    without = known.cross_validation(table, futr_exog=[])
+    assert (without["MQRNN"] != one["MQRNN"]).all()
+    with pytest.raises(TypeError, match=r"expected id_col, .* got 'futr'"):
+        known.cross_validation(table, futr=["promo"])
+    with pytest.raises(ValueError, match="pass the table too"):
+        known.cross_validation(futr_exog=["promo"])

@@ -43,7 +43,11 @@ def test_a_long_table_is_a_panel_by_id_and_stamp(library):
     assert panel.frequency == Frequency.of("h")
     assert panel.futr.shape == panel.hist.shape == (6, 0)
     assert panel.static.shape == (2, 0)
-    assert panel.notes == ("rows were sorted by id and stamp",)
+    assert panel.notes == (
+        "rows were sorted by id and stamp",
+        "the frequency is h, by the stamps of 'a'",
+    )
+    assert len(read_panel(table(library, _two()), Columns(), freq="h").notes) == 1
 
 
 @each_library
@@ -82,6 +86,7 @@ def test_stamps_that_are_not_there_are_missing_values(library):
     assert panel.hist[:, 0].tolist() == [1, 0, 0, 0, 1, 1]
     assert panel.names == (("known",), ("past",), ())
     assert panel.notes == (
+        "the frequency is h, by the stamps of 7",
         "2 stamps that are not there, in 1 of 2 series, are missing values",
         "1 of 4 rows have no value",
         "there 'known' have the value of the stamp before",

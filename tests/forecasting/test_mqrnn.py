@@ -163,4 +163,4 @@ def test_usual_sizes():
     assert usual_look_back(panel, 48, 24) == 168
     assert usual_look_back(panel, 12, 12) == 24
     assert usual_look_back(panel, 400, 24) == 100
-    assert [usual_steps(n, 256) for n in (10, 2560, 10**6)] == [200, 1000, 4000]
+    assert [usual_steps(n, 256) for n in (10, 25600, 10**6)] == [200, 1000, 4000]

@@ -80,7 +80,7 @@ def test_constant_series_come_back_too(name):
     [
         ("boxcox", [1.0, 0.0, 2.0], "boxcox expects positive values, but 1 are not, such as 0;"),
         ("boxcox", [1.0, -4.0, -2.0], "2 are not, such as -4; take 'log1p'"),
-        ("log1p", [1.0, -1.0], "greater than -1, but 1 are not, such as -1; take 'standard'"),
+        ("log1p", [1.0, -1.0], "greater than -1, but 1 are not, such as -1; leave it out"),
         ("log", [1.0], "one of 'standard', .*got 'log'"),
         ("standard", [np.nan], "at least one value"),
         ("standard", [[1.0]], r"shape \(time,\), got \(1, 1\)"),

@@ -50,10 +50,15 @@ def test_pictures_show_what_was_said(series):
     figure = model.plot_forecast(["s2", "s0"], history=20)
     shown = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_title(loc="left") for ax in shown] == ["s2", "s0"]
-    past, said = (line.get_ydata() for line in shown[0].lines)
+    past, said, _ = (line.get_ydata() for line in shown[0].lines)
     np.testing.assert_array_equal(past, series["s2"][-20:])
     np.testing.assert_array_equal(said, model.predict()[2])
     assert len(shown[0].collections) == 2  # intervals
+    assert shown[0].lines[2].get_xdata() == [len(series["s2"]) - 1] * 2  # known until there
+    assert shown[0].get_ylabel() == "y"
+    assert "the next" in figure.get_suptitle()
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["the past", "95 %", "80 %", "SeasonalNaive", "known until here"]
     with pytest.raises(ValueError, match="there is no series 'x'; there are 3"):
         model.plot_forecast(["x"])
     lines = model.plot_cross_validation(["s1"]).axes[0].lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 import numba
 import numpy as np
@@ -197,6 +198,27 @@ def test_no_more_workers_are_woken_than_are_used():
         set_num_threads(2)
         with claimed(1e12):
             assert numba.get_num_threads() == 2
+
+
+def test_a_python_thread_may_keep_to_itself():
+    set_num_threads(2)
+    found = {}
+
+    def elsewhere():
+        with claimed(1e12) as threads:
+            found["elsewhere"] = threads
+
+    with parallel.on_one_thread():
+        with parallel.on_one_thread(), claimed(1e12) as threads:
+            assert threads == 1
+        with claimed(1e12) as threads:
+            assert threads == 1
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert found == {"elsewhere": 2}
+    with claimed(1e12) as threads:
+        assert threads == 2
 
 
 def test_set_and_get():

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import Sequential
+from fastlstm import Input, Model, Sequential
 from fastlstm.layers import (
     GRU,
     LSTM,
+    Add,
+    Attention,
     Bidirectional,
+    Concatenate,
     Dense,
     Dropout,
     Embedding,
@@ -18,6 +21,7 @@ from fastlstm.layers import (
     SimpleRNN,
     TimeDistributed,
 )
+from fastlstm.losses import Quantile
 from fastlstm.models import Ensemble
 from fastlstm.optimizers import SGD, Adam
 
@@ -129,6 +133,68 @@ def test_fit_takes_batches_of_every_model(make, rng):
         np.testing.assert_allclose(history.history[key], mean, rtol=1e-6)
     results = ensemble.evaluate(x, y, verbose=0, return_dict=True)
     assert results["loss"] == pytest.approx(history.history["val_loss"][-1], rel=1e-6)
+
+
+def _graph():
+    """A decoder that looks back, facts beside the sequence, and a part that goes past it all."""
+    past, begun = Input((T, D), name="past"), Input((T,), name="begun")
+    future, facts = Input((4, 2), name="future"), Input((3,), name="facts")
+    states, last = GRU(6, return_sequences=True, return_state=True)(past)
+    start = Dense(6, "tanh")(Concatenate()([last, facts]))
+    written = GRU(6, return_sequences=True)(future, initial_state=[start])
+    seen = Attention()([written, states], mask=[None, begun])
+    straight = RepeatVector(4)(Dense(3)(past[:, :, 0]))
+    both = Dense(3)(Concatenate()([seen, written]))
+    model = Model([past, begun, future, facts], Add()([both, straight]))
+    model.compile(Adam(0.01, global_clipnorm=1.0), Quantile([0.1, 0.5, 0.9]))
+    return model
+
+
+def _graph_data(rng, samples=B):
+    x = {
+        "past": rng.standard_normal((N, samples, T, D)).astype(np.float32),
+        "begun": np.sort(rng.integers(0, 2, (N, samples, T)), axis=2).astype(np.float32),
+        "future": rng.standard_normal((N, samples, 4, 2)).astype(np.float32),
+        "facts": rng.standard_normal((N, samples, 3)).astype(np.float32),
+    }
+    x["begun"][..., -1] = 1
+    y = rng.standard_normal((N, samples, 4, 1)).astype(np.float32)
+    return x, y, rng.uniform(0, 2, (N, samples, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_graph_of_several_inputs_gives_the_bits_of_each_model_alone(threads, rng):
+    fastlstm.set_num_threads(threads)
+    ensemble = Ensemble(_graph(), N)
+    x, y, weight = _graph_data(rng)
+    models = _alone(ensemble)
+    parts = [({name: part[n] for name, part in x.items()}, y[n], weight[n]) for n in range(N)]
+    for _ in range(3):
+        losses = ensemble.train_on_batch(x, y, weight)
+        expected = [model.train_on_batch(*part) for model, part in zip(models, parts, strict=True)]
+        np.testing.assert_array_equal(losses, expected)
+    _assert_same_weights(ensemble, models)
+    together = ensemble.predict(x, verbose=0)
+    for predicted, model, (part, _, _) in zip(together, models, parts, strict=True):
+        np.testing.assert_array_equal(predicted, model.predict(part, verbose=0))
+    in_order = [x[name] for name in ensemble[0].input_names]
+    np.testing.assert_array_equal(ensemble.predict(in_order, verbose=0), together)
+    history = ensemble.fit(x, y, sample_weight=weight, epochs=2, batch_size=2, verbose=0)
+    assert history.history["loss"][1] < history.history["loss"][0]
+
+
+def test_inputs_of_a_graph_that_do_not_fit_are_errors(rng):
+    ensemble = Ensemble(_graph(), N)
+    x, y, _ = _graph_data(rng)
+    with pytest.raises(
+        ValueError, match=r"x\['facts'\] of shape .* = \(7, 5, ...\), got \(7, 4, 3"
+    ):
+        ensemble.train_on_batch({**x, "facts": x["facts"][:, :4]}, y)
+    with pytest.raises(ValueError, match=r"missing \['facts'\]"):
+        ensemble.predict({name: part for name, part in x.items() if name != "facts"})
+    model = _graph()
+    with pytest.raises(ValueError, match="one output, got 2"):
+        Ensemble(Model(model.inputs, [model.output, model.output]), 3)
 
 
 def test_models_start_apart_and_learn_their_own_data(rng):

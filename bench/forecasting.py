@@ -1,0 +1,227 @@
+"""How long forecasts take: training beside NeuralForecast, many series at once, reading of windows.
+
+    python bench/forecasting.py --peer-python OTHER_VENV/bin/python --rounds 3
+    python bench/forecasting.py --parts predict,reading
+
+``training`` starts a new process for fastlstm and one for NeuralForecast, in turn, round by round.
+Both import what they need, and train and forecast with the same network, an LSTM of two layers with
+128 units each and two dense layers on its last states, from windows of a week to a day ahead, the
+same number of windows and steps, by Adam on the mean absolute error. A figure is the shortest whole
+life of a process, a ratio that of two such figures. ``predict`` forecasts a table of 10,000 series
+of 200 points. ``reading`` tells which part of a training step goes into making the batch, by the
+processor's time of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if __package__ in (None, ""):  # run as a file: the folder above is where imports start
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("training", "predict", "reading")
+DAY, WEEK, UNITS, BATCH = 24, 168, 128, 128
+SERIES, POINTS, MANY, SHORT = 32, 1000, 10_000, 200
+
+
+def table(count: int, points: int) -> Any:
+    """A long table of hourly series with a daily season."""
+    import pandas as pd
+
+    generator = np.random.default_rng(0)
+    t = np.arange(points)
+    y = 10 + np.sin(2 * np.pi * t / DAY) + 0.1 * generator.standard_normal((count, points))
+    names = [f"s{number:05d}" for number in range(count)]
+    stamps = pd.date_range("2024-01-01", periods=points, freq="h")
+    return pd.DataFrame(
+        {"unique_id": np.repeat(names, points), "ds": np.tile(stamps, count), "y": y.ravel()}
+    )
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def train_ours(steps: int, threads: int) -> None:
+    """The network in fastlstm, in a new process."""
+    import fastlstm
+    from fastlstm.forecasting.network import NetworkForecaster
+    from fastlstm.layers import LSTM, Cropping1D, Dense, Input
+    from fastlstm.models import Model
+
+    class PlainLSTM(NetworkForecaster):
+        def _learned(self) -> Any:
+            return np.array([0.5])
+
+        def _network(self, sizes: Any) -> Any:
+            past = Input((sizes.look_back, sizes.past), name="past")
+            inputs = [past]
+            if sizes.future:
+                inputs.append(Input((sizes.horizon, sizes.future), name="future"))
+            x = LSTM(self.units, return_sequences=True)(past)
+            x = LSTM(self.units, return_sequences=True)(x)
+            x = Cropping1D((sizes.look_back - sizes.horizon, 0))(x)
+            x = Dense(sizes.outputs)(Dense(self.units, activation="relu")(x))
+            return Model([past], x)
+
+        def _inputs(self, *given: Any) -> dict[str, Any]:
+            return {"past": super()._inputs(*given)["past"]}
+
+    fastlstm.set_num_threads(threads)
+    model = PlainLSTM(
+        DAY, "h", WEEK, scaler="robust", units=UNITS, max_steps=steps, batch_size=BATCH,
+        learning_rate=1e-3, verbose=0,
+    )  # fmt: skip
+    assert len(model.fit(table(SERIES, POINTS)).predict()) == SERIES * DAY
+
+
+def train_theirs(steps: int, threads: int) -> None:
+    """The same in NeuralForecast."""
+    import logging
+    import warnings
+
+    import torch
+
+    torch.set_num_threads(threads)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    from neuralforecast import NeuralForecast
+    from neuralforecast.models import LSTM
+
+    model = LSTM(
+        h=DAY, input_size=WEEK, encoder_n_layers=2, encoder_hidden_size=UNITS,
+        decoder_hidden_size=UNITS, decoder_layers=2, max_steps=steps, batch_size=SERIES,
+        windows_batch_size=BATCH, learning_rate=1e-3, scaler_type="robust", logger=False,
+        enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
+    )  # fmt: skip
+    forecaster = NeuralForecast(models=[model], freq="h")
+    forecaster.fit(table(SERIES, POINTS))
+    assert len(forecaster.predict()) == SERIES * DAY
+
+
+def training(given: argparse.Namespace) -> None:
+    """Whole processes in turn."""
+    pythons = {"ours": sys.executable, "theirs": given.peer_python}
+    known = subprocess.run(
+        [given.peer_python, "-c", "import neuralforecast"], capture_output=True, check=False
+    )
+    if known.returncode:
+        print(f"training: skipped, neuralforecast is not installed for {given.peer_python}")
+        return
+    start_process(pythons["ours"], "ours", 1, given.threads)  # what is compiled once, ever
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in pythons}
+    for _ in range(given.rounds):
+        for name, python in pythons.items():
+            seconds[name].append(start_process(python, name, given.steps, given.threads))
+            wall, cpu = seconds[name][-1]
+            print(f"  {name}: {wall:.1f} s, {cpu:.1f} s of processors", file=sys.stderr, flush=True)
+    for what, place in (("seconds", 0), ("seconds of processors", 1)):
+        ours, theirs = (min(life[place] for life in seconds[name]) for name in pythons)
+        print(
+            f"training: {given.steps} steps of {BATCH} windows, from import to forecast, {what}: "
+            f"fastlstm {ours:.1f}, NeuralForecast {theirs:.1f}, {theirs / ours:.1f} times"
+        )
+
+
+def start_process(python: str, name: str, steps: int, threads: int) -> tuple[float, float]:
+    """Seconds of the whole life of a process, by the clock and of processors."""
+    start, before = time.perf_counter(), os.times()
+    subprocess.run(
+        [python, __file__, "--life", name, "--steps", str(steps), "--threads", str(threads)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    after = os.times()
+    cpu = after.children_user + after.children_system
+    return (
+        time.perf_counter() - start,
+        cpu - before.children_user - before.children_system,
+    )
+
+
+# -- many series, and reading ----------------------------------------------------------------------
+
+
+def predict(given: argparse.Namespace) -> None:
+    """A table of many series, each model fitted for a few steps."""
+    from fastlstm import forecasting
+
+    frame = table(MANY, SHORT)
+    some = frame[: 100 * SHORT]
+    for name in ("MQRNN", "SegRNN", "Ridge", "SeasonalNaive"):
+        kind = getattr(forecasting, name)
+        options = {"max_steps": 2} if hasattr(kind, "_network") else {}
+        model = kind(DAY, "h", verbose=0, **options).fit(frame)
+        model.predict(some)
+        wall, cpu = [], []
+        for _ in range(given.rounds):
+            start, began = time.perf_counter(), time.process_time()
+            made = model.predict(frame)
+            wall.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - began)
+        assert len(made) == MANY * DAY
+        print(
+            f"predict: {MANY} series of {SHORT} points by {name}: {min(wall):.2f} s, "
+            f"{min(cpu):.2f} s of processors"
+        )
+
+
+def reading(given: argparse.Namespace) -> None:
+    """Processor time of a batch and of the step that it is for, on one thread."""
+    import fastlstm
+    from fastlstm import forecasting
+    from fastlstm.forecasting.windows import WindowReader
+
+    fastlstm.set_num_threads(1)
+    frame = table(400, 750)
+    for name in ("MQRNN", "SegRNN"):
+        model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0).fit(frame)
+        reader = WindowReader(model._transformed(model.panel_), model.input_size_, model.h)
+        series, origins = reader.origins(model.input_size_)
+        index = np.random.default_rng(0).permutation(len(series))[: model.batch_size]
+        made, step = [], []
+        for _ in range(20 * given.rounds):
+            start = time.process_time()
+            x, y, weight = model._batch(reader.read(series[index], origins[index]))
+            middle = time.process_time()
+            model.models_[0].train_on_batch(x, y, sample_weight=weight)
+            made.append(middle - start)
+            step.append(time.process_time() - middle)
+        batch, whole = min(made), min(made) + min(step)
+        print(
+            f"reading: a batch of {name} {1e3 * batch:.2f} ms, with the step {1e3 * whole:.1f} ms: "
+            f"{100 * batch / whole:.1f} %"
+        )
+
+
+def main() -> None:
+    """Run as the arguments say."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--steps", type=int, default=200, help="of training")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peer-python", default=sys.executable, help="where NeuralForecast is")
+    parser.add_argument("--life", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.life:
+        {"ours": train_ours, "theirs": train_theirs}[given.life](given.steps, given.threads)
+        return
+    for part in given.parts.split(","):
+        if part not in PARTS:
+            parser.error(f"--parts expects some of {','.join(PARTS)}, got {part!r}")
+        {"training": training, "predict": predict, "reading": reading}[part](given)
+
+
+if __name__ == "__main__":
+    main()

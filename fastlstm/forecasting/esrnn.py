@@ -1,0 +1,565 @@
+"""ES-RNN: exponential smoothing of each series and one network of all, learned together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.decomposition import first_seasons, smoothed
+from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.intervals import between, quantiles_of
+from fastlstm.forecasting.logarithm import logarithms, powers, switches
+from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.pieces import Piece, Pieces
+from fastlstm.forecasting.seasonal import relative
+from fastlstm.layers import LSTM, Add, Dense, Embedding, Flatten, Input, Reshape
+from fastlstm.layers.dilated import Dilated
+from fastlstm.layers.smoothing import Smoothing
+from fastlstm.losses import Quantile
+from fastlstm.models import Model
+from fastlstm.optimizers import Adam
+from fastlstm.optimizers.schedules import CosineDecay
+from fastlstm.randomness import drawing_from
+from fastlstm.validation import whole_number
+
+Array = npt.NDArray[Any]
+
+# Quantiles that are learned whatever is asked for, beside the forecast itself.
+_QUANTILES = (0.025, 0.1, 0.9, 0.975)
+# Logits of how fast level and seasons follow, at first.
+_RATES = (-2.5, -1.0, -1.0)
+# Coefficients of a series that are not a level or a season; and with the level.
+_LOGITS, _HEAD = 3, 4
+# Where seasons differ by this part of the level, scaled and relative errors count alike.
+_ALIKE = 1 / 8
+# Days of a week, where a day is the first season.
+_WEEK, _DAYS = 7, (24, 48, 96)
+# Of pieces of more steps than these, a forecast is learned from at each fifth step only: a number
+# that no usual season is a multiple of.
+_EACH_UP_TO, _STRIDE = 200, 5
+# Steps of a piece, at least.
+_PIECE = 400
+# Updates by default, and how often a series is seen.
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1000, 30
+# Series that are read at a time when they are forecast.
+_TOGETHER = 64
+
+
+class _Known(NamedTuple):
+    """A series that was learned from: its row of coefficients, and where it began."""
+
+    row: int
+    stamp: Any
+    values: Array
+    log: bool
+    piece: Piece
+
+
+class _Read(NamedTuple):
+    """Series as they are read to be forecast."""
+
+    pieces: Pieces
+    starts: list[Array]  # of each network (P, coefficients)
+    taken: Array
+    lengths: Array  # (P,) steps without those before the first value
+
+
+class ESRNN(BaseForecaster):
+    """Exponential smoothing with a network for what it leaves, the winner of the M4 competition.
+
+    Each series has a level and seasons of its own, which follow it by coefficients of its own. What
+    is left of its last ``input_size`` values, without seasons and level, is read at each step by
+    dilated LSTM layers that go along the series, the same for all series. What they answer is added
+    to the last level and the seasons to come. All of it is learned at once by the pinball loss: the
+    coefficients and first seasons of each series, and the network.
+
+        l_t = l_(t-1) + a (z_t - s_t - u_t - l_(t-1))        level, and two seasons likewise
+        x_t = (z_(t-L+1) .. z_t) - (their seasons) - l_t
+        z_(t+k) = l_t + s_(t+k) + u_(t+k) + network(x_1 .. x_t)_k
+
+    z are logarithms where a series is well above zero, so that level and seasons multiply, else the
+    values themselves; ``log`` says otherwise.
+
+    Source: Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
+    series forecasting", International Journal of Forecasting 36(1), 2020. Differences: values are
+    scaled by how much they change from season to season; steps to come have the seasons that are
+    known at the origin; the window is also read by a linear layer; errors count by half in these
+    units and by half in proportion to the level; several quantiles are learned beside the forecast.
+
+    Parameters
+    ----------
+    h, freq, level, seed, verbose
+        As for every forecaster: see ``MQRNN``.
+    input_size : int, optional
+        Steps of a window, by default the longest season, and no fewer than 8.
+    season_length : int or sequence of int, optional
+        Steps after which the series repeat, one or two lengths; by default what the frequency
+        suggests, with a week beside a day: hours have 24 and 168. Seasons of which the longest
+        series has less than two are left out. Of stamps that are whole numbers there is none, so
+        say it if there is one. 1 is none.
+    log : bool, optional
+        Whether level and seasons multiply: of all series or of none. By default of those whose
+        values are all greater than a hundredth of their median.
+    dilations : sequence of sequence of int, optional
+        Of the LSTM layers, a sequence for each block; after the first one, what a block reads is
+        added to what it gives. By default from the seasons; [[1, 4], [24, 168]] for hours.
+    units : int
+        Size of each layer.
+    tau : float
+        The quantile that is the forecast itself, a bit less than the median, as networks of
+        logarithms tend to be too high.
+    level_penalty : float
+        Weight of the mean square of the level's second differences.
+    max_length : int, optional
+        Steps of a piece: longer series are cut, and each piece has coefficients of its own, which
+        for the forecast are those of the last one. By default 8 of the longest seasons, and no
+        fewer than 400 and than four times ``input_size + h``.
+    max_steps : int, optional
+        Updates. By default 1000, or as many as see each piece 30 times if these are fewer, but at
+        least 200.
+    batch_size : int
+        Pieces of each.
+    learning_rate : float
+        Of Adam at the beginning; it falls to nothing along a cosine.
+    series_rate : float
+        How much faster than the network the coefficients of the series learn; slower below 1, so
+        that they do not learn by heart what a series did only once.
+    members : int
+        Networks, each with coefficients and weights of its own, whose quantiles are averaged.
+    patience : int, optional
+        Hold out the last ``h`` points of each series and stop when that loss has failed to improve
+        so often, of 20 looks; the best weights come back. By default train on all points.
+    alias : str, optional
+        Name of the column of forecasts; the class's by default.
+
+    Attributes
+    ----------
+    seasons_ : tuple of int
+        The seasons, the shorter first.
+    models_ : list of Model
+        The networks.
+    history_ : list of dict of str to list of float
+        Of each network "loss" and "val_loss" on the way, and "step".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(120)
+    >>> y = (50 + t) * (1 + 0.2 * np.sin(2 * np.pi * t / 12))
+    >>> model = ESRNN(h=12, season_length=12, units=8, max_steps=5, verbose=0).fit(y)
+    >>> model.predict().shape
+    (12,)
+    """
+
+    def __init__(
+        self,
+        h: int,
+        freq: str | int | None = None,
+        input_size: int | None = None,
+        level: Sequence[float] | None = None,
+        seed: int = 0,
+        verbose: int = 1,
+        *,
+        season_length: int | Sequence[int] | None = None,
+        log: bool | None = None,
+        dilations: Sequence[Sequence[int]] | None = None,
+        units: int = 32,
+        tau: float = 0.48,
+        level_penalty: float = 0.0,
+        max_length: int | None = None,
+        max_steps: int | None = None,
+        batch_size: int = 16,
+        learning_rate: float = 3e-3,
+        series_rate: float = 0.2,
+        members: int = 1,
+        patience: int | None = None,
+        alias: str | None = None,
+    ) -> None:
+        self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
+        self.seed, self.verbose, self.season_length, self.log = seed, verbose, season_length, log
+        self.dilations, self.units, self.tau = dilations, units, tau
+        self.level_penalty, self.max_length, self.max_steps = level_penalty, max_length, max_steps
+        self.batch_size, self.learning_rate = batch_size, learning_rate
+        self.series_rate, self.members = series_rate, members
+        self.patience, self.alias = patience, alias
+
+    def _check(self) -> None:
+        super()._check()
+        for name in ("units", "batch_size", "members"):
+            whole_number(getattr(self, name), name)
+        for name in ("max_length", "max_steps", "patience"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name)
+        seasons = [] if self.season_length is None else np.ravel(self.season_length).tolist()
+        for season in seasons:
+            whole_number(season, "season_length")
+        if len(seasons) > 2:
+            raise ValueError(f"season_length expects one or two lengths, got {seasons}")
+        for block in self.dilations or ():
+            for dilation in block:
+                whole_number(dilation, "a dilation")
+        if self.log not in (None, True, False):
+            raise ValueError(f"log expects True, False or None, got {self.log!r}")
+        if not 0.0 < self.tau < 1.0:
+            raise ValueError(f"tau expects a quantile between 0 and 1, got {self.tau!r}")
+        if self.level_penalty < 0 or self.series_rate <= 0:
+            raise ValueError(
+                "expected level_penalty >= 0 and series_rate > 0, got "
+                f"{self.level_penalty!r} and {self.series_rate!r}"
+            )
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def _fit(self, panel: Panel) -> None:
+        others = [*panel.names.futr, *panel.names.hist, *panel.names.static]
+        if others:
+            raise ValueError(
+                f"{type(self).__name__} reads the series alone, and no other columns: leave out "
+                f"{others}, or use MQRNN or SegRNN"
+            )
+        generator = np.random.default_rng(self.seed)
+        self.seasons_ = self._usual_seasons(panel)
+        self.input_size_ = self.input_size or max(8, *self.seasons_, 1)
+        levels = [q for q in quantiles_of(self.level) if q != 0.5]
+        self.quantiles_ = np.union1d([self.tau, *_QUANTILES], levels)
+        usual = max(8 * max(self.seasons_, default=1), 4 * (self.input_size_ + self.h), _PIECE)
+        self._longest = self.max_length or usual
+        held = 0 if self.patience is None else self.h
+        pieces, weights = self._pieces_to_learn(panel, held)
+        self.dilations_ = self._usual_dilations()
+        steps = self._steps(pieces)
+        self._stride = 1 if steps <= _EACH_UP_TO else _STRIDE
+        table = np.stack([self._first(piece) for piece in pieces])
+        read = Pieces.of(pieces, steps, self.h)
+        origins = np.arange(self.input_size_ - 1, steps, self._stride)
+        to_come = origins[:, np.newaxis] + 1 + np.arange(self.h)
+
+        def batch(index: Array, validating: bool = False) -> Batch:
+            targets = read.later[index][:, to_come]
+            ends = (read.ends[index] - held)[:, np.newaxis, np.newaxis]
+            counts = np.isfinite(targets)
+            if validating:
+                counts &= (to_come >= ends) & (origins[:, np.newaxis] < ends)
+            elif held:
+                counts &= to_come < ends
+            weight = counts * weights[index][:, np.newaxis, np.newaxis]
+            x = {"values": read.values[index], "row": index[:, np.newaxis].astype(np.int32)}
+            y = np.nan_to_num(targets).reshape(len(index), -1, 1)
+            return x, y, weight.reshape(len(index), -1).astype(np.float32)
+
+        wanted = -(-_PASSES * len(pieces) // self.batch_size)
+        updates = self.max_steps or int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS))
+        self.models_, self.history_ = [], []
+        for _ in range(self.members):
+            with drawing_from(generator):
+                model = self._network(steps, table)
+                rate = CosineDecay(self.learning_rate, updates)
+                model.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
+                history = train(
+                    model,
+                    batch,
+                    len(pieces),
+                    steps=updates,
+                    batch_size=self.batch_size,
+                    generator=generator,
+                    validation=batch(np.arange(len(pieces)), validating=True) if held else None,
+                    patience=self.patience,
+                    verbose=self.verbose,
+                )
+            self.models_.append(model)
+            self.history_.append(history)
+
+    def _pieces_to_learn(self, panel: Panel, held: int) -> tuple[list[Piece], Array]:
+        """Pieces of all series that are long enough, and how much each of them counts."""
+        look_back, h = self.input_size_, self.h
+        least = min(look_back, 2 * h) + h + held
+        taken = switches(panel, self.log)
+        y = logarithms(panel, taken)
+        self._known: dict[Any, _Known] = {}
+        pieces: list[Piece] = []
+        weights = []
+        for s, name in enumerate(panel.ids):
+            series, whole = y.series(s), len(y.series(s))
+            last = whole
+            while last >= least:
+                first = max(0, last - self._longest)
+                values = series[first:last]
+                if not np.isfinite(values[: len(values) - held]).any():
+                    break
+                front = max(0, look_back + h + held - len(values))
+                piece = Piece.of(values, series[last : last + h], front, self._unit_season)
+                if last == whole:
+                    stamp = panel.frequency.at(panel.starts[s], np.array(first))
+                    begins = panel.series(s)[first : first + look_back + h].copy()
+                    self._known[name] = _Known(len(pieces), stamp, begins, bool(taken[s]), piece)
+                pieces.append(piece)
+                unit = np.array([[piece.unit]])
+                part = relative(values[np.newaxis], unit, taken[s : s + 1]).item()
+                weights.append(0.5 + 0.5 * part / _ALIKE)
+                if first == 0:
+                    break
+                last = first + look_back
+        if not pieces:
+            raise ValueError(
+                f"{type(self).__name__} with h={h} needs a series of at least {least} points to "
+                f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
+            )
+        return pieces, np.array(weights)
+
+    @property
+    def _unit_season(self) -> int:
+        """The season whose changes values are scaled by."""
+        return self.seasons_[0] if self.seasons_ else 1
+
+    def _first(self, piece: Piece) -> Array:
+        """(4 + all steps of seasons,) coefficients before anything was learned."""
+        level, firsts = first_seasons(piece.scaled, self.seasons_)
+        turned = [np.roll(first, piece.front % len(first)) for first in firsts]
+        return np.concatenate([_RATES, [level], *turned])
+
+    def _usual_seasons(self, panel: Panel) -> tuple[int, ...]:
+        if self.season_length is not None:
+            seasons = {int(season) for season in np.ravel(self.season_length)}
+        else:
+            day = panel.frequency.season
+            seasons = {day, _WEEK * day} if day in _DAYS else {day}
+        longest = panel.lengths.max()
+        return tuple(sorted(m for m in seasons if m > 1 and 2 * m <= longest))
+
+    def _usual_dilations(self) -> list[list[int]]:
+        if self.dilations is not None:
+            return [[int(d) for d in block] for block in self.dilations]
+        if len(self.seasons_) == 2:
+            first, second = self.seasons_
+            return [[1, max(2, first // 6)], [first, second]]
+        season = self._unit_season
+        if season == 1:
+            return [[1, 2], [4, 8]]
+        if season <= 8:
+            return [[1, 2], [season, 2 * season]]
+        return [[1, season // 4], [season // 2, season]]
+
+    def _steps(self, pieces: Sequence[Piece]) -> int:
+        """Steps that have room for all pieces, and as many origins as dilations can part."""
+        most = max(piece.steps for piece in pieces)
+        multiple = math.lcm(*(d for block in self.dilations_ for d in block))
+        origins = -(-max(1, most - self.input_size_ + 1) // multiple) * multiple
+        return self.input_size_ - 1 + origins
+
+    # -- the network -------------------------------------------------------------------------------
+
+    def _network(self, steps: int, table: Array) -> Model:
+        """From the values of pieces, and which row of the table is theirs, to all quantiles."""
+        count = len(self.quantiles_)
+        values = Input((steps, 2), name="values")
+        row = Input((1,), name="row", dtype="int32")
+        series = Embedding(*table.shape, weights=table / self.series_rate, name="series")
+        coefficients = Flatten()(series(row)) * self.series_rate
+        seen, base = Smoothing(
+            self.input_size_,
+            self.h,
+            self.seasons_,
+            count,
+            stride=self._stride,
+            penalty=self.level_penalty,
+        )([values, coefficients])
+        layers = [
+            [
+                Dilated(LSTM(self.units, return_sequences=True), dilation, name=_name(number, n))
+                for n, dilation in enumerate(block)
+            ]
+            for number, block in enumerate(self.dilations_)
+        ]
+        state = _through(layers, seen)
+        if self._stride > 1:
+            state, seen = state[:, :: self._stride], seen[:, :: self._stride]
+        size = self.h * count
+        mixed = Dense(self.units, activation="tanh", name="mixed")
+        answers = Dense(size, kernel_initializer="zeros", name="answers")
+        linear = Dense(size, use_bias=False, kernel_initializer="zeros", name="linear")
+        made = Add()([answers(mixed(state)), linear(seen), base])
+        return Model([values, row], Reshape((made.shape[1] * self.h, count))(made))
+
+    def _readers(self, model: Model, steps: int) -> tuple[Model, Model]:
+        """Two views of a network: from values and coefficients to what each step sees; answers."""
+        values = Input((steps, 2), name="values")
+        coefficients = Input((_HEAD + sum(self.seasons_),), name="coefficients")
+        smoothing = Smoothing(self.input_size_, self.h, self.seasons_)
+        seen, base = smoothing([values, coefficients])
+        layers = [
+            [model.get_layer(_name(number, n)) for n in range(len(block))]
+            for number, block in enumerate(self.dilations_)
+        ]
+        reader = Model([values, coefficients], [_through(layers, seen), seen, base])
+        state = Input((self.units,), name="state")
+        window = Input((self.input_size_,), name="window")
+        mixed, answers, linear = map(model.get_layer, ("mixed", "answers", "linear"))
+        made = Add()([answers(mixed(state)), linear(window)])
+        return reader, Model([state, window], made)
+
+    # -- forecasts ---------------------------------------------------------------------------------
+
+    def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        points, bands = [], []
+        middle = int(np.searchsorted(self.quantiles_, self.tau))
+        for first in range(0, h, self.h):
+            read = self._read_series(panel)
+            answers, bases = self._answers(read)
+            made = powers(self._restored(answers + bases[..., np.newaxis], read), read.taken)
+            points.append(made[..., middle])
+            bands.append(between(made, self.quantiles_, quantiles))
+            if first + self.h < h:
+                panel = panel.extended(points[-1])
+        return Forecast(np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h])
+
+    def _restored(self, values: Array, read: _Read) -> Array:
+        """(P, ...) values of the series, or their logarithms, from scaled ones."""
+        more = (slice(None), *(np.newaxis for _ in values.shape[1:]))
+        shifts, units = read.pieces.shifts[:, 0], read.pieces.units[:, 0]
+        return np.asarray(values * units[more] + shifts[more])
+
+    def _read_series(self, panel: Panel) -> _Read:
+        """Series from where they began when they were learned from; others are looked at anew."""
+        tables = [
+            model.get_layer("series").get_weights()[0].astype(np.float64) * self.series_rate
+            for model in self.models_
+        ]
+        taken = switches(panel, self.log)
+        pieces, starts = [], []
+        for s, name in enumerate(panel.ids):
+            series, known = panel.series(s), self._known.get(name)
+            first = self._goes_on(panel, s)
+            if known is not None and first is not None:
+                taken[s] = known.log
+                values = np.log(series[first:]) if known.log else series[first:]
+                pieces.append(known.piece._replace(values=values, after=values[:0]))
+                starts.append([table[known.row] for table in tables])
+                continue
+            values = series[-self._longest :]
+            values = np.log(values) if taken[s] else values
+            front = max(0, self.input_size_ - len(values))
+            pieces.append(Piece.of(values, values[:0], front, self._unit_season))
+            first_ones = self._first(pieces[-1])[_LOGITS:]
+            rates = [
+                (table.mean(axis=0) if known is None else table[known.row])[:_LOGITS]
+                for table in tables
+            ]
+            starts.append([np.concatenate([rate, first_ones]) for rate in rates])
+        each = [np.stack([start[n] for start in starts]) for n in range(len(tables))]
+        lengths = np.array([len(piece.values) for piece in pieces])
+        return _Read(Pieces.of(pieces, self._steps(pieces), self.h), each, taken, lengths)
+
+    def _goes_on(self, panel: Panel, s: int) -> int | None:
+        """Step of a series where its piece began; None of one that is not what was learned from."""
+        known = self._known.get(panel.ids[s])
+        if known is None:
+            return None
+        try:
+            at = int(panel.frequency.positions(panel.starts[s], np.array([known.stamp]))[0])
+        except ValueError:  # stamps of another kind, or beside these
+            return None
+        rest, size = panel.series(s)[max(at, 0) :], len(known.values)
+        if at < 0 or not size <= len(rest) <= 4 * self._longest:
+            return None
+        same = np.array_equal(rest[:size], known.values, equal_nan=True)
+        return at if same and not (known.log and np.nanmin(rest) <= 0) else None
+
+    def _answers(self, read: _Read) -> tuple[Array, Array]:
+        """What the networks add, (P, h, Q) in rising order, and level and seasons, (P, h)."""
+        pieces, count = read.pieces, len(read.taken)
+        answers = np.zeros((count, self.h, len(self.quantiles_)))
+        bases = np.zeros((count, self.h))
+        at = pieces.ends - self.input_size_
+        for model, starts in zip(self.models_, read.starts, strict=True):
+            reader, answerer = self._readers(model, pieces.values.shape[1])
+            for first in range(0, count, _TOGETHER):
+                some = slice(first, first + _TOGETHER)
+                given = {"values": pieces.values[some], "coefficients": starts[some]}
+                found = reader.predict(given, batch_size=_TOGETHER, verbose=0)
+                state, window, base = (array[np.arange(len(array)), at[some]] for array in found)
+                given = {"state": state, "window": window}
+                made = answerer.predict(given, batch_size=_TOGETHER, verbose=0)
+                answers[some] += np.sort(made.reshape(len(made), self.h, -1), axis=2)
+                bases[some] += base
+        return answers / len(self.models_), bases / len(self.models_)
+
+    # -- what a forecast is made of ----------------------------------------------------------------
+
+    def components(self, id: Any = None) -> dict[str, Array]:
+        """Level, seasons and what the network adds, of one series.
+
+        Parameters
+        ----------
+        id : optional
+            Of the series; not needed where there is one.
+
+        Returns
+        -------
+        dict of str to ndarray
+            All (n + h,), along the steps that were smoothed and h to come: "stamp"; "y", NaN from
+            the end on; "level", from the end on the last one; "season_12" and so on for each
+            season; "network", NaN up to the end; "forecast", the same. "multiplicative", a bool:
+            whether the forecast is the product of level, seasons and network, or their sum.
+
+        Raises
+        ------
+        ValueError
+            For an id that there is not, and where there are several series and none is named.
+        """
+        self._check_fitted()
+        panel = self.panel_
+        if id is None and len(panel) > 1:
+            raise ValueError(f"components expects the id of one of {len(panel)} series")
+        names = list(panel.ids)
+        if id is not None and id not in names:
+            some = ", ".join(map(repr, names[:5]))
+            raise ValueError(f"there is no series {id!r}; there are {len(names)}: {some} ...")
+        s = 0 if id is None else names.index(id)
+        panel = panel.take([s])
+        read = self._read_series(panel)
+        answers, bases = self._answers(read)
+        end, n, h = int(read.pieces.ends[0]), int(read.lengths[0]), self.h
+        each = [smoothed(read.pieces.values[0], starts[0], self.seasons_) for starts in read.starts]
+        level, *seasons = (np.mean(parts, axis=0)[end - n :] for parts in zip(*each, strict=True))
+        level = np.concatenate([level[:n], np.full(h, level[n - 1])])
+        seasons = [
+            np.concatenate([season[:n], season[n + np.arange(h) % m]])
+            for season, m in zip(seasons, self.seasons_, strict=True)
+        ]
+        nothing, middle = np.full(n, np.nan), int(np.searchsorted(self.quantiles_, self.tau))
+        unit, multiplicative = read.pieces.units[0, 0], bool(read.taken[0])
+        back = np.exp if multiplicative else np.positive
+        first = int(panel.lengths[0]) - n
+        made = self._restored(answers[..., middle] + bases, read)[0]
+        return {
+            "stamp": panel.frequency.stamps(panel.starts[0], first, n + h),
+            "y": np.concatenate([panel.series(0)[first:], np.full(h, np.nan)]),
+            "level": back(level * unit + read.pieces.shifts[0, 0]),
+            **{
+                f"season_{m}": back(season * unit)
+                for m, season in zip(self.seasons_, seasons, strict=True)
+            },
+            "network": np.concatenate([nothing, back(answers[0, :, middle] * unit)]),
+            "forecast": np.concatenate([nothing, back(made)]),
+            "multiplicative": np.array(multiplicative),
+        }
+
+
+def _name(block: int, layer: int) -> str:
+    return f"lstm_{block}_{layer}"
+
+
+def _through(layers: Sequence[Sequence[Any]], made: Any) -> Any:
+    """What the blocks of layers make, one after the other."""
+    for number, block in enumerate(layers):
+        before = made
+        for layer in block:
+            made = layer(made)
+        if number:
+            made = Add()([made, before])
+    return made

@@ -1,0 +1,194 @@
+"""Exponential smoothing within a network, whose coefficients come from another layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlstm.kernels import smoothing
+from fastlstm.kernels.program import Program
+from fastlstm.layers.op import Op
+from fastlstm.layers.segment import WHOLE, Segment
+from fastlstm.layers.several import Several
+from fastlstm.layers.symbol import Shape
+from fastlstm.memory import Plan
+
+# Operations for each number of a window, about.
+_WORK = 8.0
+
+
+class Smoothing(Several):
+    """Level and seasons of series, and what is left of their windows without these.
+
+    Takes values (batch, time, 2), each beside 1, or 0 where it is missing, and coefficients (batch,
+    4 + all steps of seasons): logits of how fast the level, the first and the second season follow,
+    the level at first, and the first seasons. ``kernels/smoothing.py`` has the equations. Gives
+
+    - windows (batch, origins, look_back + ahead): the last ``look_back`` values at each origin,
+      from the first one that has so many, less their seasons and the level there; and the season of
+      the ``ahead`` steps to come
+    - bases (batch, some origins, horizon · outputs): level and season of each step to come, what
+      ``outputs`` answers for it are to be added to; of every ``stride``-th origin.
+
+    Parameters
+    ----------
+    look_back, horizon : int
+        Steps of a window, and of a forecast.
+    seasons : sequence of int
+        Lengths of one or two seasons, or none.
+    outputs : int
+        Answers for each step of a forecast.
+    ahead : int
+        Steps to come whose season is part of a window.
+    stride : int
+        From one origin that has a base to the next.
+    penalty : float
+        Weight of the mean square of the level's second differences, whose gradient is added to that
+        of the coefficients. It is not part of the loss that training tells.
+    name, dtype, trainable
+        As for every layer.
+    """
+
+    config_names: ClassVar[tuple[str, ...]] = (
+        "look_back",
+        "horizon",
+        "seasons",
+        "outputs",
+        "ahead",
+        "stride",
+        "penalty",
+    )
+    fewest = most = 2
+    by_parts = False
+
+    def __init__(
+        self,
+        look_back: int,
+        horizon: int,
+        seasons: Sequence[int] = (),
+        outputs: int = 1,
+        ahead: int = 0,
+        stride: int = 1,
+        penalty: float = 0.0,
+        *,
+        name: str | None = None,
+        dtype: str | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, **rest)
+        self.look_back, self.horizon, self.outputs = look_back, horizon, outputs
+        self.seasons, self.ahead, self.stride = list(seasons), ahead, stride
+        self.penalty = float(penalty)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Steps of both seasons; 0 of one that there is not."""
+        first, second = ([*self.seasons, 0, 0])[:2]
+        return first, second
+
+    @property
+    def causal(self) -> bool:
+        """Windows begin later than the series."""
+        return False
+
+    def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
+        self.check_several(shapes)
+        values, coefficients = shapes
+        wanted = smoothing.HEAD + sum(self.lengths)
+        if len(values) != 3 or values[2] != 2 or tuple(coefficients[1:]) != (wanted,):
+            raise ValueError(
+                f"Smoothing {self.name!r} expects values (batch, time, 2) and coefficients "
+                f"(batch, {wanted}), got {tuple(values)} and {tuple(coefficients)}"
+            )
+        steps = values[1]
+        if steps is not None and steps < self.look_back:
+            raise ValueError(
+                f"Smoothing {self.name!r} expects at least look_back={self.look_back} steps, got "
+                f"{steps}"
+            )
+        origins = None if steps is None else steps - self.look_back + 1
+        some = None if origins is None else -(-origins // self.stride)
+        return [
+            (values[0], origins, self.look_back + self.ahead),
+            (values[0], some, self.horizon * self.outputs),
+        ]
+
+    def bind_inputs(
+        self,
+        xs: list[np.ndarray],
+        masks: list[np.ndarray],
+        plan: Plan,
+        *,
+        saving: bool,
+        training: bool,
+    ) -> SmoothingOp:
+        return SmoothingOp(self, xs, masks[0], plan)
+
+
+class SmoothingOp(Op):
+    """Smoothing bound to arrays."""
+
+    causal = False
+
+    def __init__(
+        self, layer: Smoothing, xs: list[np.ndarray], mask: np.ndarray, plan: Plan
+    ) -> None:
+        self.layer, (self.values, self.coefficients) = layer, xs
+        self.made_mask = mask[:0]
+        steps, batch, _ = self.values.shape
+        self._states = [plan.array(shape, layer.dtype) for shape in self._shapes]
+        self._surprise = plan.array((batch, steps), layer.dtype)
+        origins = steps - layer.look_back + 1
+        self.y = plan.array((origins, batch, layer.look_back + layer.ahead), layer.dtype)
+        some = -(-origins // layer.stride)
+        self._base = plan.array((some, batch, layer.horizon * layer.outputs), layer.dtype)
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        steps, batch, _ = self.values.shape
+        return [(batch, steps + season) for season in (0, *self.layer.lengths)]
+
+    @property
+    def _how(self) -> tuple[int, int, int]:
+        return self.layer.look_back, self.layer.horizon, self.layer.stride
+
+    @property
+    def ys(self) -> Sequence[np.ndarray]:
+        return [self.y, self._base]
+
+    def give_states(self, plan: Plan) -> None:
+        """Both outputs are there already."""
+
+    def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
+        arrays = (*self._states, self._surprise, self.values, self.coefficients)
+        program.add(smoothing.smooth, *arrays, work=_WORK * self._surprise.size)
+        arrays = (self.y, self._base, *self._states, self.values)
+        work = _WORK * (self.y.size + self._base.size)
+        program.add(smoothing.windows, *arrays, *self._how, work=work)
+
+    def bind_backward(self, d_y: np.ndarray, plan: Plan, need_d_x: bool) -> None:
+        raise NotImplementedError("both outputs have a gradient")
+
+    def bind_gradients(self, d_ys: list[np.ndarray], plan: Plan, needs: list[bool]) -> None:
+        dtype = self.layer.dtype
+        self._d_ys = d_ys
+        self._d_states = [plan.array(shape, dtype) for shape in self._shapes]
+        self._d_coefficients = plan.array(self.coefficients.shape, dtype)
+
+    @property
+    def d_xs(self) -> Sequence[np.ndarray | None]:
+        return [None, self._d_coefficients]
+
+    def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
+        arrays = (*self._d_states, *self._d_ys, self.values)
+        work = _WORK * (self.y.size + self._base.size)
+        program.add(smoothing.windows_back, *arrays, *self._how, work=work)
+        arrays = (self._d_coefficients, *self._d_states, self._surprise, *self._given)
+        penalty = self.layer.penalty / self._surprise.size
+        program.add(smoothing.smooth_back, *arrays, penalty, work=_WORK * self._surprise.size)
+
+    @property
+    def _given(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.values, self.coefficients

@@ -1,0 +1,164 @@
+"""Intervals that are calibrated on the past: what they promise, and in which order they stand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fastlstm.forecasting import MQRNN, DeepAR
+from fastlstm.forecasting.base import Forecast
+from fastlstm.forecasting.calibration import (
+    LEVELS,
+    QUANTILES,
+    Calibration,
+    calibrated,
+    past_cutoffs,
+)
+from fastlstm.forecasting.intervals import quantiles_of
+from fastlstm.forecasting.panel import Panel
+
+H = 6
+
+
+def _of_normal(windows, h, wide, rng, log=False):
+    """What came, medians and quantiles by one who thinks that the spread is ``wide`` times less."""
+    from statistics import NormalDist
+
+    scores = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
+    spread = 0.1 * (1 + np.arange(h))
+    y = spread * rng.standard_normal((windows, h))
+    bands = np.broadcast_to(spread[:, np.newaxis] * scores / wide, (windows, h, len(scores)))
+    point = np.zeros((windows, h))
+    return tuple(np.exp(one) for one in (y, point, bands)) if log else (y, point, bands)
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("wide", [0.5, 1.0, 2.0])
+def test_intervals_hold_what_they_promise_however_wrong_they_were(wide, log, rng):
+    positive = np.full(4000, log)
+    y, point, bands = _of_normal(4000, H, wide, rng, log)
+    made = calibrated(y, point, bands, positive)
+    assert np.abs(made.factors / wide - 1).max() < 0.15
+    y, point, bands = _of_normal(4000, H, wide, rng, log)
+    after = made.applied(point, bands, QUANTILES, positive)
+    for place, level in enumerate(LEVELS):
+        low, high = after[..., len(LEVELS) - 1 - place], after[..., len(LEVELS) + 1 + place]
+        inside = (low <= y) & (y <= high)
+        assert inside.mean() == pytest.approx(level / 100, abs=0.02)
+    np.testing.assert_allclose(after[..., len(LEVELS)], point)
+    assert not log or (after > 0).all()
+
+
+def test_the_rank_is_that_of_a_finite_sample(rng):
+    """Of 19 windows the widest error is that of 95 per cent; of fewer it is all there is."""
+    y, point, bands = _of_normal(19, 1, 1.0, rng)
+    made = calibrated(y, point, bands, np.zeros(19, bool), smooth=0)
+    widest = np.abs(y[:, 0]).max() / bands[0, 0, len(LEVELS) + 1 + LEVELS.index(95)]
+    assert made.factors[LEVELS.index(95), 0] == pytest.approx(widest)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays(np.float64, (3, 4), elements=st.floats(0.1, 10)),
+    arrays(np.float64, (2, 4, 9), elements=st.floats(-1e3, 1e3)),
+    st.booleans(),
+)
+def test_quantiles_never_cross(factors, values, positive):
+    made = Calibration(np.concatenate([factors, factors[:2]]))
+    quantiles = quantiles_of([30, 60, 85, 97])
+    bands = np.sort(np.exp(values / 200) if positive else values, axis=2)
+    after = made.applied(bands[..., 4], bands, quantiles, np.full(2, positive))
+    assert (np.diff(after, axis=2) >= 0).all()
+    np.testing.assert_allclose(after[..., 4], bands[..., 4], rtol=1e-12)
+
+
+def test_values_that_are_missing_or_intervals_without_width_change_nothing(rng):
+    y, point, bands = _of_normal(60, H, 2.0, rng)
+    wanted = calibrated(y, point, bands, np.zeros(60, bool)).factors
+    nothing = np.full((20, H), np.nan)
+    longer = [np.concatenate([y, nothing]), np.concatenate([point, nothing]), np.zeros((80, H, 11))]
+    longer[2][:60], longer[1][60:] = bands, 0.0
+    longer[0][70:] = 1.0
+    found = calibrated(*longer, np.zeros(80, bool)).factors
+    np.testing.assert_array_equal(found, wanted)
+    none = calibrated(nothing, nothing, np.zeros((20, H, 11)), np.zeros(20, bool))
+    np.testing.assert_array_equal(none.factors, 1.0)
+
+
+def test_cutoffs_lie_in_the_last_fifth_or_are_one():
+    for count, length, h in ((1, 1000, 24), (1, 50, 6), (3, 90, 6), (400, 700, 48), (1, 8, 6)):
+        left = past_cutoffs(Panel.of_arrays([np.arange(float(length))] * count), h)
+        assert left[-1] == h
+        assert (np.diff(left) < 0).all()
+        assert left[0] <= max(h, length // 5)
+        assert len(left) * count < 256 + count
+    assert len(past_cutoffs(Panel.of_arrays(np.arange(5000.0)), 24)) == 256
+
+
+def _noisy(rng, count, length):
+    wave = 20 + 5 * np.sin(2 * np.pi * np.arange(length) / 12)
+    return wave + rng.standard_t(4, (count, length))
+
+
+class _TooSure:
+    """One whose intervals are three times too narrow."""
+
+    def _forecast(self, panel, h, future, quantiles):
+        point, bands = super()._forecast(panel, h, future, quantiles)
+        return Forecast(point, point[..., np.newaxis] + (bands - point[..., np.newaxis]) / 3)
+
+
+class _SureMQRNN(_TooSure, MQRNN):
+    pass
+
+
+class _SureDeepAR(_TooSure, DeepAR):
+    pass
+
+
+@pytest.mark.parametrize("kind", [_SureMQRNN, _SureDeepAR])
+def test_a_network_that_is_too_sure_learns_how_uncertain_it_is(kind, rng):
+    y = _noisy(rng, 24, 60)
+    options = {"units": 8, "max_steps": 100, "input_size": 12, "season_length": 12, "verbose": 0}
+    options["learning_rate"] = 1e-2
+    found = {}
+    for conformal in (False, None):
+        model = kind(H, level=[80], conformal=conformal, **options)
+        made = model.fit(y[:, :-H]).predict()
+        low, high = (made[f"{kind.__name__}-{end}-80"] for end in ("lo", "hi"))
+        found[conformal] = ((low <= y[:, -H:]) & (y[:, -H:] <= high)).mean()
+        assert (model.calibration_ is None) == (conformal is False)
+    assert found[False] < 0.6
+    assert 0.7 < found[None] < 0.92
+    # A backtest is calibrated by what comes before its first cutoff.
+    made = kind(H, **options).cross_validation(y, level=[80])
+    low, high = (made[f"{kind.__name__}-{end}-80"] for end in ("lo", "hi"))
+    assert 0.7 < ((low <= made["y"]) & (made["y"] <= high)).mean() < 0.92
+
+
+def test_series_that_are_too_short_for_it(rng, capsys):
+    y = rng.standard_normal((3, 13))
+    options = {"units": 4, "max_steps": 2, "input_size": 2}
+    with pytest.raises(ValueError, match=r"conformal=True.*too short.*Take conformal=False"):
+        MQRNN(H, verbose=0, conformal=True, **options).fit(y)
+    model = MQRNN(H, level=[80], **options).fit(y)
+    assert "intervals are not calibrated" in capsys.readouterr().out
+    assert model.calibration_ is None
+    with pytest.raises(ValueError, match="conformal expects"):
+        MQRNN(H, conformal="yes", **options).fit(y)
+
+
+def test_what_is_asked_for_decides_by_default(rng):
+    y = _noisy(rng, 2, 60)
+    options = {"units": 4, "max_steps": 2, "input_size": 12, "verbose": 0}
+    assert MQRNN(H, **options).fit(y).calibration_ is None
+    model = MQRNN(H, conformal=True, **options).fit(y)
+    assert model.calibration_.factors.shape == (len(LEVELS), H)
+    far = model.predict(h=3 * H, level=[80, 90.5])
+    assert (far["MQRNN-lo-90.5"] <= far["MQRNN-lo-80"]).all()
+    # The forecast itself is that of the network, calibrated or not.
+    plain = MQRNN(H, conformal=False, **options).fit(y)
+    np.testing.assert_array_equal(plain.predict(), model.predict())

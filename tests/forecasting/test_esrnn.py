@@ -1,0 +1,274 @@
+"""ES-RNN: its equations, what it learns, how it cuts, keeps and recognises series, components."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm.forecasting import ESRNN, Naive
+from fastlstm.forecasting.decomposition import first_seasons
+from fastlstm.forecasting.frequency import Frequency
+from fastlstm.forecasting.panel import Panel
+from tests.reference import smoothing as reference
+
+T = np.arange(150)
+WAVE = np.sin(2 * np.pi * T / 12)
+Y = [
+    (50 + T) * (1 + 0.2 * WAVE),
+    T - 60 + 10 * WAVE,  # below zero too
+    (300 - T)[:110] * (1 + 0.3 * WAVE[:110]),
+]
+SMALL = {"season_length": 12, "units": 8, "max_steps": 6, "verbose": 0}
+
+
+@cache
+def small() -> ESRNN:
+    return ESRNN(10, **SMALL).fit(Y)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm(layer, x, dilation):
+    """(T, H) outputs of an LSTM whose states are those of so many steps before."""
+    kernel, recurrent, bias = (w.astype(np.float64) for w in layer.get_weights())
+    units = len(recurrent)
+    states = [(np.zeros(units), np.zeros(units))] * dilation
+    made = []
+    for t in range(len(x)):
+        h, c = states[t % dilation]
+        i, f, g, o = np.split(x[t] @ kernel + h @ recurrent + bias, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        states[t % dilation] = h, c
+        made.append(h)
+    return np.array(made)
+
+
+def test_forecast_is_what_the_equations_say():
+    model = small()
+    network = model.models_[0]
+    assert model.dilations_ == [[1, 3], [6, 12]]
+    for s, y in enumerate(Y):
+        logs = np.log(y) if s != 1 else y
+        piece = model._known[s].piece
+        z = ((logs - piece.shift) / piece.unit)[-len(piece.values) :]
+        values = np.stack([z, np.ones(len(z))], axis=1)[:, np.newaxis]
+        (table,) = network.get_layer("series").get_weights()
+        row = table[model._known[s].row : model._known[s].row + 1].astype(np.float64)
+        row *= model.series_rate
+        levels, found = reference.smooth(values, row, (12,))
+        seen, base = reference.windows(values, levels, found, (12,), 12, 10, 1, 1, 0)
+        first = lstm(network.get_layer("lstm_0_0"), seen[:, 0], 1)
+        first = lstm(network.get_layer("lstm_0_1"), first, 3)
+        second = lstm(network.get_layer("lstm_1_0"), first, 6)
+        state = (lstm(network.get_layer("lstm_1_1"), second, 12) + first)[-1]
+        for name, function in (("mixed", np.tanh), ("answers", np.positive)):
+            kernel, bias = network.get_layer(name).get_weights()
+            state = function(state @ kernel + bias)
+        state = state + seen[-1, 0] @ network.get_layer("linear").get_weights()[0]
+        answers = np.sort(state.reshape(10, 5), axis=1)[:, 2]
+        made = (answers + base[-1, 0]) * piece.unit + piece.shift
+        expected = np.exp(made) if s != 1 else made
+        np.testing.assert_allclose(model.predict()[s], expected, rtol=1e-4)
+
+
+def test_learns_a_trend_beside_the_season():
+    options = {**SMALL, "max_steps": 80, "learning_rate": 0.01}
+    model = ESRNN(10, **options).fit([y[:-10] for y in Y])
+    made = model.predict()
+    for y, f in zip(Y, made, strict=True):
+        repeated = np.abs(y[-22:-12] - y[-10:]).mean()
+        assert np.abs(y[-10:] - f).mean() < 0.6 * repeated
+    assert model.history_[0]["loss"][-1] < 0.3 * model.history_[0]["loss"][0]
+
+
+def test_coefficients_of_each_series_are_learned():
+    model = small()
+    (table,) = model.models_[0].get_layer("series").get_weights()
+    before = np.stack([model._first(known.piece) for known in model._known.values()])
+    moved = np.abs(table * model.series_rate - before)
+    assert table.shape == (3, 4 + 12)
+    assert (moved > 1e-6).mean() > 0.8  # all but the rate of a second season
+
+
+def test_same_bits_for_the_same_seed_and_any_number_of_threads():
+    before = fastlstm.get_num_threads()
+    try:
+        fastlstm.set_num_threads(1)
+        alone = ESRNN(10, **SMALL).fit(Y).predict()
+    finally:
+        fastlstm.set_num_threads(before)
+    np.testing.assert_array_equal(alone, small().predict())
+    assert not np.array_equal(alone, ESRNN(10, seed=1, **SMALL).fit(Y).predict())
+
+
+def test_a_forecast_depends_on_no_other_series():
+    whole = small().predict()
+    np.testing.assert_array_equal(small().predict({2: Y[2]}), whole[2])
+    np.testing.assert_array_equal(small().predict({2: Y[2], 0: Y[0]})[1], whole[0])
+
+
+def test_a_series_is_known_by_its_beginning_not_by_its_name_alone():
+    model = small()
+    longer = np.concatenate([Y[2], Y[2][-12:]])
+    panel = Panel.of_arrays({2: longer, "new": longer}, Frequency.of(1))
+    assert model._goes_on(panel, 0) == 0  # the same, with values that came since
+    assert model._goes_on(panel, 1) is None
+    other = Panel.of_arrays({2: longer + 1.0}, Frequency.of(1))
+    assert model._goes_on(other, 0) is None
+    new, same = model.predict({"new": Y[2]}), model.predict({2: Y[2]})
+    assert np.abs(new - same).max() > 0
+    # By estimated seasons, and rates of the average series, it is nearly as good.
+    assert np.abs(new / same - 1).max() < 0.1
+
+
+def test_scale_does_not_matter():
+    """Of series that are new, so that nothing was learned of them."""
+    one, larger = small().predict({"a": Y[0]}), small().predict({"b": 1000 * Y[0]})
+    np.testing.assert_allclose(larger, 1000 * one, rtol=1e-4)
+
+
+def test_long_series_are_cut_and_the_last_piece_is_the_one_to_go_on_from():
+    long = np.concatenate([Y[0], Y[0], Y[0]])
+    model = ESRNN(10, max_length=100, **SMALL).fit(long)
+    (table,) = model.models_[0].get_layer("series").get_weights()
+    # 450 points: from 350, 262, 174, 86 and 0 on, so that each window is of one piece.
+    assert len(table) == 5
+    known = model._known[0]
+    assert (known.row, int(known.stamp), len(known.piece.values)) == (0, 350, 100)
+    np.testing.assert_array_equal(known.values, long[350:372])
+    assert np.isfinite(model.predict()).all()
+
+
+def test_two_seasons_without_a_name_for_either():
+    t = np.arange(24 * 7 * 3)
+    y = 10 + np.sin(2 * np.pi * t / 24) + (t // 24 % 7 >= 5)
+    model = ESRNN(24, "h", input_size=24, units=8, max_steps=2, verbose=0).fit(y)
+    assert model.seasons_ == (24, 168)
+    assert model.dilations_ == [[1, 4], [24, 168]]
+    assert ESRNN(24, "h", units=8, max_steps=2, verbose=0).fit(y[:200]).seasons_ == (24,)
+    assert model.predict(h=30).shape == (30,)
+    assert np.abs(model.predict() - (10 + np.sin(2 * np.pi * t[:24] / 24))).mean() < 0.3
+
+
+def test_first_seasons_of_a_sum_of_seasons():
+    t = np.arange(24 * 7 * 4)
+    day, week = np.sin(2 * np.pi * t[:24] / 24), np.repeat([1.0, 0, 0, 0, 0, 0, -1], 24)
+    y = 5 + day[t % 24] + week[t % 168]
+    y[30:40] = np.nan
+    level, (first, second) = first_seasons(y, (24, 168))
+    assert abs(level - 5) < 0.2
+    np.testing.assert_allclose(first, day, atol=0.1)
+    np.testing.assert_allclose(second, 0.8 * week, atol=0.15)  # nearer to 0: four values of each
+    level, (first,) = first_seasons(np.full(5, np.nan), (24,))
+    assert (level, np.abs(first).max()) == (0.0, 0.0)
+
+
+def test_missing_values_constants_and_zeros():
+    holes = [y.copy() for y in Y]
+    holes[0][::7], holes[1][100:120] = np.nan, np.nan
+    holes[0][-1] = np.nan
+    holes += [np.full(80, 4.0), np.where(T % 5, 0.0, 3.0)]
+    model = ESRNN(10, **SMALL).fit(holes)
+    assert np.isfinite(model.history_[0]["loss"]).all()
+    made = model.predict()
+    assert np.isfinite(made).all()
+    np.testing.assert_allclose(made[3], 4.0, atol=0.5)
+
+
+def test_levels_give_bands_in_order_around_the_forecast():
+    model = ESRNN(10, level=[50, 80], **SMALL).fit(Y)
+    assert model.quantiles_.tolist() == [0.025, 0.1, 0.25, 0.48, 0.75, 0.9, 0.975]
+    made = model.predict(level=[50, 80, 95])
+    names = [f"ESRNN-lo-{one}" for one in (95, 80, 50)]
+    names += ["ESRNN", *(f"ESRNN-hi-{one}" for one in (50, 80, 95))]
+    assert (np.diff([made[name] for name in names], axis=0) >= 0).all()
+
+
+def test_validation_keeps_the_best_weights():
+    model = ESRNN(10, patience=2, **SMALL).fit(Y)
+    assert len(model.history_[0]["val_loss"]) == len(model.history_[0]["loss"])
+    assert np.isfinite(model.history_[0]["val_loss"]).all()
+
+
+def test_members_are_averaged():
+    model = ESRNN(10, members=2, **SMALL).fit(Y)
+    both = model.predict()
+    models = model.models_
+    each = []
+    for one in models:
+        model.models_ = [one]
+        each.append(model.predict()[1])
+    np.testing.assert_allclose(both[1], np.mean(each, axis=0), rtol=1e-6)
+
+
+def test_components_make_the_forecast():
+    model = small()
+    for s, y in enumerate(Y):
+        part = model.components(s)
+        n = len(part["y"]) - 10
+        assert set(part) == {
+            "stamp", "y", "level", "season_12", "network", "forecast", "multiplicative"
+        }  # fmt: skip
+        np.testing.assert_array_equal(part["y"][:n], y[-n:])
+        np.testing.assert_allclose(part["forecast"][n:], model.predict()[s], rtol=1e-5)
+        level, season, network = (part[k][n:] for k in ("level", "season_12", "network"))
+        assert part["multiplicative"] == (s != 1)
+        made = level * season * network if s != 1 else level + season + network
+        np.testing.assert_allclose(made, part["forecast"][n:], rtol=1e-5)
+        assert part["stamp"][n] == len(y)
+        assert np.isnan(part["network"][:n]).all()
+    with pytest.raises(ValueError, match="the id of one of 3 series"):
+        model.components()
+    with pytest.raises(ValueError, match="no series 'x'; there are 3"):
+        model.components("x")
+
+
+def test_components_are_drawn():
+    pytest.importorskip("matplotlib")
+    figure = small().plot_components([0, 1])
+    labels = [ax.get_ylabel() for ax in figure.axes]
+    assert labels.count("network, factor") == labels.count("seasons, added") == 1
+    lines = {line.get_label() for line in figure.axes[0].lines}
+    assert {"the series", "level"} <= lines
+    with pytest.raises(ValueError, match=r"Naive has no components to draw.*ESRNN does"):
+        Naive(2, verbose=0).fit(Y).plot_components()
+
+
+def test_other_columns_are_refused():
+    frames = pytest.importorskip("pandas")
+    stamps = frames.date_range("2024-01-01", periods=60, freq="D")
+    table = frames.DataFrame({"ds": stamps, "y": Y[0][:60], "price": 1.0})
+    with pytest.raises(ValueError, match=r"no other columns: leave out \['price'\], or use MQRNN"):
+        ESRNN(7, verbose=0).fit(table, futr_exog=["price"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tau": 1.5}, "tau expects a quantile"),
+        ({"season_length": [2, 3, 4]}, "one or two lengths"),
+        ({"season_length": 0}, "season_length expects"),
+        ({"log": "yes"}, "log expects True, False or None"),
+        ({"series_rate": 0}, "series_rate > 0"),
+        ({"dilations": [[1, 0]]}, "a dilation expects"),
+    ],
+)
+def test_arguments_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        ESRNN(4, verbose=0, **options).fit(Y)
+
+
+def test_logarithms_of_what_has_none_are_refused():
+    with pytest.raises(ValueError, match="log=True expects values greater than 0"):
+        ESRNN(4, log=True, verbose=0).fit(Y)
+
+
+def test_too_short_says_how_many_points_are_needed():
+    with pytest.raises(ValueError, match=r"needs a series of at least \d+ points"):
+        ESRNN(10, **SMALL).fit(np.arange(15.0))
