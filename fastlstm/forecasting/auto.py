@@ -21,7 +21,9 @@ from fastlstm.forecasting.calibration import (
     calibrated,
     past_cutoffs,
 )
+from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.mqrnn import MQRNN
+from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scores import unit_of
 from fastlstm.forecasting.streaming import Live
@@ -35,6 +37,8 @@ _RULES = (Naive, SeasonalNaive, Drift, HoltWinters, Ridge)
 _LEAST = (SeasonalNaive, Ridge)
 # A simpler model is chosen if its error is larger by no more than this part.
 _TIE = 0.01
+# Panels of so many points are learned from so quickly that more networks are compared.
+_SMALL = 20_000
 # Networks take this part of their updates while they are compared.
 _PART_OF_STEPS = 0.5
 _COVER = (80, 95)
@@ -67,7 +71,8 @@ class Forecaster(BaseForecaster):
         As for every forecaster: see ``MQRNN``. With ``verbose`` the choice is printed.
     models : sequence of forecasters or str, "all", optional
         Those to choose from, or their names; "all" of them. By default the naive and the seasonal
-        naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks.
+        naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks;
+        of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``.
         Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
         regression are always scored beside them, but not chosen unless they are among them.
     n_windows : int, optional
@@ -137,15 +142,25 @@ class Forecaster(BaseForecaster):
             if not isinstance(model, (str, BaseForecaster)):
                 raise TypeError(f"models expects forecasters or their names, got {model!r}")
 
-    def _candidates(self) -> list[BaseForecaster]:
+    def _candidates(self, panel: Panel) -> list[BaseForecaster]:
         """Those to choose from, the simplest first."""
         given = self.models
         if given is None:
             given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, MQRNN)]
+            if len(panel.y) <= _SMALL:
+                given += self._of_small_panels(panel)
         elif _is_all(given):
             given = forecasting.MODELS
         made = [getattr(forecasting, one)(self.h) if isinstance(one, str) else one for one in given]
         return [self._alike(model) for model in sorted(made, key=_complexity)]
+
+    def _of_small_panels(self, panel: Panel) -> list[BaseForecaster]:
+        """Networks that learn less by heart."""
+        season = panel.frequency.season
+        short = max(2 * season, self.h)
+        if self.input_size is not None or short >= usual_look_back(panel, self.h, season):
+            return [DeepAR(self.h)]
+        return [MQRNN(self.h, input_size=short, alias=f"MQRNN of {short}"), DeepAR(self.h)]
 
     def _alike(self, model: Any) -> Any:
         """A copy with the arguments that are common to all."""
@@ -158,7 +173,7 @@ class Forecaster(BaseForecaster):
         return model._copy(**common)
 
     def _fit(self, panel: Panel) -> None:
-        candidates = self._candidates()
+        candidates = self._candidates(panel)
         kinds = {type(model) for model in candidates}
         beside = [self._alike(kind(self.h)) for kind in _LEAST if kind not in kinds]
         seen = self._held_out(panel)
