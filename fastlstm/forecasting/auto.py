@@ -21,6 +21,7 @@ from fastlstm.forecasting.calibration import (
     calibrated,
     past_cutoffs,
 )
+from fastlstm.forecasting.combination import Combination, mean_of
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.network import usual_look_back
@@ -33,10 +34,14 @@ Array = npt.NDArray[Any]
 
 # From the simplest on; networks come after these.
 _RULES = (Naive, SeasonalNaive, Drift, HoltWinters, Ridge)
+# These are in no mean.
+_TOO_SIMPLE = (Naive, SeasonalNaive, Drift)
 # What a network is always compared with.
 _LEAST = (SeasonalNaive, Ridge)
 # A simpler model is chosen if its error is larger by no more than this part.
 _TIE = 0.01
+# A mean is taken of models whose errors are larger than the least by no more than this part.
+_NEARLY = 0.15
 # Panels of so many points are learned from so quickly that more networks are compared.
 _SMALL = 20_000
 # Networks take this part of their updates while they are compared.
@@ -72,7 +77,8 @@ class Forecaster(BaseForecaster):
     models : sequence of forecasters or str, "all", optional
         Those to choose from, or their names; "all" of them. By default the naive and the seasonal
         naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks;
-        of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``.
+        of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``; and the
+        mean of those networks and ridge regressions whose errors are within 15 % of the least.
         Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
         regression are always scored beside them, but not chosen unless they are among them.
     n_windows : int, optional
@@ -178,11 +184,14 @@ class Forecaster(BaseForecaster):
         beside = [self._alike(kind(self.h)) for kind in _LEAST if kind not in kinds]
         seen = self._held_out(panel)
         self._calibrations: dict[int, Calibration] = {}
+        self._forecasts: dict[int, tuple[Forecast, Array]] = {}
         if seen is None:
             model, why = self._unseen(panel, candidates)
             self.selection_ = [_row(model.name, why="taken unseen: " + why)]
         else:
             rows = [self._score(model, seen, n) for n, model in enumerate(candidates)]
+            if self.models is None:
+                self._combine(candidates, rows, seen)
             best = np.nanmin([row["mase"] for row in rows] + [np.inf])
             if np.isinf(best):
                 reasons = "; ".join(f"{row['model']}: {row['why']}" for row in rows)
@@ -203,6 +212,7 @@ class Forecaster(BaseForecaster):
         model._fit(panel)
         model.calibration_ = calibration
         self.chosen_ = model
+        del self._forecasts, self._calibrations
         if self.verbose:
             print(self.explanation())
 
@@ -221,8 +231,9 @@ class Forecaster(BaseForecaster):
             f"{first['model']} is chosen: mean absolute scaled error of {self.h} steps at the end, "
             f"which no model had seen, forecast {places}, and coverage of intervals:"
         ]
+        width = max(16, *(len(row["model"]) for row in self.selection_))
         for row in self.selection_:
-            told = f"  {row['model']:<16} {row['mase']:8.3f}"
+            told = f"  {row['model']:<{width}} {row['mase']:8.3f}"
             told += "".join(f" {row[f'cover {one}']:6.1f} of {one} %" for one in _COVER)
             lines.append(f"{told} {row['seconds']:8.1f} s" + f"  {row['why']}" * bool(row["why"]))
         better = [row["model"] for row in others if row["mase"] < first["mase"]]
@@ -270,6 +281,31 @@ class Forecaster(BaseForecaster):
             )
         except (ValueError, ImportError) as trouble:
             return _row(model.name, seconds=time.perf_counter() - began, why=str(trouble))
+        if number >= 0:
+            self._forecasts[number] = forecast, came
+        return self._rated(model, forecast, came, seen, number, time.perf_counter() - began)
+
+    def _combine(self, models: list[Any], rows: list[dict[str, Any]], seen: _Seen) -> None:
+        """Add the mean of those that are nearly as good as the best, if there are several."""
+        best = np.nanmin([row["mase"] for row in rows] + [np.inf])
+        good = [
+            n
+            for n, (model, row) in enumerate(zip(models, rows, strict=True))
+            if type(model) not in _TOO_SIMPLE and row["mase"] <= best * (1 + _NEARLY)
+        ]
+        if len(good) < 2:
+            return
+        name = "mean of " + ", ".join(models[n].name for n in good)
+        mixed = self._alike(Combination(self.h, models=[models[n] for n in good], alias=name))
+        forecast = mean_of([self._forecasts[n][0] for n in good])
+        came = self._forecasts[good[0]][1]
+        rows.append(self._rated(mixed, forecast, came, seen, len(models), 0.0))
+        models.append(mixed)
+
+    def _rated(
+        self, model: Any, forecast: Forecast, came: Array, seen: _Seen, number: int, seconds: float
+    ) -> dict[str, Any]:
+        """A row of the table, of forecasts of the points held out."""
         errors = np.abs(came - forecast.point)
         error = _mean_of_series(errors, seen.series, seen.units)
         bands = forecast.bands
@@ -285,7 +321,7 @@ class Forecaster(BaseForecaster):
             low, high = bands[..., len(LEVELS) - place], bands[..., len(LEVELS) + place]
             inside = ((low <= came) & (came <= high))[known]
             cover[f"cover {level}"] = 100 * float(inside.mean()) if inside.size else float("nan")
-        return _row(model.name, error, time.perf_counter() - began, "", **cover)
+        return _row(model.name, error, seconds, "", **cover)
 
     def _reach(self) -> int | None:
         reach: int | None = self.chosen_._reach()
