@@ -188,7 +188,7 @@ def reading(given: argparse.Namespace) -> None:
         model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0).fit(frame)
         reader = WindowReader(model._transformed(model.panel_), model.input_size_, model.h)
         series, origins = reader.origins(model.input_size_)
-        index = np.random.default_rng(0).permutation(len(series))[: model.batch_size]
+        index = np.random.default_rng(0).permutation(len(series))[: model._batch_size]
         made, step = [], []
         for _ in range(20 * given.rounds):
             start = time.process_time()

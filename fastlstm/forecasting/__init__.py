@@ -7,6 +7,7 @@ same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``upda
 
 from fastlstm.forecasting.auto import Forecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.combination import Combination
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.esrnn import ESRNN
 from fastlstm.forecasting.evaluation import evaluate
@@ -32,6 +33,7 @@ MODELS = (
 __all__ = [
     "ESRNN",
     "MQRNN",
+    "Combination",
     "DeepAR",
     "Drift",
     "Forecaster",

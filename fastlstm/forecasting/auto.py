@@ -21,7 +21,10 @@ from fastlstm.forecasting.calibration import (
     calibrated,
     past_cutoffs,
 )
+from fastlstm.forecasting.combination import Combination, mean_of
+from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.mqrnn import MQRNN
+from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scores import unit_of
 from fastlstm.forecasting.streaming import Live
@@ -31,10 +34,16 @@ Array = npt.NDArray[Any]
 
 # From the simplest on; networks come after these.
 _RULES = (Naive, SeasonalNaive, Drift, HoltWinters, Ridge)
+# These are in no mean.
+_TOO_SIMPLE = (Naive, SeasonalNaive, Drift)
 # What a network is always compared with.
 _LEAST = (SeasonalNaive, Ridge)
 # A simpler model is chosen if its error is larger by no more than this part.
 _TIE = 0.01
+# A mean is taken of models whose errors are larger than the least by no more than this part.
+_NEARLY = 0.15
+# Panels of so many points are learned from so quickly that more networks are compared.
+_SMALL = 20_000
 # Networks take this part of their updates while they are compared.
 _PART_OF_STEPS = 0.5
 _COVER = (80, 95)
@@ -67,7 +76,9 @@ class Forecaster(BaseForecaster):
         As for every forecaster: see ``MQRNN``. With ``verbose`` the choice is printed.
     models : sequence of forecasters or str, "all", optional
         Those to choose from, or their names; "all" of them. By default the naive and the seasonal
-        naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks.
+        naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks;
+        of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``; and the
+        mean of those networks and ridge regressions whose errors are within 15 % of the least.
         Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
         regression are always scored beside them, but not chosen unless they are among them.
     n_windows : int, optional
@@ -137,15 +148,25 @@ class Forecaster(BaseForecaster):
             if not isinstance(model, (str, BaseForecaster)):
                 raise TypeError(f"models expects forecasters or their names, got {model!r}")
 
-    def _candidates(self) -> list[BaseForecaster]:
+    def _candidates(self, panel: Panel) -> list[BaseForecaster]:
         """Those to choose from, the simplest first."""
         given = self.models
         if given is None:
             given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, MQRNN)]
+            if len(panel.y) <= _SMALL:
+                given += self._of_small_panels(panel)
         elif _is_all(given):
             given = forecasting.MODELS
         made = [getattr(forecasting, one)(self.h) if isinstance(one, str) else one for one in given]
         return [self._alike(model) for model in sorted(made, key=_complexity)]
+
+    def _of_small_panels(self, panel: Panel) -> list[BaseForecaster]:
+        """Networks that learn less by heart."""
+        season = panel.frequency.season
+        short = max(2 * season, self.h)
+        if self.input_size is not None or short >= usual_look_back(panel, self.h, season):
+            return [DeepAR(self.h)]
+        return [MQRNN(self.h, input_size=short, alias=f"MQRNN of {short}"), DeepAR(self.h)]
 
     def _alike(self, model: Any) -> Any:
         """A copy with the arguments that are common to all."""
@@ -158,16 +179,19 @@ class Forecaster(BaseForecaster):
         return model._copy(**common)
 
     def _fit(self, panel: Panel) -> None:
-        candidates = self._candidates()
+        candidates = self._candidates(panel)
         kinds = {type(model) for model in candidates}
         beside = [self._alike(kind(self.h)) for kind in _LEAST if kind not in kinds]
         seen = self._held_out(panel)
         self._calibrations: dict[int, Calibration] = {}
+        self._forecasts: dict[int, tuple[Forecast, Array]] = {}
         if seen is None:
             model, why = self._unseen(panel, candidates)
             self.selection_ = [_row(model.name, why="taken unseen: " + why)]
         else:
             rows = [self._score(model, seen, n) for n, model in enumerate(candidates)]
+            if self.models is None:
+                self._combine(candidates, rows, seen)
             best = np.nanmin([row["mase"] for row in rows] + [np.inf])
             if np.isinf(best):
                 reasons = "; ".join(f"{row['model']}: {row['why']}" for row in rows)
@@ -188,6 +212,7 @@ class Forecaster(BaseForecaster):
         model._fit(panel)
         model.calibration_ = calibration
         self.chosen_ = model
+        del self._forecasts, self._calibrations
         if self.verbose:
             print(self.explanation())
 
@@ -206,8 +231,9 @@ class Forecaster(BaseForecaster):
             f"{first['model']} is chosen: mean absolute scaled error of {self.h} steps at the end, "
             f"which no model had seen, forecast {places}, and coverage of intervals:"
         ]
+        width = max(16, *(len(row["model"]) for row in self.selection_))
         for row in self.selection_:
-            told = f"  {row['model']:<16} {row['mase']:8.3f}"
+            told = f"  {row['model']:<{width}} {row['mase']:8.3f}"
             told += "".join(f" {row[f'cover {one}']:6.1f} of {one} %" for one in _COVER)
             lines.append(f"{told} {row['seconds']:8.1f} s" + f"  {row['why']}" * bool(row["why"]))
         better = [row["model"] for row in others if row["mase"] < first["mase"]]
@@ -255,6 +281,31 @@ class Forecaster(BaseForecaster):
             )
         except (ValueError, ImportError) as trouble:
             return _row(model.name, seconds=time.perf_counter() - began, why=str(trouble))
+        if number >= 0:
+            self._forecasts[number] = forecast, came
+        return self._rated(model, forecast, came, seen, number, time.perf_counter() - began)
+
+    def _combine(self, models: list[Any], rows: list[dict[str, Any]], seen: _Seen) -> None:
+        """Add the mean of those that are nearly as good as the best, if there are several."""
+        best = np.nanmin([row["mase"] for row in rows] + [np.inf])
+        good = [
+            n
+            for n, (model, row) in enumerate(zip(models, rows, strict=True))
+            if type(model) not in _TOO_SIMPLE and row["mase"] <= best * (1 + _NEARLY)
+        ]
+        if len(good) < 2:
+            return
+        name = "mean of " + ", ".join(models[n].name for n in good)
+        mixed = self._alike(Combination(self.h, models=[models[n] for n in good], alias=name))
+        forecast = mean_of([self._forecasts[n][0] for n in good])
+        came = self._forecasts[good[0]][1]
+        rows.append(self._rated(mixed, forecast, came, seen, len(models), 0.0))
+        models.append(mixed)
+
+    def _rated(
+        self, model: Any, forecast: Forecast, came: Array, seen: _Seen, number: int, seconds: float
+    ) -> dict[str, Any]:
+        """A row of the table, of forecasts of the points held out."""
         errors = np.abs(came - forecast.point)
         error = _mean_of_series(errors, seen.series, seen.units)
         bands = forecast.bands
@@ -270,7 +321,7 @@ class Forecaster(BaseForecaster):
             low, high = bands[..., len(LEVELS) - place], bands[..., len(LEVELS) + place]
             inside = ((low <= came) & (came <= high))[known]
             cover[f"cover {level}"] = 100 * float(inside.mean()) if inside.size else float("nan")
-        return _row(model.name, error, time.perf_counter() - began, "", **cover)
+        return _row(model.name, error, seconds, "", **cover)
 
     def _reach(self) -> int | None:
         reach: int | None = self.chosen_._reach()

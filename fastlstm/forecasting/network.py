@@ -273,7 +273,9 @@ class NetworkForecaster(BaseForecaster):
             self.history_.append(history)
 
     def _go_on(self, panel: Panel, steps: int) -> None:
-        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        seen = self._transformed(panel)
+        self._meet(seen)
+        reader = WindowReader(seen, self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h))
         self.models_ = go_on(
             self.models_,

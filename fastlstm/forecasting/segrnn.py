@@ -180,10 +180,6 @@ class SegRNN(NetworkForecaster):
                 rows[0] = rows[1:].mean(axis=0)
                 table.set_weights([rows])
 
-    def _go_on(self, panel: Panel, steps: int) -> None:
-        self._spreads = _spreads(panel) | self._spreads
-        super()._go_on(panel, steps)
-
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         if self.scaler != _SERIES_SCALER:
             return super()._scales(windows)

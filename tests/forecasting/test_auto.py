@@ -7,6 +7,7 @@ import pytest
 
 from fastlstm.forecasting import MQRNN, Drift, Forecaster, Naive, SeasonalNaive
 from fastlstm.forecasting.base import Forecast
+from fastlstm.forecasting.panel import Panel
 
 H, SEASON = 6, 12
 SMALL = {"units": 8, "max_steps": 4, "input_size": 24}
@@ -97,7 +98,7 @@ def test_names_all_and_what_is_not_one(rng):
     series = _series(rng, 1, 60)
     model = Forecaster(H, verbose=0, models=["Drift", "Naive"]).fit(series)
     assert {type(model.chosen_)} <= {Drift, Naive}
-    everything = Forecaster(H, models="all")._candidates()
+    everything = Forecaster(H, models="all")._candidates(Panel.of_arrays(series))
     names = [one.name for one in everything]
     assert {"MQRNN", "DeepAR", "SegRNN", "Ridge"} <= set(names)
     assert names[0] == "Naive"

@@ -554,7 +554,7 @@ X = [np.zeros((4, T, D)), np.zeros((4, 2))]
          ValueError, ["initial_state", "Bidirectional"]),
         (lambda: _compiled().fit(X, np.zeros(4), bptt=3, verbose=0), ValueError,
          ["target for every step", "(None, 1)"]),
-        (lambda: Ensemble(_model(), 2), TypeError, ["Sequential"]),
+        (lambda: Ensemble(_two_heads(fastlstm), 2), ValueError, ["one output", "Concatenate"]),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said(act, error, parts):
