@@ -32,6 +32,7 @@ def table(tmp_path, rng):
 
 
 def test_a_forecast(table, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
     out, plot, page = (tmp_path / name for name in ("out.csv", "out.png", "out.html"))
     assert main(
         ["forecast", str(table), "--horizon", "12", "--model", "ridge", "--level", "80", "95",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -136,6 +135,7 @@ def test_rows_of_attention_sum_to_one_and_what_was_before_the_series_has_none():
 
 
 def test_the_picture_of_attention_shows_the_weights(fitted):
+    plt = pytest.importorskip("matplotlib.pyplot")
     figure = fitted.plot_attention(1)
     above, below, *_ = figure.axes
     np.testing.assert_array_equal(

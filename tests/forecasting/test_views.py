@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from fastlstm.forecasting import MQRNN, Forecaster, Naive, Ridge, SeasonalNaive, scores
+
+plt = pytest.importorskip("matplotlib.pyplot")
 
 H, SEASON = 6, 12
 
