@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm import forecasting
-from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
 from fastlstm.forecasting.calibration import (
     LEVELS,
@@ -23,6 +23,7 @@ from fastlstm.forecasting.calibration import (
 )
 from fastlstm.forecasting.combination import Combination, mean_of
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel

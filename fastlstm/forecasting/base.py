@@ -6,21 +6,16 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
 from fastlstm.forecasting.anomalies import Anomalies
-from fastlstm.forecasting.calibration import (
-    QUANTILES,
-    Calibration,
-    Heights,
-    calibrated,
-    past_cutoffs,
-)
 from fastlstm.forecasting.checkpoint import Checkpoint, keeping
+from fastlstm.forecasting.forecast import Forecast
+from fastlstm.forecasting.foresight import Foresight
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel, has_rows
@@ -32,26 +27,8 @@ from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-# Points of the past that are forecast from at a time, of all windows together.
-_AT_ONCE = 1 << 22
 
-
-class Forecast(NamedTuple):
-    """What a model says of the steps to come.
-
-    Attributes
-    ----------
-    point : ndarray
-        (S, h) the forecast itself: the median, unless the model says otherwise.
-    bands : ndarray
-        (S, h, Q) the quantiles asked for, in rising order.
-    """
-
-    point: Array
-    bands: Array
-
-
-class BaseForecaster(Parameters, Views, Anomalies, ABC):
+class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     """Base class of the forecasters.
 
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
@@ -485,74 +462,6 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         """One that is not fitted, with these arguments other than this one's."""
         return type(self)(**{**self.get_params(), **changes})
 
-    def _learn(self, panel: Panel) -> None:
-        """``_fit``, after a copy that has not seen the last points told how wide intervals are."""
-        wanted = bool(check_level(self.level)) if self.conformal is None else self.conformal
-        calibration = None
-        if wanted:
-            try:
-                calibration = self._calibrated(panel)
-            except ValueError as trouble:
-                if self.conformal:
-                    raise ValueError(
-                        f"conformal=True forecasts the last points by a copy that has not seen "
-                        f"them, which these series are too short for: {trouble}. Take "
-                        "conformal=False for the intervals of the network itself"
-                    ) from None
-                if self.verbose:
-                    print(f"{self.name}: intervals are not calibrated: {trouble}")
-        self._fit(panel)
-        self.calibration_ = calibration
-
-    def _calibrated(self, panel: Panel) -> Calibration:
-        left = past_cutoffs(panel, self.h)
-        copy = self._copy(level=(*check_level(self.level), *(50, 80, 90, 95)), verbose=0)
-        known = panel.take(np.flatnonzero(panel.lengths > left[0]))
-        if not len(known):
-            raise ValueError(
-                f"none has more than {left[0]} points, the last of which were held out"
-            )
-        copy._fit(known.until(known.lengths - left[0]))
-        series, ends = copy._ends(known, left)
-        forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
-        point, bands = _around_the_median(forecast, QUANTILES)
-        return calibrated(came, point, bands, Heights.of(known).positive()[series])
-
-    def _foresee(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
-        """``_forecast``, calibrated where there is a calibration."""
-        forecast = self._forecast(panel, h, future, quantiles)
-        if getattr(self, "calibration_", None) is None or len(quantiles) == 1:
-            return forecast
-        return forecast._replace(bands=self._widened(forecast.bands, quantiles, Heights.of(panel)))
-
-    def _widened(self, bands: Array, quantiles: Array, heights: Heights) -> Array:
-        """(S, h, Q) quantiles of series of these heights, calibrated."""
-        calibration: Any = self.calibration_
-        middle = np.sort(bands, axis=2)[..., int(np.searchsorted(quantiles, 0.5))]
-        return calibration.applied(middle, bands, quantiles, heights.positive())
-
-    def _ends(self, panel: Panel, left: Array) -> tuple[Array, Array]:
-        """(M,) series and how many points are known, so many before the ends of them all."""
-        series = np.tile(np.arange(len(panel)), len(left))
-        ends = (panel.lengths - left[:, np.newaxis]).ravel()
-        return series[ends > 0], ends[ends > 0]
-
-    def _foresee_from(
-        self, panel: Panel, series: Array, ends: Array, h: int, quantiles: Array
-    ) -> tuple[Forecast, Array]:
-        """(M, h) forecasts of series from points in the past, and what came."""
-        reach = self._reach()
-        size = np.cumsum(ends if reach is None else np.minimum(ends, reach))
-        points, bands = [], []
-        for index in np.split(np.arange(len(ends)), _changes(size // _AT_ONCE)):
-            known = panel.windows(series[index], ends[index], reach)
-            futr, _ = panel.following(series[index], ends[index], h)
-            forecast = self._foresee(known, h, futr, quantiles)
-            points.append(forecast.point)
-            bands.append(forecast.bands)
-        _, came = panel.following(series, ends, h)
-        return Forecast(np.concatenate(points), np.concatenate(bands)), came
-
     def _check_fitted(self) -> None:
         if not hasattr(self, "panel_"):
             raise ValueError(f"{type(self).__name__} is not fitted yet; call fit(df) first")
@@ -584,17 +493,6 @@ class BaseForecaster(Parameters, Views, Anomalies, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
-
-
-def _around_the_median(forecast: Forecast, quantiles: Array) -> tuple[Array, Array]:
-    """(S, h) medians, and (S, h, Q) quantiles in rising order."""
-    bands = np.sort(forecast.bands, axis=2)
-    return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
-
-
-def _changes(values: Array) -> Array:
-    """Places where a value differs from the one before."""
-    return np.flatnonzero(np.diff(values)) + 1
 
 
 def _not_learned(panel: Panel, h: int) -> list[str]:

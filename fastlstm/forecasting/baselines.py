@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.base import BaseForecaster
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import conformal
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.base import BaseForecaster
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.panel import Panel
 
 Array = npt.NDArray[Any]

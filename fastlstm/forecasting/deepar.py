@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame, recursion
-from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.distributions import distribution
 from fastlstm.forecasting.fitting import Batch, go_on, train
-from fastlstm.forecasting.network import usual_steps
+from fastlstm.forecasting.forecast import Forecast
+from fastlstm.forecasting.network import spread_of, usual_steps
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.transforming import Transforms, check_transform
@@ -189,7 +190,7 @@ class DeepAR(BaseForecaster):
         self._lags = sorted({1, *lags})
         self._transforms = Transforms.of(self.transform, panel, self.season_)
         panel = self._transforms.transform(panel)
-        self._columns_of_fit = _Columns(_spread(panel.futr), _spread(panel.static))
+        self._columns_of_fit = _Columns(spread_of(panel.futr), spread_of(panel.static))
         self._scaler = window_scaler(self.scaler)
         held = 0 if self.patience is None else self.h
         reader = self._reader(panel, self.h)
@@ -431,13 +432,6 @@ def _and_flags(values: Array) -> Array:
     """Values, 0 where they are missing, and beside them whether they are there."""
     present = np.isfinite(values)
     return np.concatenate([np.where(present, values, 0.0), present], axis=-1)
-
-
-def _spread(columns: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of columns, 0 and 1 of those that are constant."""
-    mean, spread = columns.mean(axis=0), columns.std(axis=0)
-    constant = spread <= 1e-10 * np.abs(mean)
-    return mean, np.where(constant, 1.0, spread)
 
 
 def _usual_look_back(panel: Panel, h: int, season: int) -> int:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.decomposition import first_seasons, smoothed
 from fastlstm.forecasting.fitting import Batch, train
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.panel import Panel

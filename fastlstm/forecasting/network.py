@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.base import BaseForecaster, Forecast
+from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.each import OneForEach
 from fastlstm.forecasting.fitting import Batch, go_on, train
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
@@ -205,7 +206,7 @@ class NetworkForecaster(BaseForecaster):
         self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
         self.quantiles_ = self._learned()
         self._binary = _binary_columns(panel)
-        self._static = _spread_of(panel.static)
+        self._static = spread_of(panel.static)
         held = self._held()
         self._transforms = Transforms.of(self.transform, panel, self.season_)
         transformed = self._transformed(panel)
@@ -482,7 +483,7 @@ def _filled(values: Array) -> Array:
     return filled
 
 
-def _spread_of(columns: Array) -> tuple[Array, Array]:
+def spread_of(columns: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of columns, 1 where they do not vary."""
     spread = columns.std(axis=0)
     largest = np.abs(columns).max(axis=0, initial=0.0)

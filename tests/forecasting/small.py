@@ -39,3 +39,12 @@ def series(rng, count=3, n=90):
     t = np.arange(n)
     wave = 20 + 5 * np.sin(2 * np.pi * t / SEASON) + 0.1 * t
     return [wave[: n - 5 * s] + 10 * s + rng.standard_normal(n - 5 * s) for s in range(count)]
+
+
+def same(one, other):
+    """Forecasts of the same bits, be they arrays or dicts of these."""
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+    pairs = [(one[n], other[n]) for n in one] if isinstance(one, dict) else [(one, other)]
+    for mine, theirs in pairs:
+        np.testing.assert_array_equal(mine, theirs)

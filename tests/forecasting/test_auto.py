@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastlstm.forecasting import MQRNN, Drift, Forecaster, Naive, SeasonalNaive
-from fastlstm.forecasting.base import Forecast
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.panel import Panel
 
 H, SEASON = 6, 12

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fastlstm.forecasting import MQRNN, DeepAR
-from fastlstm.forecasting.base import Forecast
 from fastlstm.forecasting.calibration import (
     LEVELS,
     QUANTILES,
@@ -17,6 +16,7 @@ from fastlstm.forecasting.calibration import (
     calibrated,
     past_cutoffs,
 )
+from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import quantiles_of
 from fastlstm.forecasting.panel import Panel
 

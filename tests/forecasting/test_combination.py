@@ -79,7 +79,7 @@ def test_the_choice_adds_the_mean_of_those_that_are_nearly_as_good(rng, monkeypa
 
 
 def test_quantiles_of_a_mean_are_in_order(rng):
-    from fastlstm.forecasting.base import Forecast
+    from fastlstm.forecasting.forecast import Forecast
 
     given = [Forecast(rng.random((2, 3)), rng.random((2, 3, 5))) for _ in range(3)]
     made = mean_of(given)

@@ -30,25 +30,16 @@ from fastlstm.forecasting.baselines import Drift
 from fastlstm.layers import Dense
 from fastlstm.models import load_model, structure
 from fastlstm.models.saving import ModelFileError
-from tests.forecasting.small import KINDS, H, make, series
+from tests.forecasting.small import KINDS, H, make, same, series
 from tests.forecasting.tables import LIBRARIES, listed, table, types
-
-
-def _same(one, other):
-    if isinstance(one, dict):
-        assert list(one) == list(other)
-        for name, values in one.items():
-            np.testing.assert_array_equal(values, other[name])
-    else:
-        np.testing.assert_array_equal(one, other)
 
 
 def _check_like(made, model, rest):
     """All that the one says, the other says, bit by bit, now and after rows that came."""
     assert type(made) is type(model)
-    _same(made.predict(level=[80]), model.predict(level=[80]))
-    _same(made.predict(h=2 * H), model.predict(h=2 * H))
-    _same(made.update(rest).predict(), model.update(rest).predict())
+    same(made.predict(level=[80]), model.predict(level=[80]))
+    same(made.predict(h=2 * H), model.predict(h=2 * H))
+    same(made.update(rest).predict(), model.update(rest).predict())
     for name, value in vars(model.panel_).items():
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(vars(made.panel_)[name], value)
@@ -87,7 +78,7 @@ def test_scores_and_training_are_those_before(kind, rng, path):
     made = load(path)
     assert made.scores() == model.scores()
     assert getattr(made, "history_", None) == getattr(model, "history_", None)
-    _same(made.cross_validation(n_windows=2), model.cross_validation(n_windows=2))
+    same(made.cross_validation(n_windows=2), model.cross_validation(n_windows=2))
     if kind is Forecaster:
         assert made.explanation() == model.explanation()
 
@@ -177,7 +168,7 @@ def test_ids_of_any_simple_kind(path):
     model.save(path)
     made = load(path)
     assert list(made.panel_.ids) == list(known)
-    _same(made.predict(known), model.predict(known))
+    same(made.predict(known), model.predict(known))
 
 
 class _Fitted:
@@ -215,7 +206,7 @@ def test_classes_of_ones_own_are_named_by_the_caller(rng, path):
     model.save(path)
     with pytest.raises(ModelFileError, match=r"custom_objects=\{'Mine': Mine\}"):
         load(path)
-    _same(load(path, custom_objects={"Mine": Mine}).predict(), model.predict())
+    same(load(path, custom_objects={"Mine": Mine}).predict(), model.predict())
 
 
 def test_what_cannot_be_saved_is_told_and_leaves_the_old_file(rng, path, monkeypatch):
@@ -273,7 +264,7 @@ def test_files_of_a_newer_version_and_hostile_ones(rng, path):
     model = make(Naive).fit(series(rng))
     model.save(path)
     _changed(path)
-    _same(load(path).predict(), model.predict())
+    same(load(path).predict(), model.predict())
     _changed(path, format="fastlstm forecaster 2")
     with pytest.raises(ModelFileError, match=r"newer version of fastlstm.*pip install -U"):
         load(path)

@@ -21,16 +21,8 @@ from fastlstm.forecasting import (
     load,
 )
 from fastlstm.forecasting.sliding import _ROOM
-from tests.forecasting.small import KINDS, H, make, series
+from tests.forecasting.small import KINDS, H, make, same, series
 from tests.forecasting.tables import table
-
-
-def _same(one, other):
-    if isinstance(one, dict):
-        assert list(one) == list(other)
-    pairs = [(one[n], other[n]) for n in one] if isinstance(one, dict) else [(one, other)]
-    for mine, theirs in pairs:
-        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("level", [None, [80]])
@@ -43,9 +35,9 @@ def test_a_step_is_an_update_and_a_forecast(kind, level, rng):
     for t in range(-7, 0):
         values = [y[t] for y in known]
         made = model.step(values)
-        _same(made, slow.update([[value] for value in values]).predict())
+        same(made, slow.update([[value] for value in values]).predict())
     np.testing.assert_array_equal(model.panel_.y, slow.panel_.y)
-    _same(model.predict(), slow.predict())
+    same(model.predict(), slow.predict())
 
 
 @pytest.mark.parametrize("kind", [SeasonalNaive, Ridge, MQRNN, SegRNN])
@@ -60,7 +52,7 @@ def test_a_long_stream_of_one_series(kind, rng):
         assert made.shape == (H,)
         if t % 50 == 0 or t > 65 + count:
             slow.update(known[len(slow.panel_.y) : t + 1])
-            _same(made, slow.predict())
+            same(made, slow.predict())
     np.testing.assert_array_equal(model.panel_.y, known)
 
 
@@ -101,7 +93,7 @@ def test_logarithms_are_taken_as_long_as_series_are_positive(rng):
     known[1, 65] = 0.0
     for t in range(60, 70):
         made = model.step(known[:, t])
-        _same(made, slow.update(known[:, t : t + 1]).predict())
+        same(made, slow.update(known[:, t : t + 1]).predict())
     with pytest.raises(ValueError, match=r"log=True expects values greater than 0, got -1"):
         make(MQRNN, log=True).fit(known[0]).step(-1.0)
 
@@ -122,7 +114,7 @@ def test_series_that_are_changed_in_a_way_of_ones_own_are_read_again(rng):
     slow = copy.deepcopy(model)
     for t in (-3, -2):
         values = [y[t] for y in known]
-        _same(model.step(values), slow.update([[value] for value in values]).predict())
+        same(model.step(values), slow.update([[value] for value in values]).predict())
 
 
 @pytest.mark.parametrize("kind", [Naive, SeasonalNaive, Drift, MQRNN])
@@ -133,7 +125,7 @@ def test_missing_values(kind, rng):
     for values in ({"a": 1.0}, {"b": None, "a": 2}, {"a": np.nan, "b": 3.0}, {}):
         made = model.step(values)
         rows = {name: [values.get(name) or np.nan] for name in "ab"}
-        _same(made, slow.update(rows).predict())
+        same(made, slow.update(rows).predict())
 
 
 def test_what_came_is_there_for_everything_else(rng, tmp_path):

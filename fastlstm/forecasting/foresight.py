@@ -1,0 +1,109 @@
+"""Forecasts with intervals that are calibrated, from the end of series or from points before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastlstm.forecasting.calibration import (
+    QUANTILES,
+    Calibration,
+    Heights,
+    calibrated,
+    past_cutoffs,
+)
+from fastlstm.forecasting.forecast import Forecast
+from fastlstm.forecasting.intervals import check_level
+from fastlstm.forecasting.panel import Panel
+
+Array = npt.NDArray[Any]
+
+# Points of the past that are forecast from at a time, of all windows together.
+_AT_ONCE = 1 << 22
+
+
+class Foresight:
+    """Methods that make use of a forecaster's ``_fit`` and ``_forecast``."""
+
+    def _learn(self: Any, panel: Panel) -> None:
+        """``_fit``, after a copy that has not seen the last points told how wide intervals are."""
+        wanted = bool(check_level(self.level)) if self.conformal is None else self.conformal
+        calibration = None
+        if wanted:
+            try:
+                calibration = self._calibrated(panel)
+            except ValueError as trouble:
+                if self.conformal:
+                    raise ValueError(
+                        f"conformal=True forecasts the last points by a copy that has not seen "
+                        f"them, which these series are too short for: {trouble}. Take "
+                        "conformal=False for the intervals of the network itself"
+                    ) from None
+                if self.verbose:
+                    print(f"{self.name}: intervals are not calibrated: {trouble}")
+        self._fit(panel)
+        self.calibration_ = calibration
+
+    def _calibrated(self: Any, panel: Panel) -> Calibration:
+        left = past_cutoffs(panel, self.h)
+        copy = self._copy(level=(*check_level(self.level), *(50, 80, 90, 95)), verbose=0)
+        known = panel.take(np.flatnonzero(panel.lengths > left[0]))
+        if not len(known):
+            raise ValueError(
+                f"none has more than {left[0]} points, the last of which were held out"
+            )
+        copy._fit(known.until(known.lengths - left[0]))
+        series, ends = copy._ends(known, left)
+        forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
+        point, bands = _around_the_median(forecast.bands, QUANTILES)
+        return calibrated(came, point, bands, Heights.of(known).positive()[series])
+
+    def _foresee(
+        self: Any, panel: Panel, h: int, future: Array | None, quantiles: Array
+    ) -> Forecast:
+        """``_forecast``, calibrated where there is a calibration."""
+        forecast = self._forecast(panel, h, future, quantiles)
+        if getattr(self, "calibration_", None) is None or len(quantiles) == 1:
+            return forecast
+        return forecast._replace(bands=self._widened(forecast.bands, quantiles, Heights.of(panel)))
+
+    def _widened(self: Any, bands: Array, quantiles: Array, heights: Heights) -> Array:
+        """(S, h, Q) quantiles of series of these heights, calibrated."""
+        calibration: Any = self.calibration_
+        middle, _ = _around_the_median(bands, quantiles)
+        return calibration.applied(middle, bands, quantiles, heights.positive())
+
+    def _ends(self: Any, panel: Panel, left: Array) -> tuple[Array, Array]:
+        """(M,) series and how many points are known, so many before the ends of them all."""
+        series = np.tile(np.arange(len(panel)), len(left))
+        ends = (panel.lengths - left[:, np.newaxis]).ravel()
+        return series[ends > 0], ends[ends > 0]
+
+    def _foresee_from(
+        self: Any, panel: Panel, series: Array, ends: Array, h: int, quantiles: Array
+    ) -> tuple[Forecast, Array]:
+        """(M, h) forecasts of series from points in the past, and what came."""
+        reach = self._reach()
+        size = np.cumsum(ends if reach is None else np.minimum(ends, reach))
+        points, bands = [], []
+        for index in np.split(np.arange(len(ends)), _changes(size // _AT_ONCE)):
+            known = panel.windows(series[index], ends[index], reach)
+            futr, _ = panel.following(series[index], ends[index], h)
+            forecast = self._foresee(known, h, futr, quantiles)
+            points.append(forecast.point)
+            bands.append(forecast.bands)
+        _, came = panel.following(series, ends, h)
+        return Forecast(np.concatenate(points), np.concatenate(bands)), came
+
+
+def _around_the_median(bands: Array, quantiles: Array) -> tuple[Array, Array]:
+    """(S, h) medians, and (S, h, Q) quantiles in rising order."""
+    bands = np.sort(bands, axis=2)
+    return bands[..., int(np.searchsorted(quantiles, 0.5))], bands
+
+
+def _changes(values: Array) -> Array:
+    """Places where a value differs from the one before."""
+    return np.flatnonzero(np.diff(values)) + 1
