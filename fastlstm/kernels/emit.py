@@ -85,13 +85,8 @@ def load_part(builder, vector, pointer, count):
         with then:
             whole, whole_block = load_vector(builder, vector, pointer), builder.block
         with otherwise:
-            slot = cgutils.alloca_once(builder, vector.llvm)
-            builder.store(ir.Constant(vector.llvm, None), slot)
-            lanes = builder.bitcast(slot, pointer.type)
-            with cgutils.for_range(builder, count) as loop:
-                value = builder.load(builder.gep(pointer, [loop.index]))
-                builder.store(value, builder.gep(lanes, [loop.index]))
-            part, part_block = builder.load(slot), builder.block
+            load = _load_lanes if HOST.masks else _load_one_by_one
+            part, part_block = load(builder, vector, pointer, count), builder.block
     either = builder.phi(vector.llvm)  # a whole vector never goes through memory
     either.add_incoming(whole, whole_block)
     either.add_incoming(part, part_block)
@@ -105,8 +100,49 @@ def store_part(builder, vector, value, pointer, count):
         with then:
             store_vector(builder, vector, value, pointer)
         with otherwise:
-            slot = cgutils.alloca_once_value(builder, value)
-            lanes = builder.bitcast(slot, pointer.type)
-            with cgutils.for_range(builder, count) as loop:
-                lane = builder.load(builder.gep(lanes, [loop.index]))
-                builder.store(lane, builder.gep(pointer, [loop.index]))
+            store = _store_lanes if HOST.masks else _store_one_by_one
+            store(builder, vector, value, pointer, count)
+
+
+def _load_lanes(builder, vector, pointer, count):
+    typed, align, mask = _lanes(builder, vector, pointer, count)
+    name = f"llvm.masked.load.{_mangled(vector)}.p0{_mangled(vector)}"
+    return call(builder, name, vector.llvm, typed, align, mask, ir.Constant(vector.llvm, None))
+
+
+def _store_lanes(builder, vector, value, pointer, count):
+    typed, align, mask = _lanes(builder, vector, pointer, count)
+    name = f"llvm.masked.store.{_mangled(vector)}.p0{_mangled(vector)}"
+    call(builder, name, ir.VoidType(), value, typed, align, mask)
+
+
+def _lanes(builder, vector, pointer, count):
+    """Of a vector of which ``count`` lanes stand in memory: its pointer, alignment and mask."""
+    i32 = ir.IntType(32)
+    numbers = ir.Constant(ir.VectorType(i32, vector.lanes), list(range(vector.lanes)))
+    first = splat(builder, builder.trunc(count, i32), vector.lanes)
+    mask = builder.icmp_signed("<", numbers, first)
+    typed = builder.bitcast(pointer, vector.llvm.as_pointer())
+    return typed, ir.Constant(i32, vector.dtype.bitwidth // 8), mask
+
+
+def _mangled(vector):
+    return f"v{vector.lanes}f{vector.dtype.bitwidth}"
+
+
+def _load_one_by_one(builder, vector, pointer, count):
+    slot = cgutils.alloca_once(builder, vector.llvm)
+    builder.store(ir.Constant(vector.llvm, None), slot)
+    lanes = builder.bitcast(slot, pointer.type)
+    with cgutils.for_range(builder, count) as loop:
+        value = builder.load(builder.gep(pointer, [loop.index]))
+        builder.store(value, builder.gep(lanes, [loop.index]))
+    return builder.load(slot)
+
+
+def _store_one_by_one(builder, vector, value, pointer, count):
+    slot = cgutils.alloca_once_value(builder, value)
+    lanes = builder.bitcast(slot, pointer.type)
+    with cgutils.for_range(builder, count) as loop:
+        lane = builder.load(builder.gep(lanes, [loop.index]))
+        builder.store(lane, builder.gep(pointer, [loop.index]))

@@ -25,6 +25,11 @@ class Host(NamedTuple):
         return self.vector_bytes * 8 // bits
 
     @property
+    def masks(self) -> bool:
+        """Whether it moves some lanes of a vector alone."""
+        return self.vector_bytes >= 32
+
+    @property
     def fetches_ahead(self) -> bool:
         """Whether a tile has loads to spare for what it does not read yet."""
         return self.vector_bytes == 64

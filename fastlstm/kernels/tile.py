@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlstm.kernels.cell import panel_vectors, vectors_per_block
+from fastlstm.kernels.cell import panel_vectors, vectors_across, vectors_per_block
 from fastlstm.kernels.emit import (
     data_pointer,
     fused_multiply_add,
@@ -97,6 +97,30 @@ def multiply_panel_ahead(
             at(4), args[6], args[7], args[8], at(9), args[12], args[13], at(14), args[16]
         )
         builder.call(tile.function(), [args[11], at(1), args[3], at(1), args[3], *product])
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@intrinsic
+def begin_panel(
+    typingctx, layout, c, c_at, c_row, zeros, zeros_at, a, a_at, a_row, a_k, panel, panel_at, rows,
+    depth,
+):  # fmt: skip
+    """C = A·P, as ``multiply_panel`` has it; ``zeros`` are a row's.
+
+    What C held is not read, and its lines are on their way while the sums are made.
+    """
+    i = types.intp
+    sig = types.void(layout, c, i, i, zeros, i, a, i, i, i, panel, i, i, i)
+
+    def codegen(context, builder, sig, args):
+        at = _Pointers(context, builder, sig, args)
+        tile = _Tile(builder.module, layout, c, 1, adding=False)
+        one = _int(1)
+        follows = tile.follows(builder, at(10), one, args[13])
+        product = _Product(at(6), args[8], _int(0), args[9], at(10), one, args[13], *follows)
+        builder.call(tile.function(), [args[12], at(1), args[3], at(4), _int(0), *product])
         return context.get_dummy_value()
 
     return sig, codegen
@@ -266,7 +290,7 @@ class _Tile:
     def __init__(self, module, layout, c, products, adding):
         self.module = module
         self.vector = Vector(c.dtype)
-        self.vectors = panel_vectors(layout.value.blocks)
+        self.vectors = vectors_across(layout.value)
         self.products = products
         self.adding = adding
 
@@ -337,7 +361,7 @@ class _Tile:
             for v, slot in enumerate(line):
                 value = zero if self.adding else self._load(self.start, self.start_row, row, r, v)
                 builder.store(value, slot)
-        if self.adding:
+        if self.adding or self.products == 1:
             self._fetch_sums(row, sums)
         with _Loop(builder, _int(len(products))) as n:
             self._multiply(_nth(builder, products, n), row, sums)
