@@ -212,6 +212,18 @@ def _multiply_panel(
         _part(c, c_at + r * c_row, columns)[:] += flat[place] @ b
 
 
+def _multiply_panel_onto(
+    layout, c, c_at, c_row, start, start_at, start_row, a, a_at, a_row, a_k, panel, panel_at,
+    count, depth,
+):  # fmt: skip
+    columns = panel_vectors(layout.blocks) * lanes(c)
+    for r in range(count):
+        _part(c, c_at + r * c_row, columns)[:] = _part(start, start_at + r * start_row, columns)
+    _multiply_panel(
+        layout, c, c_at, c_row, a, a_at, a_row, 0, a_k, panel, panel_at, count, 1, depth
+    )
+
+
 def _multiply_panel_ahead(
     layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at, count, segs, seg_k,
     ahead, ahead_at, ahead_row,
@@ -325,6 +337,7 @@ EMULATED: dict[Any, dict[str, Any]] = {
     tile: {
         "multiply_panel": _multiply_panel,
         "multiply_panel_ahead": _multiply_panel_ahead,
+        "multiply_panel_onto": _multiply_panel_onto,
         "multiply_two_panels": _multiply_two_panels,
         "project_panel": _project_panel,
         "project_two_panels": _project_two_panels,

@@ -79,18 +79,6 @@ class Panels(Static):
 PLAIN = Panels(1)
 
 
-@dataclass(frozen=True)
-class Strip(Static):
-    """Layout of a matrix that is as many vectors wide: where a panel would be half empty."""
-
-    vectors: int
-
-
-def vectors_across(layout: Any) -> int:
-    """Vectors in a panel of a ``Strip``, of ``Panels``, or of a cell."""
-    return layout.vectors if isinstance(layout, Strip) else panel_vectors(layout.blocks)
-
-
 def tile_layout(blocks: int) -> Panels:
     """What a tile must know of panels of ``blocks`` blocks: the same value for the same width."""
     return PLAIN if panel_vectors(blocks) == PANEL_VECTORS else Panels(blocks)

@@ -12,59 +12,42 @@ laid out as panels first, in ``scratch`` (threads, ``scratch_size``).
 
 from __future__ import annotations
 
-from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN, Strip
+from fastlstm.kernels.cell import PANEL_VECTORS, PLAIN
 from fastlstm.kernels.host import HOST
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.matmul import K_BLOCK, ROW_BLOCK
 from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
 from fastlstm.kernels.team import share
-from fastlstm.kernels.tile import begin_panel, multiply_panel
+from fastlstm.kernels.tile import multiply_panel_onto
 from fastlstm.kernels.transpose import transpose_square
-
-
-_WIDE, _NARROW = Strip(3), Strip(2)
 
 
 def scratch_size(rows: int, columns: int, depth: int, itemsize: int) -> int:
     """Elements that each thread needs for A·B, A·Bᵀ and Aᵀ·B of matrices of these sizes."""
-    lanes = HOST.lanes(8 * itemsize)
+    panel = PANEL_VECTORS * HOST.lanes(8 * itemsize)
     sizes = rows, columns, depth
-    laid = max((-(-n // lanes) + 1) * lanes * k for n in sizes for k in sizes)
-    copied = ROW_BLOCK * (max(sizes) + K_BLOCK)
-    return ROW_BLOCK * PANEL_VECTORS * lanes + copied + laid
+    laid = max(-(-n // panel) * panel * k for n in sizes for k in sizes)
+    return panel + ROW_BLOCK * (panel + -(-max(sizes) // K_BLOCK) * K_BLOCK) + laid
 
 
 @inline
 def _laid(scratch, member, depth):
-    """Where B is laid out, behind the sums and a copy of rows of A."""
+    """Where B is laid out: behind zeros, sums and a copy of rows of A."""
     panel = PANEL_VECTORS * lanes(scratch)
-    whole = (depth + K_BLOCK - 1) // K_BLOCK * K_BLOCK
-    return member * scratch.shape[1] + ROW_BLOCK * (panel + whole)
-
-
-@inline
-def strip_width(columns, step):
-    """How wide the next strip is: so many vectors together that the last are not half empty."""
-    vectors = (columns + step - 1) // step
-    if vectors == 4 or vectors > 6:
-        return 4 * step
-    return 3 * step if vectors > 2 else 2 * step
+    copied = (depth + K_BLOCK - 1) // K_BLOCK * K_BLOCK
+    return member * scratch.shape[1] + panel + ROW_BLOCK * (panel + copied)
 
 
 @inline
 def lay_rows(scratch, member, b, b_at, b_row, depth, columns):
     """Lay out B, whose ``depth`` rows stand from ``b_at`` on, ``b_row`` apart."""
-    step = lanes(scratch)
+    panel = PANEL_VECTORS * lanes(scratch)
     at = _laid(scratch, member, depth)
     for k in range(depth):
-        row = b_at + k * b_row
-        first = 0
-        while first < columns:
-            width = strip_width(columns - first, step)
-            target = at + first * depth + k * width
-            _copy_row(scratch, target, b, row + first, min(width, columns - first))
-            first += width
+        for column in range(0, columns, panel):
+            target, count = at + column * depth + k * panel, min(panel, columns - column)
+            _copy_row(scratch, target, b, b_at + k * b_row + column, count)
 
 
 @inline
@@ -82,25 +65,21 @@ def _copy_row(out, out_at, a, a_at, columns):
 def lay_columns(scratch, member, b, b_at, b_row, depth, columns):
     """Lay out Bᵀ: rows of B stand from ``b_at`` on, ``b_row`` apart, ``depth`` long."""
     step = lanes(scratch)
+    panel = PANEL_VECTORS * step
     at = _laid(scratch, member, depth)
     whole = depth // step * step
-    flat = b.reshape(-1)
-    laid = scratch.reshape(-1)
-    first = 0
-    while first < columns:
-        width = strip_width(columns - first, step)
-        for column in range(first, min(first + width, columns), step):
-            target = at + first * depth + column - first
-            source = b_at + column * b_row
-            k = 0
-            if column + step <= columns:
-                while k < whole:
-                    transpose_square(scratch, target + k * width, width, b, source + k, b_row)
-                    k += step
-            for j in range(min(step, columns - column)):
-                for i in range(k, depth):
-                    laid[target + i * width + j] = flat[source + j * b_row + i]
-        first += width
+    flat, laid = b.reshape(-1), scratch.reshape(-1)
+    for column in range(0, columns, step):
+        target = at + column // panel * depth * panel + column % panel
+        source = b_at + column * b_row
+        k = 0
+        if column + step <= columns:
+            while k < whole:
+                transpose_square(scratch, target + k * panel, panel, b, source + k, b_row)
+                k += step
+        for j in range(min(step, columns - column)):
+            for i in range(k, depth):
+                laid[target + i * panel + j] = flat[source + j * b_row + i]
 
 
 @inline
@@ -113,64 +92,50 @@ def multiply_laid(
     ``out_row`` apart.
     """
     step = lanes(scratch)
-    sums = member * scratch.shape[1]
-    copied = sums + ROW_BLOCK * PANEL_VECTORS * step
+    panel = PANEL_VECTORS * step
+    zeros = member * scratch.shape[1]
+    sums = zeros + panel
+    copied = sums + ROW_BLOCK * panel
     laid = _laid(scratch, member, depth)
+    result, own = out.reshape(-1), scratch.reshape(-1)
+    for v in range(0, panel, step):
+        store(fill(own, 0.0), own, zeros + v)
     blocks = (rows + ROW_BLOCK - 1) // ROW_BLOCK
     block = (rows + blocks - 1) // blocks
     for r0 in range(0, rows, block):
         height = min(block, rows - r0)
-        if a_k == 1:
-            _copy(scratch, copied, K_BLOCK, a, a_at + r0 * a_row, a_row, height, depth)
-        else:
-            _copy(scratch, copied, ROW_BLOCK, a, a_at + r0 * a_row, a_k, depth, height)
-        column = 0
-        while column < columns:
-            width = strip_width(columns - column, step)
-            strip = laid + column * depth
+        # Rows of a sample stand far apart, and would drive each other out of the caches.
+        length, lines, width = (depth, height, K_BLOCK) if a_k == 1 else (height, depth, ROW_BLOCK)
+        apart = a_row if a_k == 1 else a_k
+        for line in range(lines):
+            for k in range(0, length, width):
+                target = copied + k * lines + line * width
+                source = a_at + r0 * a_row + line * apart + k
+                _copy_row(own, target, a, source, min(width, length - k))
+        for column in range(0, columns, panel):
+            # A whole panel is made in its place: its stores go out between the products.
+            whole = factor == 1.0 and column + panel <= columns
             at = out_at + r0 * out_row + column
-            if factor == 1.0 and width == PANEL_VECTORS * step and column + width <= columns:
-                _make(out, at, out_row, more, scratch, sums, copied, a_k, strip, height, depth)
-            else:
-                _sum(scratch, sums, width, copied, a_k, strip, height, depth)
-                count = min(width, columns - column)
+            c, c_at, c_row = result, at, out_row
+            if not whole:
+                c, c_at, c_row = own, sums, panel
+            start, start_at, start_row = c, c_at, c_row
+            if not (whole and more):
+                start, start_at, start_row = own, zeros, 0
+            for k in range(0, depth, K_BLOCK):
+                copy_at, copy_row, copy_k = copied + k * height, K_BLOCK, 1
+                if a_k != 1:
+                    copy_at, copy_row, copy_k = copied + k * ROW_BLOCK, 1, ROW_BLOCK
+                multiply_panel_onto(
+                    PLAIN, c, c_at, c_row, start, start_at, start_row,
+                    own, copy_at, copy_row, copy_k, own, laid + column * depth + k * panel,
+                    height, min(K_BLOCK, depth - k),
+                )  # fmt: skip
+                start, start_at, start_row = c, c_at, c_row
+            if not whole:
+                count = min(panel, columns - column)
                 for r in range(height):
-                    _write(out, at + r * out_row, factor, more, scratch, sums + r * width, count)
-            column += width
-
-
-@inline
-def _make(out, at, out_row, more, scratch, zeros, copied, a_k, strip, rows, depth):
-    """A whole strip of the result, in its place."""
-    start, width = 0, PANEL_VECTORS * lanes(scratch)
-    if not more:
-        start = K_BLOCK
-        for v in range(0, width, lanes(scratch)):
-            store(fill(scratch, 0.0), scratch, zeros + v)
-        a_at, a_row, a_step = _copied(copied, a_k, 0, rows)
-        begin_panel(
-            PLAIN, out, at, out_row, scratch, zeros, scratch, a_at, a_row, a_step,
-            scratch, strip, rows, min(K_BLOCK, depth),
-        )  # fmt: skip
-    for k in range(start, depth, K_BLOCK):
-        count = min(K_BLOCK, depth - k)
-        _add(PLAIN, width, out, at, out_row, scratch, copied, a_k, strip, k, rows, count)
-
-
-@inline
-def _sum(scratch, sums, width, copied, a_k, strip, rows, depth):
-    """The sums of a strip."""
-    step = lanes(scratch)
-    for at in range(sums, sums + rows * width, step):
-        store(fill(scratch, 0.0), scratch, at)
-    for k in range(0, depth, K_BLOCK):
-        count = min(K_BLOCK, depth - k)
-        if width == 4 * step:
-            _add(PLAIN, width, scratch, sums, width, scratch, copied, a_k, strip, k, rows, count)
-        elif width == 3 * step:
-            _add(_WIDE, width, scratch, sums, width, scratch, copied, a_k, strip, k, rows, count)
-        else:
-            _add(_NARROW, width, scratch, sums, width, scratch, copied, a_k, strip, k, rows, count)
+                    _write(out, at + r * out_row, factor, more, own, sums + r * panel, count)
 
 
 @inline
@@ -188,34 +153,6 @@ def _write(out, at, factor, more, sums, sums_at, columns):
         if more:
             value = value + load_first(out, at + whole, columns - whole)
         store_first(value, out, at + whole, columns - whole)
-
-
-@inline
-def _copy(scratch, at, width, a, a_at, a_row, rows, columns):
-    """Some rows, which may stand far apart, as blocks of ``width`` columns: (blocks, rows, width)"""
-    for r in range(rows):
-        row = a_at + r * a_row
-        for column in range(0, columns, width):
-            target = at + column * rows + r * width
-            _copy_row(scratch, target, a, row + column, min(width, columns - column))
-
-
-@inline
-def _add(layout, width, c, c_at, c_row, scratch, copied, a_k, strip, k, rows, depth):
-    """Some steps of k of one strip, of the rows that were copied last."""
-    a_at, a_row, a_step = _copied(copied, a_k, k, rows)
-    multiply_panel(
-        layout, c, c_at, c_row, scratch, a_at, a_row, 0, a_step,
-        scratch, strip + k * width, rows, 1, depth,
-    )  # fmt: skip
-
-
-@inline
-def _copied(copied, a_k, k, rows):
-    """Where the copied rows stand from k on, and the steps from row to row and from k to k."""
-    if a_k == 1:
-        return copied + k * rows, K_BLOCK, 1
-    return copied + k * ROW_BLOCK, 1, ROW_BLOCK
 
 
 @kernel

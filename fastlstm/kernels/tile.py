@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlstm.kernels.cell import panel_vectors, vectors_across, vectors_per_block
+from fastlstm.kernels.cell import panel_vectors, vectors_per_block
 from fastlstm.kernels.emit import (
     data_pointer,
     fused_multiply_add,
@@ -103,24 +103,21 @@ def multiply_panel_ahead(
 
 
 @intrinsic
-def begin_panel(
-    typingctx, layout, c, c_at, c_row, zeros, zeros_at, a, a_at, a_row, a_k, panel, panel_at, rows,
-    depth,
+def multiply_panel_onto(
+    typingctx, layout, c, c_at, c_row, start, start_at, start_row, a, a_at, a_row, a_k,
+    panel, panel_at, rows, depth,
 ):  # fmt: skip
-    """C = A·P, as ``multiply_panel`` has it; ``zeros`` are a row's.
-
-    What C held is not read, and its lines are on their way while the sums are made.
-    """
+    """C = S + A·P, else as ``multiply_panel``; S[r] starts at ``start_at + r * start_row``."""
     i = types.intp
-    sig = types.void(layout, c, i, i, zeros, i, a, i, i, i, panel, i, i, i)
+    sig = types.void(layout, c, i, i, start, i, i, a, i, i, i, panel, i, i, i)
 
     def codegen(context, builder, sig, args):
         at = _Pointers(context, builder, sig, args)
-        tile = _Tile(builder.module, layout, c, 1, adding=False)
+        tile = _Tile(builder.module, layout, c, 1, adding=True)
         one = _int(1)
-        follows = tile.follows(builder, at(10), one, args[13])
-        product = _Product(at(6), args[8], _int(0), args[9], at(10), one, args[13], *follows)
-        builder.call(tile.function(), [args[12], at(1), args[3], at(4), _int(0), *product])
+        follows = tile.follows(builder, at(11), one, args[14])
+        product = _Product(at(7), args[9], _int(0), args[10], at(11), one, args[14], *follows)
+        builder.call(tile.function(), [args[13], at(1), args[3], at(4), args[6], *product])
         return context.get_dummy_value()
 
     return sig, codegen
@@ -283,14 +280,14 @@ class _LoneRow:
 class _Tile:
     """An LLVM function for any number of rows: a loop over tiles, a variant for each height.
 
-    Its sums begin at zero, to be added to C at the end; or, unless ``adding``, at what stands at
-    ``start``, to be written to C.
+    Its sums begin at zero, and what stands at ``start`` is added at the end; or, unless
+    ``adding``, they begin there. They are written to C.
     """
 
     def __init__(self, module, layout, c, products, adding):
         self.module = module
         self.vector = Vector(c.dtype)
-        self.vectors = vectors_across(layout.value)
+        self.vectors = panel_vectors(layout.value.blocks)
         self.products = products
         self.adding = adding
 
@@ -361,7 +358,7 @@ class _Tile:
             for v, slot in enumerate(line):
                 value = zero if self.adding else self._load(self.start, self.start_row, row, r, v)
                 builder.store(value, slot)
-        if self.adding or self.products == 1:
+        if self.adding:
             self._fetch_sums(row, sums)
         with _Loop(builder, _int(len(products))) as n:
             self._multiply(_nth(builder, products, n), row, sums)
@@ -369,7 +366,7 @@ class _Tile:
             for v, slot in enumerate(line):
                 total = builder.load(slot)
                 if self.adding:
-                    total = builder.fadd(self._load(self.c, self.c_row, row, r, v), total)
+                    total = builder.fadd(self._load(self.start, self.start_row, row, r, v), total)
                 target = self._place(self.c, self.c_row, row, r, v)
                 store_vector(builder, self.vector, total, target)
 

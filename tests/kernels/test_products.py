@@ -25,8 +25,12 @@ def _arrays(rng, rows, columns, depth, batch=7):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1, 1, 1), (4, 3, 5), (1, 6, 9), (8, 1, 2), (70, 50, 33), (16, 130, 96)]
-)
+    "sizes",
+    [
+        (1, 1, 1), (4, 3, 5), (1, 6, 9), (8, 1, 2), (70, 50, 33), (16, 130, 96),
+        (100, 40, 70), (49, 20, 150),  # strips of each width, and more than one block of rows
+    ],
+)  # fmt: skip
 def test_values_and_gradients(sizes, rng):
     a, c, d_out = _arrays(rng, *sizes)
     out, d_a, d_c = _run(a, c, d_out)
