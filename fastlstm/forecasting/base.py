@@ -111,9 +111,10 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         id_col, time_col, target_col : str
             Names of these columns. Without a column of ids the table is one series.
         checkpoint : str or path, optional
-            A file that training keeps up to date, every ten seconds and at Ctrl-C. The same call
-            goes on from it, if it is there, and ends with the bits of a fit without a break. It is
-            deleted when the fit is done; one of other data or settings is an error.
+            A file that training keeps up to date, every ten seconds (a large one less often) and
+            at Ctrl-C. The same call goes on from it, if it is there, and ends with the bits of a
+            fit without a break. It is deleted when the fit is done; one of other data or settings
+            is an error.
 
         Returns
         -------
