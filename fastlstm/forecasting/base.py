@@ -101,7 +101,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         df : data frame, array_like, mapping or sequence of array_like
             A long table of pandas, polars or PyArrow: a row for each series and stamp. Or plain
             numbers: (time,), (series, time), or several series of unequal length, by ids in a
-            mapping. NaN is a value that is missing; so is a stamp that is not there.
+            mapping. NaN is a value that is missing; so is a stamp that is not there. A pandas
+            Series with stamps as its index is a table of the columns "ds" and "y".
         futr_exog, hist_exog : sequence of str
             Columns that are known for the steps to forecast too, and those that are not.
         static_exog : sequence of str
@@ -127,9 +128,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             there then.
         """
         self._check()
-        columns = frame.Columns(
-            id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
-        )
+        given = {"futr_exog": futr_exog, "hist_exog": hist_exog, "static_exog": static_exog}
+        columns = frame.named(given, frame.Columns(id_col, time_col, target_col))
         panel = self._read(df, columns, static_df)
         kept = None
         if checkpoint is not None:

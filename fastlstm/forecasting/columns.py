@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import difflib
 import numbers
 import re
@@ -50,32 +51,36 @@ def named(arguments: Mapping[str, Any], known: Columns) -> Columns:
     if wrong:
         raise TypeError(f"expected {', '.join(_ARGUMENTS)}, got {wrong[0]!r}")
     changes: dict[str, Any] = {
-        _ARGUMENTS[name]: value if name.endswith("_col") else tuple(value)
+        _ARGUMENTS[name]: value if name.endswith("_col") else _several(name, value)
         for name, value in arguments.items()
     }
     return known._replace(**changes)
 
 
+def _several(argument: str, names: Any) -> tuple[str, ...]:
+    """Names of columns; of a text each letter would be one."""
+    if isinstance(names, str):
+        raise TypeError(f"{argument} expects a list of names, got {names!r}; write [{names!r}]")
+    return tuple(names)
+
+
 def as_frame(df: Any) -> Any:
     """A narwhals data frame, or None for what is no table.
 
-    A pandas index that has a name is a column.
+    A pandas index that has a name is a column. A pandas Series with stamps as its index is a table
+    of the columns "ds" and "y".
 
     Raises
     ------
     TypeError
-        For tables that are not in memory, and series of pandas that have stamps as their index.
+        For tables that are not in memory, and series of pandas that have periods as their index.
     """
     frame = nw.from_native(df, pass_through=True, allow_series=True)
     if isinstance(frame, nw.LazyFrame):
         raise TypeError("expected a table in memory, got a lazy one; call .collect() on it first")
     if isinstance(frame, nw.Series):
-        index = getattr(df, "index", None)
-        if getattr(getattr(index, "dtype", None), "kind", "") == "M":
-            raise TypeError(
-                "a pandas Series of stamps expects to be a table: "
-                "series.rename('y').rename_axis('ds').reset_index()"
-            )
+        if has_stamps(df):
+            return nw.from_native(df.rename("y").rename_axis("ds").reset_index())
         return None
     if not isinstance(frame, nw.DataFrame):
         return None
@@ -83,6 +88,26 @@ def as_frame(df: Any) -> Any:
     if any(name is not None and name not in frame.columns for name in names):
         frame = nw.from_native(df.reset_index())
     return frame
+
+
+def has_stamps(series: Any) -> bool:
+    """Whether the index of this, if it has one, has stamps, as of a pandas Series it may.
+
+    Raises
+    ------
+    TypeError
+        If it has periods, which are no stamps.
+    """
+    dtype = getattr(getattr(series, "index", None), "dtype", None)
+    if _of_periods(dtype):
+        raise TypeError(
+            "the index expects stamps, got periods; series.to_timestamp() makes stamps of them"
+        )
+    return getattr(dtype, "kind", "") == "M"
+
+
+def _of_periods(dtype: Any) -> bool:
+    return str(dtype).startswith("period[")
 
 
 def check_columns(frame: Any, wanted: Iterable[tuple[str, str]], what: str = "the table") -> None:
@@ -123,7 +148,8 @@ def numbers_of(frame: Any, name: str) -> Array:
     column = frame[name]
     if column.dtype == nw.Object:
         values = column.to_list()
-        if all(value is None or isinstance(value, numbers.Real) for value in values):
+        kinds = (numbers.Real, decimal.Decimal)
+        if all(value is None or isinstance(value, kinds) for value in values):
             return np.array([np.nan if value is None else value for value in values], np.float64)
     if column.dtype != nw.Boolean and not column.dtype.is_numeric():
         raise TypeError(
@@ -159,6 +185,11 @@ def stamps_of(frame: Any, name: str, local: bool | None) -> Array:
         return as_stamps(np.asarray(column.to_numpy(), np.int64))
     if dtype == nw.Object:
         return _of_objects(name, column.to_list())
+    if _of_periods(getattr(nw.to_native(column), "dtype", None)):
+        raise TypeError(
+            f"column {name!r} expects stamps, got periods; column.dt.to_timestamp() makes stamps "
+            "of them"
+        )
     raise TypeError(
         f"column {name!r} is of {dtype}, expected datetimes, dates, whole numbers, or strings such "
         f"as '2024-01-31' or '2024-01-31 12:00'; convert it, for instance with pandas.to_datetime"

@@ -20,7 +20,7 @@ from fastlstm.forecasting.columns import (
     stamps_of,
 )
 from fastlstm.forecasting.frequency import Frequency, written
-from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values, zones_differ
+from fastlstm.forecasting.panel import LARGEST, Names, Panel, as_objects, check_values, zones_differ
 from fastlstm.forecasting.writing import kind_of, write_cross_validation, write_forecast
 from fastlstm.forecasting.zones import zone_of
 
@@ -112,7 +112,7 @@ def read_panel(
     y = np.full(total, np.nan)
     y[at] = numbers_of(frame, columns.target_col)[order]
     goes_on = set(known.ids) if known is not None else set()
-    suspect = ~np.isfinite(y)
+    suspect = ~(np.abs(y) <= LARGEST)
     for s in np.flatnonzero(np.logical_or.reduceat(suspect, offsets[:-1])).tolist():
         check_values(y[offsets[s] : offsets[s + 1]], ids[s], may_be_empty=ids[s] in goes_on)
     if total > rows:
@@ -368,7 +368,9 @@ def _static(static_df: Any, columns: Columns, ids: Sequence[Any], known: Panel |
         if len(set(rows)) < len(rows):
             twice = [name for name, n in Counter(rows).items() if n > 1]
             raise ValueError(
-                f"static_df expects one row for each id, got several of {some_of(twice)}"
+                f"static_df expects one row for each id, got several of {some_of(twice)}; where "
+                "they are alike, static_df.drop_duplicates() (.unique() in polars) leaves one of "
+                "each, and columns that change with time are futr_exog or hist_exog"
             )
         values = np.stack([numbers_of(frame, name) for name in columns.static], axis=1)
         for name, row in zip(rows, values, strict=True):
@@ -377,7 +379,8 @@ def _static(static_df: Any, columns: Columns, ids: Sequence[Any], known: Panel |
     elif columns.static and not found.any():
         raise ValueError(
             f"static_df expects a row for each series with the columns {some_of(columns.static)} "
-            "named by static_exog; got None"
+            "named by static_exog; got None. Of columns of df that do not change: "
+            f"static_df=df[{[columns.id_col, *columns.static]}].drop_duplicates()"
         )
     if not columns.static:
         return table
