@@ -433,6 +433,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     def _check(self) -> None:
         """An error where the constructor's arguments do not fit."""
         whole_number(self.h, "h")
+        if self.freq is not None:
+            Frequency.of(self.freq)
         if self.input_size is not None:
             whole_number(self.input_size, "input_size")
         check_level(self.level)

@@ -22,6 +22,8 @@ Array = npt.NDArray[Any]
 # Dates and times that can be read in one way only.
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
 _NAMED = 5
+# Rows of a column from which on it pays to look at what is in several of them once.
+_LONG = 10_000
 
 
 class Columns(NamedTuple):
@@ -138,9 +140,26 @@ def ids_of(frame: Any, name: str) -> Array:
     """(n,) ids as Python's own objects."""
     column = frame[name]
     _check_no_null(column, name, "ids")
+    few = few_texts(column)
+    if few is not None:
+        return np.array(few[0], object)[few[1]]
     array = np.empty(len(column), object)
     array[:] = column.to_list()
     return array
+
+
+def few_texts(column: Any) -> tuple[list[str], Array] | None:
+    """Texts of a long column that has few, as they come first, and (n,) which of them rows have.
+
+    None of other columns. Millions of Python's strings would take more memory than the table.
+    """
+    if column.dtype != nw.String or len(column) < _LONG:
+        return None
+    distinct = column.unique(maintain_order=True)
+    if len(distinct) > len(column) // 4:
+        return None
+    texts, places = distinct.to_list(), list(range(len(distinct)))
+    return texts, np.asarray(column.replace_strict(texts, places, return_dtype=nw.Int64).to_numpy())
 
 
 def numbers_of(frame: Any, name: str) -> Array:
@@ -178,7 +197,9 @@ def stamps_of(frame: Any, name: str, local: bool | None) -> Array:
     if zone_of(column) is not None:
         return stamps_in_zone(column, local)
     if dtype == nw.String:
-        return _parsed(name, column.to_list())
+        few = few_texts(column)
+        stamps = _parsed(name, column.to_list() if few is None else few[0])
+        return stamps if few is None else stamps[few[1]]
     if dtype in (nw.Date, nw.Datetime):
         return as_stamps(column.cast(nw.Datetime("us")).to_numpy())
     if dtype.is_integer():
