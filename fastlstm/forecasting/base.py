@@ -189,6 +189,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         h = self.h if h is None else whole_number(h, "h")
         level = check_level(self.level if level is None else level)
         panel, like, rows = self.panel_, self._like, self._rows
+        _check_no_static(df, static_df)
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)
             like = frame.kind_of(df)
@@ -250,6 +251,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             raise ValueError(
                 f"{', '.join(columns)} name columns of a table, but df is None: pass the table too"
             )
+        _check_no_static(df, static_df)
         panel = self.panel_ if df is None else self._read(df, names, static_df)
         like = self._like if df is None else frame.kind_of(df)
         h = self.h if h is None else whole_number(h, "h")
@@ -496,6 +498,14 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
+
+
+def _check_no_static(df: Any, static_df: Any) -> None:
+    """An error for columns of series that are not given."""
+    if df is None and static_df is not None:
+        raise ValueError(
+            "static_df has a row for each series in df, but df is None: those of fit have their own"
+        )
 
 
 def _not_learned(panel: Panel, h: int) -> list[str]:

@@ -7,7 +7,8 @@ import decimal
 import numpy as np
 import pytest
 
-from fastlstm.forecasting import Naive, SeasonalNaive
+from fastlstm.forecasting import MQRNN, Naive, SeasonalNaive, load
+from tests.forecasting.small import make
 from tests.forecasting.tables import table
 
 N = 30
@@ -113,3 +114,38 @@ def test_what_are_no_series_is_told(pandas, tmp_path):
     ):
         with pytest.raises(TypeError, match=match):
             Naive(2).fit(wrong)
+
+
+def test_static_columns_go_with_a_table(pandas):
+    model = Naive(2, verbose=0).fit(_table())
+    for call in (model.predict, model.cross_validation):
+        with pytest.raises(ValueError, match="static_df has a row for each series in df, but df"):
+            call(static_df=_table())
+
+
+def test_one_level_is_shown_beside_scores():
+    model = Naive(2, verbose=0).fit(np.arange(20.0))
+    with pytest.raises(ValueError, match=r"level expects one coverage .* got \[80, 95\]"):
+        model.anomaly_scores(level=[80, 95])
+    with pytest.raises(ValueError, match=r"for 0\.99 write 99"):
+        model.anomaly_scores(level=0.99)
+
+
+def test_a_series_whose_values_end_early_is_not_called_short():
+    y = np.where(np.arange(90) > 3, np.nan, 1.0)
+    model = make(MQRNN)
+    with pytest.raises(ValueError, match=r"values beyond its first 12 points .* later are missing"):
+        model.fit(y)
+    with pytest.raises(ValueError, match=r"at least 18 points to learn from, but .* has 17"):
+        model.fit(np.arange(17.0))
+
+
+def test_classes_of_ones_own_come_by_their_names(tmp_path):
+    Naive(2, verbose=0).fit(np.arange(9.0)).save(tmp_path / "made")
+    with pytest.raises(TypeError, match=r"mapping of names to classes, such as \{'Mine': Mine\}"):
+        load(tmp_path / "made", custom_objects=[Naive])
+
+
+def test_a_name_of_a_frequency_is_checked_first():
+    with pytest.raises(ValueError, match="freq='hourly' means nothing here"):
+        Naive(2, freq="hourly").fit(None)
