@@ -6,6 +6,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -139,14 +140,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         if self.verbose:
             for note in notes:
                 print(f"{self.name}: {note}", file=sys.stderr)
-        before = dict(self.__dict__)
-        try:
-            with keeping(kept):
-                self._learn(panel)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        with self._or_as_before(), keeping(kept):
+            self._learn(panel)
         self.panel_, self._columns, self._like = panel, columns, frame.kind_of(df)
         self.notes_, self._rows = notes, self._like is None and has_rows(df)
         return self
@@ -295,13 +290,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             new = new.after(self.panel_)
         panel = self.panel_.append(new)
         if steps:
-            before = dict(self.__dict__)
-            try:
+            with self._or_as_before():
                 self._go_on(panel, steps)
-            except BaseException:
-                self.__dict__.clear()
-                self.__dict__.update(before)
-                raise
         self.panel_ = panel
         return self
 
@@ -399,6 +389,17 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     def panel_(self, panel: Panel) -> None:
         self.__dict__.pop("_going", None)
         self._panel = panel
+
+    @contextmanager
+    def _or_as_before(self) -> Iterator[None]:
+        """If what is done within fails, or is broken off, attributes are as they were."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _live(self, panel: Panel) -> Live:
         """What takes one value after another and forecasts, from the end of these series on."""
@@ -500,14 +501,6 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         return columns
 
 
-def _check_no_static(df: Any, static_df: Any) -> None:
-    """An error for columns of series that are not given."""
-    if df is None and static_df is not None:
-        raise ValueError(
-            "static_df has a row for each series in df, but df is None: those of fit have their own"
-        )
-
-
 def _not_learned(panel: Panel, h: int) -> list[str]:
     """What a network cannot learn from."""
     present, begins = np.isfinite(panel.y), panel.offsets[:-1]
@@ -523,3 +516,11 @@ def _not_learned(panel: Panel, h: int) -> list[str]:
             more = ", ..." if which.sum() > 3 else ""
             told.append(f"{which.sum()} of {len(panel)} series are {what}: {some}{more}")
     return told
+
+
+def _check_no_static(df: Any, static_df: Any) -> None:
+    """An error for columns of series that are not given."""
+    if df is None and static_df is not None:
+        raise ValueError(
+            "static_df has a row for each series in df, but df is None: those of fit have their own"
+        )
