@@ -152,8 +152,16 @@ def tasks(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def measured(given: argparse.Namespace) -> list[Row]:
-    """Start a process for each run, one after another."""
+    """Start a process for each run, one after another; what is done so far at Ctrl-C."""
     rows: dict[tuple[str, str], Row] = {}
+    try:
+        _measure(given, rows)
+    except KeyboardInterrupt:
+        print("stopped; these runs are done:", file=sys.stderr, flush=True)
+    return list(rows.values())
+
+
+def _measure(given: argparse.Namespace, rows: dict[tuple[str, str], Row]) -> None:
     for task in tasks(given):
         python = given.peer_python if task["model"] in PEERS else sys.executable
         done = subprocess.run(
@@ -183,7 +191,6 @@ def measured(given: argparse.Namespace) -> list[Row]:
             rows[key] = row._replace(notes=result["notes"])
         said = " ".join(f"{key} {value:.4f}" for key, value in result["scores"].items())
         print(f"{what}: {said}, {result['seconds']:.1f} s", file=sys.stderr, flush=True)
-    return list(rows.values())
 
 
 def _label(task: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Protocols, contestants and tables of the comparison of forecasts."""
 
 import argparse
+import json
 import sys
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -194,6 +195,27 @@ def test_a_peer_that_is_missing_is_told(monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(NotInstalledError, match="pip install"):
             contestant(name, synthetic(), 0, {})
+
+
+def test_what_was_measured_is_told_where_it_is_stopped(monkeypatch, capsys):
+    def run(command, **_):
+        task = json.loads(command[-1])
+        if task["seed"] == 2:
+            raise KeyboardInterrupt
+        answer = {"scores": {"MAE": 1.0 + task["seed"]}, "seconds": 2.0, "notes": ""}
+        return SimpleNamespace(returncode=0, stdout=json.dumps(answer), stderr="")
+
+    monkeypatch.setattr(accuracy.subprocess, "run", run)
+    monkeypatch.setattr(
+        sys, "argv", ["accuracy.py", "--self-check", "--models", "Naive,MQRNN", "--threads", "1"]
+    )
+    given = accuracy._arguments()
+    given.seeds = 3
+    rows = accuracy.measured(given)
+    assert [(row.model, [one["MAE"] for one in row.scores]) for row in rows] == [
+        ("Naive", [1.0]), ("MQRNN", [1.0, 2.0]),
+    ]  # fmt: skip
+    assert "stopped" in capsys.readouterr().err
 
 
 def test_the_table_tells_means_and_what_failed():
