@@ -2,6 +2,7 @@
 
     python bench/accuracy.py --data FOLDER                     # all protocols whose data are there
     python bench/accuracy.py --data FOLDER --protocols m4 --models MQRNN,Ridge --seeds 1
+    python bench/accuracy.py --data FOLDER --protocols m4 --series 60   # of 414: an hour less
     python bench/accuracy.py --data FOLDER --protocols ett --horizons 96,192 --look-back 96
     python bench/accuracy.py --data FOLDER --peer-python OTHER_VENV/bin/python
     python bench/accuracy.py --self-check                      # seconds, without data
@@ -102,7 +103,7 @@ def _data(protocol: str, folder: Path, task: dict[str, Any]) -> Data:
     if protocol == "synthetic":
         return synthetic()
     if protocol == "m4":
-        return m4(folder)
+        return m4(folder, task["series"])
     if protocol == "ett":
         data = ett(folder, task["h"], task["look_back"], task["univariate"])
     else:
@@ -132,6 +133,8 @@ def tasks(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 for look_back in given.look_back
                 for h in given.horizons
             ]
+        elif protocol == "m4":
+            variants = [{"series": given.series}]
         elif protocol == "prices":
             variants = [{"weeks": given.weeks, "columns": columns} for columns in (False, True)]
         folder = str(given.data / FOLDERS[protocol]) if protocol in FOLDERS else "."
@@ -149,8 +152,16 @@ def tasks(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def measured(given: argparse.Namespace) -> list[Row]:
-    """Start a process for each run, one after another."""
+    """Start a process for each run, one after another; what is done so far at Ctrl-C."""
     rows: dict[tuple[str, str], Row] = {}
+    try:
+        _measure(given, rows)
+    except KeyboardInterrupt:
+        print("stopped; these runs are done:", file=sys.stderr, flush=True)
+    return list(rows.values())
+
+
+def _measure(given: argparse.Namespace, rows: dict[tuple[str, str], Row]) -> None:
     for task in tasks(given):
         python = given.peer_python if task["model"] in PEERS else sys.executable
         done = subprocess.run(
@@ -180,7 +191,6 @@ def measured(given: argparse.Namespace) -> list[Row]:
             rows[key] = row._replace(notes=result["notes"])
         said = " ".join(f"{key} {value:.4f}" for key, value in result["scores"].items())
         print(f"{what}: {said}, {result['seconds']:.1f} s", file=sys.stderr, flush=True)
-    return list(rows.values())
 
 
 def _label(task: dict[str, Any]) -> str:
@@ -189,6 +199,8 @@ def _label(task: dict[str, Any]) -> str:
         return f"ett{kind}, {task['h']} of {task['look_back']}"
     if task["protocol"] == "prices":
         return f"prices, {'with' if task['columns'] else 'without'} columns"
+    if task["protocol"] == "m4" and task["series"]:
+        return f"m4, {task['series']} series"
     return task["protocol"]
 
 
@@ -234,6 +246,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--horizons", type=_numbers, default="96,192,336,720", help="of ett")
     parser.add_argument("--look-back", type=_numbers, default="336", help="of ett; several run all")
     parser.add_argument("--univariate", action="store_true", help="of ett the oil temperature")
+    parser.add_argument("--series", type=int, help="of m4 so many series only, far apart")
     parser.add_argument("--weeks", type=int, default=4, help="of prices, how many are forecast")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each network")
     parser.add_argument("--options", type=json.loads, default={}, help="of the models, as JSON")

@@ -80,16 +80,11 @@ class NeuralForecastLSTM:
             from neuralforecast.models import LSTM
         except ImportError as error:
             raise NotInstalledError("pip install neuralforecast") from error
-        warnings.filterwarnings("ignore")
-        for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        _quiet_lightning()
         given: dict[str, Any] = {
             "random_seed": seed,
             "futr_exog_list": data.known_ahead() or None,
-            "enable_progress_bar": False,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_model_summary": False,
+            **_SILENT,
         }
         if same:
             given.update(input_size=WEEK, max_steps=STEPS, windows_batch_size=WINDOWS)
@@ -106,6 +101,86 @@ class NeuralForecastLSTM:
         ahead = data.frame(left, data.h) if data.columns else None
         table = self.model.predict(df=data.frame(left), futr_df=ahead)
         return table.sort_values(["unique_id", "ds"])["LSTM"].to_numpy().reshape(-1, data.h)
+
+
+class DartsLSTM:
+    """Darts' LSTM of a week, with as many updates and windows as fastlstm's are by default.
+
+    Its own defaults have no look-back, and train for a hundred passes through all windows, which
+    takes days of M4. Series are scaled to [0, 1] as its guide advises. ``BlockRNNModel`` gives all
+    steps at once but takes no columns of the future, so that with these ``RNNModel`` goes step by
+    step.
+    """
+
+    notes = ""
+
+    def __init__(self, data: Data, seed: int, options: dict[str, Any]) -> None:
+        try:
+            import pytorch_lightning  # noqa: F401  # without it Darts' classes are empty ones
+            from darts import TimeSeries
+            from darts.dataprocessing.transformers import Scaler
+            from darts.models import BlockRNNModel, RNNModel
+        except ImportError as error:
+            raise NotInstalledError("pip install darts torch pytorch-lightning") from error
+        _quiet_lightning()
+        self.series_of = TimeSeries.from_times_and_values
+        self.scaler, self.column_scaler = Scaler(), Scaler()
+        shortest = min(len(y) for y in data.known(data.held).values())
+        given: dict[str, Any] = {
+            "model": "LSTM",
+            "input_chunk_length": min(data.look_back or WEEK, shortest - data.h - 1),
+            "batch_size": options.get("batch_size", WINDOWS),
+            "n_epochs": 10**6,
+            "random_state": seed,
+            "pl_trainer_kwargs": {
+                **_SILENT, "accelerator": "cpu", "max_steps": options.get("max_steps", STEPS),
+            },
+        }  # fmt: skip
+        if data.columns:
+            length = given["input_chunk_length"] + data.h
+            self.model = RNNModel(training_length=length, **given)
+        else:
+            self.model = BlockRNNModel(output_chunk_length=data.h, **given)
+
+    def _series(self, data: Data, values: dict[str, Array]) -> list[Any]:
+        """Darts' series of (n,) or (n, columns) values from the first stamp on."""
+        import pandas as pd
+
+        made = []
+        for name, array in values.items():
+            times = pd.RangeIndex(len(array))
+            if data.stamps:
+                times = pd.date_range(data.stamps[name][0], periods=len(array), freq="h")
+            made.append(self.series_of(times, np.asarray(array, np.float32)))
+        return made
+
+    def _columns(self, data: Data, left: int, ahead: int) -> list[Any] | None:
+        """What is known beside the series, that many steps beyond what is known of these."""
+        if not data.columns:
+            return None
+        tables = {}
+        for name, y in data.known(left).items():
+            columns = data.columns[name].values()
+            tables[name] = np.stack([column[: len(y) + ahead] for column in columns], axis=1)
+        return self._series(data, tables)
+
+    def fit(self, data: Data, left: int) -> None:
+        scaled = self.scaler.fit_transform(self._series(data, data.known(left)))
+        columns = self._columns(data, left, 0)
+        if columns is None:
+            self.model.fit(scaled)
+        else:
+            scaled_columns = self.column_scaler.fit_transform(columns)
+            self.model.fit(scaled, future_covariates=scaled_columns)
+
+    def forecast(self, data: Data, left: int) -> Array:
+        scaled = self.scaler.transform(self._series(data, data.known(left)))
+        columns, given = self._columns(data, left, data.h), {}
+        if columns is not None:
+            given["future_covariates"] = self.column_scaler.transform(columns)
+        made = self.model.predict(data.h, series=scaled, verbose=False, **given)
+        restored = self.scaler.inverse_transform(made)
+        return np.stack([one.values()[:, 0] for one in restored])
 
 
 class AutoETS:
@@ -129,9 +204,25 @@ class AutoETS:
         return np.stack([model.forward(y, data.h)["mean"] for model, y in pairs])
 
 
+# Of Lightning's trainer, what it would write or draw.
+_SILENT = {
+    "enable_progress_bar": False,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+}
+
+
+def _quiet_lightning() -> None:
+    warnings.filterwarnings("ignore")
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 PEERS: dict[str, Callable[[Data, int, dict[str, Any]], Any]] = {
     "NeuralForecast LSTM": lambda *given: NeuralForecastLSTM(*given, same=False),
     "NeuralForecast LSTM, a week": lambda *given: NeuralForecastLSTM(*given, same=True),
+    "Darts LSTM, a week": DartsLSTM,
     "AutoETS": AutoETS,
 }
 # The same at any seed.

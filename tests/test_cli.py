@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastlstm.cli import main
-from fastlstm.forecasting import Naive, files
+from fastlstm.forecasting import Naive, columns, files
 from fastlstm.forecasting.dates import iso_stamps
 
 pandas = pytest.importorskip("pandas")
@@ -168,6 +168,61 @@ def test_stamps_that_cannot_be_read(texts, words):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("forecast", "--horizon", "0"), "h expects a whole number of at least 1, got 0"),
+        (("forecast", "--horizon", "2", "--level", "0.8"), "got 0.8; for 0.8 write 80"),
+        (("forecast", "--horizon", "2", "--freq", "hourly"), "freq='hourly' means nothing here"),
+        (("forecast", "--horizon", "2", "--seed", "-1"), "seed expects"),
+        (("forecast", "--horizon", "2", "--model", "LSTN"), "--model expects one of auto"),
+        (("backtest", "--horizon", "2", "--windows", "0"), "--windows expects a whole number"),
+        (("backtest", "--horizon", "2", "--step", "0"), "--step expects a whole number"),
+        (("backtest", "--horizon", "2", "--level", "0.8"), "for 0.8 write 80"),
+    ],
+)
+def test_options_are_checked_before_a_file_is_read(arguments, words, capsys):
+    command, *others = arguments
+    assert main([command, "no such file.csv", *others]) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow"])
+def test_texts_of_long_columns_are_those_of_all_rows(library, monkeypatch):
+    texts = [f"{day:02}.02.2024" for day in (3, 1, 2)] * 8
+    native = importlib.import_module(library)
+    frame = {
+        "polars": lambda: native.DataFrame({"ds": texts, "id": texts}),
+        "pandas": lambda: native.DataFrame({"ds": texts, "id": texts}),
+        "pyarrow": lambda: native.table({"ds": texts, "id": texts}),
+    }[library]()
+    slow = files.with_stamps(frame, "ds", "dmy")
+    wanted = columns.as_frame(slow[0])["ds"].to_list()
+    ids = columns.ids_of(columns.as_frame(frame), "id")
+    assert columns.few_texts(columns.as_frame(frame)["ds"]) is None
+    monkeypatch.setattr(columns, "_LONG", 10)
+    known, places = columns.few_texts(columns.as_frame(frame)["ds"])
+    assert known == texts[:3]
+    assert [known[place] for place in places] == texts
+    made, remarks = files.with_stamps(frame, "ds", "dmy")
+    assert remarks == slow[1] == ["stamps: read as day, month, year"]
+    assert columns.as_frame(made)["ds"].to_list() == wanted
+    stamps = columns.stamps_of(columns.as_frame(made), "ds", None)
+    assert stamps.astype("datetime64[D]").astype(str).tolist() == wanted
+    assert columns.ids_of(columns.as_frame(frame), "id").tolist() == ids.tolist() == texts
+    # Hardly any of these stands twice.
+    assert columns.few_texts(columns.as_frame(frame[:4])["ds"]) is None
+
+
+def test_texts_may_be_cut_anywhere(monkeypatch):
+    monkeypatch.setattr(files, "_PART", 3)
+    text = "id,\xe9\u20ac\U0001d11e\n\xe4,1\n"
+    assert files._as_utf8(text.encode()) == text.encode()
+    assert files._as_utf8("\xe9,1\n".encode("latin-1")) == "\xe9,1\n".encode()
+    # Cut off within a sign, so that it is no UTF-8.
+    assert files._as_utf8("abc\u20ac".encode()[:-1]) == "abc\xe2\x82".encode()
+
+
+@pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("a.csv", "", ["a.csv is empty"]),
@@ -177,6 +232,7 @@ def test_stamps_that_cannot_be_read(texts, words):
         ("a.csv", "t,y,b,c\n1,2,x,z\n2,3,y,z\n", ["--id", "b, c"]),
         ("a.csv", "b,y\nx,2\n", ["--time", "b, y"]),
         ("a.csv", "ds,y\n01/02/2024,1\n02/02/2024,1\n", ["--dates dmy or mdy"]),
+        ("a.csv", "2024-01-01,1\n2024-01-02,2\n", ["first line expects names", "2024-01-01, 1"]),
         ("a.xlsx", "x", [".csv.gz", "a.xlsx"]),
         ("a.parquet", "x", ["cannot be read as parquet"]),
         ("a.csv.gz", "x", ["cannot be read as csv"]),

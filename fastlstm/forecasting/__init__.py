@@ -6,12 +6,14 @@ same constructor and methods: ``fit``, ``predict``, ``cross_validation``, ``upda
 """
 
 from fastlstm.forecasting.auto import Forecaster
-from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.baselines import Drift, Naive, SeasonalNaive
 from fastlstm.forecasting.combination import Combination
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.esrnn import ESRNN
 from fastlstm.forecasting.evaluation import evaluate
+from fastlstm.forecasting.holtwinters import HoltWinters
 from fastlstm.forecasting.mqrnn import MQRNN
+from fastlstm.forecasting.regression import Ridge
 from fastlstm.forecasting.saving import load
 from fastlstm.forecasting.segrnn import SegRNN
 from fastlstm.forecasting.seq2seq import Seq2Seq

@@ -81,7 +81,10 @@ class Anomalies:
         """
         self._check_fitted()
         h = self.h if h is None else whole_number(h, "h")
-        [one] = check_level(level)
+        levels = check_level(level)
+        if len(levels) != 1:
+            raise ValueError(f"level expects one coverage in per cent, such as 99, got {level!r}")
+        [one] = levels
         panel, like = self.panel_, self._like
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)

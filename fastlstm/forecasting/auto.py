@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastlstm import forecasting
 from fastlstm.forecasting.base import BaseForecaster
-from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.baselines import Drift, Naive, SeasonalNaive
 from fastlstm.forecasting.calibration import (
     LEVELS,
     QUANTILES,
@@ -24,9 +24,11 @@ from fastlstm.forecasting.calibration import (
 from fastlstm.forecasting.combination import Combination, mean_of
 from fastlstm.forecasting.deepar import DeepAR
 from fastlstm.forecasting.forecast import Forecast
+from fastlstm.forecasting.holtwinters import HoltWinters
 from fastlstm.forecasting.mqrnn import MQRNN
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.regression import Ridge
 from fastlstm.forecasting.scores import unit_of
 from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import whole_number

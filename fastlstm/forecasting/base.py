@@ -6,6 +6,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         df : data frame, array_like, mapping or sequence of array_like
             A long table of pandas, polars or PyArrow: a row for each series and stamp. Or plain
             numbers: (time,), (series, time), or several series of unequal length, by ids in a
-            mapping. NaN is a value that is missing; so is a stamp that is not there.
+            mapping. NaN is a value that is missing; so is a stamp that is not there. A pandas
+            Series with stamps as its index is a table of the columns "ds" and "y".
         futr_exog, hist_exog : sequence of str
             Columns that are known for the steps to forecast too, and those that are not.
         static_exog : sequence of str
@@ -111,9 +113,10 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         id_col, time_col, target_col : str
             Names of these columns. Without a column of ids the table is one series.
         checkpoint : str or path, optional
-            A file that training keeps up to date, every ten seconds and at Ctrl-C. The same call
-            goes on from it, if it is there, and ends with the bits of a fit without a break. It is
-            deleted when the fit is done; one of other data or settings is an error.
+            A file that training keeps up to date, every ten seconds (a large one less often) and
+            at Ctrl-C. The same call goes on from it, if it is there, and ends with the bits of a
+            fit without a break. It is deleted when the fit is done; one of other data or settings
+            is an error.
 
         Returns
         -------
@@ -126,9 +129,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             there then.
         """
         self._check()
-        columns = frame.Columns(
-            id_col, time_col, target_col, tuple(futr_exog), tuple(hist_exog), tuple(static_exog)
-        )
+        given = {"futr_exog": futr_exog, "hist_exog": hist_exog, "static_exog": static_exog}
+        columns = frame.named(given, frame.Columns(id_col, time_col, target_col))
         panel = self._read(df, columns, static_df)
         kept = None
         if checkpoint is not None:
@@ -138,14 +140,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         if self.verbose:
             for note in notes:
                 print(f"{self.name}: {note}", file=sys.stderr)
-        before = dict(self.__dict__)
-        try:
-            with keeping(kept):
-                self._learn(panel)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        with self._or_as_before(), keeping(kept):
+            self._learn(panel)
         self.panel_, self._columns, self._like = panel, columns, frame.kind_of(df)
         self.notes_, self._rows = notes, self._like is None and has_rows(df)
         return self
@@ -188,6 +184,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         h = self.h if h is None else whole_number(h, "h")
         level = check_level(self.level if level is None else level)
         panel, like, rows = self.panel_, self._like, self._rows
+        _check_no_static(df, static_df)
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)
             like = frame.kind_of(df)
@@ -249,6 +246,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             raise ValueError(
                 f"{', '.join(columns)} name columns of a table, but df is None: pass the table too"
             )
+        _check_no_static(df, static_df)
         panel = self.panel_ if df is None else self._read(df, names, static_df)
         like = self._like if df is None else frame.kind_of(df)
         h = self.h if h is None else whole_number(h, "h")
@@ -292,13 +290,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             new = new.after(self.panel_)
         panel = self.panel_.append(new)
         if steps:
-            before = dict(self.__dict__)
-            try:
+            with self._or_as_before():
                 self._go_on(panel, steps)
-            except BaseException:
-                self.__dict__.clear()
-                self.__dict__.update(before)
-                raise
         self.panel_ = panel
         return self
 
@@ -397,6 +390,17 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         self.__dict__.pop("_going", None)
         self._panel = panel
 
+    @contextmanager
+    def _or_as_before(self) -> Iterator[None]:
+        """If what is done within fails, or is broken off, attributes are as they were."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _live(self, panel: Panel) -> Live:
         """What takes one value after another and forecasts, from the end of these series on."""
         return Live(self, panel, self._reach())
@@ -432,6 +436,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     def _check(self) -> None:
         """An error where the constructor's arguments do not fit."""
         whole_number(self.h, "h")
+        if self.freq is not None:
+            Frequency.of(self.freq)
         if self.input_size is not None:
             whole_number(self.input_size, "input_size")
         check_level(self.level)
@@ -510,3 +516,11 @@ def _not_learned(panel: Panel, h: int) -> list[str]:
             more = ", ..." if which.sum() > 3 else ""
             told.append(f"{which.sum()} of {len(panel)} series are {what}: {some}{more}")
     return told
+
+
+def _check_no_static(df: Any, static_df: Any) -> None:
+    """An error for columns of series that are not given."""
+    if df is None and static_df is not None:
+        raise ValueError(
+            "static_df has a row for each series in df, but df is None: those of fit have their own"
+        )

@@ -56,7 +56,7 @@ class Checkpoint:
         self._marks = {"settings": _mark(settings), "data": _mark(data)}
         self._runs: list[dict[str, Any]] = []
         self._number = 0
-        self._written = time.monotonic()
+        self._written, self._pause = time.monotonic(), _SECONDS
         if not self.path.exists():
             return
         found = unpacked(self.path, _FORMAT)
@@ -79,14 +79,17 @@ class Checkpoint:
 
     def keep(self, number: int, state: dict[str, Any]) -> None:
         """Write the file, with this for the state of a run."""
+        began = time.monotonic()
         self._runs[number:] = [state]
         write_file(self.path, packed({**self._marks, "runs": self._runs}, _FORMAT), overwrite=True)
         self._written = time.monotonic()
+        # A large file takes a while, and is written less often.
+        self._pause = _SECONDS * max(1.0, 2.0 * (self._written - began))
 
     @property
     def due(self) -> bool:
         """Whether it is time to write again."""
-        return time.monotonic() - self._written >= _SECONDS
+        return time.monotonic() - self._written >= self._pause
 
     def delete(self) -> None:
         """Remove the file, since the fit is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import difflib
 import numbers
 import re
@@ -21,6 +22,8 @@ Array = npt.NDArray[Any]
 # Dates and times that can be read in one way only.
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
 _NAMED = 5
+# Rows of a column from which on it pays to look at what is in several of them once.
+_LONG = 10_000
 
 
 class Columns(NamedTuple):
@@ -50,32 +53,36 @@ def named(arguments: Mapping[str, Any], known: Columns) -> Columns:
     if wrong:
         raise TypeError(f"expected {', '.join(_ARGUMENTS)}, got {wrong[0]!r}")
     changes: dict[str, Any] = {
-        _ARGUMENTS[name]: value if name.endswith("_col") else tuple(value)
+        _ARGUMENTS[name]: value if name.endswith("_col") else _several(name, value)
         for name, value in arguments.items()
     }
     return known._replace(**changes)
 
 
+def _several(argument: str, names: Any) -> tuple[str, ...]:
+    """Names of columns; of a text each letter would be one."""
+    if isinstance(names, str):
+        raise TypeError(f"{argument} expects a list of names, got {names!r}; write [{names!r}]")
+    return tuple(names)
+
+
 def as_frame(df: Any) -> Any:
     """A narwhals data frame, or None for what is no table.
 
-    A pandas index that has a name is a column.
+    A pandas index that has a name is a column. A pandas Series with stamps as its index is a table
+    of the columns "ds" and "y".
 
     Raises
     ------
     TypeError
-        For tables that are not in memory, and series of pandas that have stamps as their index.
+        For tables that are not in memory, and series of pandas that have periods as their index.
     """
     frame = nw.from_native(df, pass_through=True, allow_series=True)
     if isinstance(frame, nw.LazyFrame):
         raise TypeError("expected a table in memory, got a lazy one; call .collect() on it first")
     if isinstance(frame, nw.Series):
-        index = getattr(df, "index", None)
-        if getattr(getattr(index, "dtype", None), "kind", "") == "M":
-            raise TypeError(
-                "a pandas Series of stamps expects to be a table: "
-                "series.rename('y').rename_axis('ds').reset_index()"
-            )
+        if has_stamps(df):
+            return nw.from_native(df.rename("y").rename_axis("ds").reset_index())
         return None
     if not isinstance(frame, nw.DataFrame):
         return None
@@ -83,6 +90,26 @@ def as_frame(df: Any) -> Any:
     if any(name is not None and name not in frame.columns for name in names):
         frame = nw.from_native(df.reset_index())
     return frame
+
+
+def has_stamps(series: Any) -> bool:
+    """Whether the index of this, if it has one, has stamps, as of a pandas Series it may.
+
+    Raises
+    ------
+    TypeError
+        If it has periods, which are no stamps.
+    """
+    dtype = getattr(getattr(series, "index", None), "dtype", None)
+    if _of_periods(dtype):
+        raise TypeError(
+            "the index expects stamps, got periods; series.to_timestamp() makes stamps of them"
+        )
+    return getattr(dtype, "kind", "") == "M"
+
+
+def _of_periods(dtype: Any) -> bool:
+    return str(dtype).startswith("period[")
 
 
 def check_columns(frame: Any, wanted: Iterable[tuple[str, str]], what: str = "the table") -> None:
@@ -113,9 +140,26 @@ def ids_of(frame: Any, name: str) -> Array:
     """(n,) ids as Python's own objects."""
     column = frame[name]
     _check_no_null(column, name, "ids")
+    few = few_texts(column)
+    if few is not None:
+        return np.array(few[0], object)[few[1]]
     array = np.empty(len(column), object)
     array[:] = column.to_list()
     return array
+
+
+def few_texts(column: Any) -> tuple[list[str], Array] | None:
+    """Texts of a long column that has few, as they come first, and (n,) which of them rows have.
+
+    None of other columns. Millions of Python's strings would take more memory than the table.
+    """
+    if column.dtype != nw.String or len(column) < _LONG:
+        return None
+    distinct = column.unique(maintain_order=True)
+    if len(distinct) > len(column) // 4:
+        return None
+    texts, places = distinct.to_list(), list(range(len(distinct)))
+    return texts, np.asarray(column.replace_strict(texts, places, return_dtype=nw.Int64).to_numpy())
 
 
 def numbers_of(frame: Any, name: str) -> Array:
@@ -123,7 +167,8 @@ def numbers_of(frame: Any, name: str) -> Array:
     column = frame[name]
     if column.dtype == nw.Object:
         values = column.to_list()
-        if all(value is None or isinstance(value, numbers.Real) for value in values):
+        kinds = (numbers.Real, decimal.Decimal)
+        if all(value is None or isinstance(value, kinds) for value in values):
             return np.array([np.nan if value is None else value for value in values], np.float64)
     if column.dtype != nw.Boolean and not column.dtype.is_numeric():
         raise TypeError(
@@ -152,13 +197,20 @@ def stamps_of(frame: Any, name: str, local: bool | None) -> Array:
     if zone_of(column) is not None:
         return stamps_in_zone(column, local)
     if dtype == nw.String:
-        return _parsed(name, column.to_list())
+        few = few_texts(column)
+        stamps = _parsed(name, column.to_list() if few is None else few[0])
+        return stamps if few is None else stamps[few[1]]
     if dtype in (nw.Date, nw.Datetime):
         return as_stamps(column.cast(nw.Datetime("us")).to_numpy())
     if dtype.is_integer():
         return as_stamps(np.asarray(column.to_numpy(), np.int64))
     if dtype == nw.Object:
         return _of_objects(name, column.to_list())
+    if _of_periods(getattr(nw.to_native(column), "dtype", None)):
+        raise TypeError(
+            f"column {name!r} expects stamps, got periods; column.dt.to_timestamp() makes stamps "
+            "of them"
+        )
     raise TypeError(
         f"column {name!r} is of {dtype}, expected datetimes, dates, whole numbers, or strings such "
         f"as '2024-01-31' or '2024-01-31 12:00'; convert it, for instance with pandas.to_datetime"

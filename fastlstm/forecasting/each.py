@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from fastlstm.forecasting.checkpoint import Interruption, current
 from fastlstm.forecasting.fitting import LOOKS, Batch
 from fastlstm.models import Ensemble
 from fastlstm.randomness import drawing_from
@@ -19,6 +20,8 @@ History = dict[str, list[float]]
 
 # Networks that are trained at a time, and windows of these together, which are kept in memory.
 _MODELS, _WINDOWS = 512, 65536
+# Attributes of a run that say how far it has come.
+_PROGRESS = ("step", "done", "losses", "history", "best", "failed", "kept")
 
 
 class OneForEach:
@@ -90,9 +93,12 @@ class OneForEach:
         """
         ends = np.cumsum(self.counts)
         histories = []
-        with tqdm(
-            total=steps * len(self.ensembles), disable=not verbose, file=sys.stderr, leave=True
-        ) as bar:
+        with (
+            tqdm(
+                total=steps * len(self.ensembles), disable=not verbose, file=sys.stderr, leave=True
+            ) as bar,
+            Interruption(current() is not None) as interruption,
+        ):
             for first, ensemble in zip(self.firsts, self.ensembles, strict=True):
                 mine = np.arange(first, first + len(ensemble))
                 begins = ends[mine] - self.counts[mine]
@@ -103,7 +109,7 @@ class OneForEach:
                     _Orders(self.counts[mine], batch_size, seed),
                     None if validation is None else _taken(validation, mine[:, np.newaxis]),
                 )
-                histories.append(run.through(steps, patience, bar))
+                histories.append(run.through(steps, patience, bar, interruption))
         return histories
 
     def _places_of(self, ids: Iterable[Any]) -> Array:
@@ -184,45 +190,64 @@ class _Run:
     ) -> None:
         self.ensemble, self.windows, self.begins = ensemble, windows, begins
         self.orders, self.validation = orders, validation
+        self.step, self.done = 0, False
+        self.losses: list[float] = []
+        self.history: History = {"step": [], "loss": []}
+        if validation is not None:
+            self.history["val_loss"] = []
         self.best = np.full(len(ensemble), np.inf)
         self.failed = np.zeros(len(ensemble), np.int64)
         self.kept: list[Array] = []
 
-    def through(self, steps: int, patience: int | None, bar: Any) -> History:
-        """Take the steps; the history of the mean over the networks."""
-        history: History = {"step": [], "loss": []}
-        if self.validation is not None:
-            history["val_loss"] = []
-        every, losses = max(1, steps // LOOKS), []
-        for step in range(1, steps + 1):
-            at = self.begins[:, np.newaxis] + self.orders.next()
-            each = self.ensemble.train_on_batch(*_taken(self.windows, at))
-            if not np.isfinite(each).all():
-                raise FloatingPointError(
-                    f"the loss of {(~np.isfinite(each)).sum()} of {len(each)} series, or its "
-                    "gradient, is not finite: lower learning_rate, or look for values that are far "
-                    "away from all others"
-                )
-            losses.append(each.mean())
+    def through(
+        self, steps: int, patience: int | None, bar: Any, interruption: Interruption
+    ) -> History:
+        """Take the steps that are left; the history of the mean over the networks."""
+        checkpoint, number, found = current(), 0, None
+        if checkpoint is not None:
+            number, found = checkpoint.next_run()
+        if found is not None:
+            self._restore(found)
+            bar.update(self.step)
+        every = max(1, steps // LOOKS)
+        while self.step < steps and not self.done:
+            self._take_step()
             bar.update()
-            if step % every and step != steps:
-                continue
-            history["step"].append(step)
-            history["loss"].append(float(np.mean(losses)))
-            losses = []
-            if self.validation is not None:
-                history["val_loss"].append(self._look(patience))
-            bar.set_postfix({name: f"{values[-1]:.4g}" for name, values in history.items()
-                             if name != "step"})  # fmt: skip
-            if patience is not None and (self.failed > patience).all():
-                break
+            if self.step % every == 0 or self.step == steps:
+                self._look(patience)
+                bar.set_postfix({name: f"{values[-1]:.4g}" for name, values in self.history.items()
+                                 if name != "step"})  # fmt: skip
+            if checkpoint is not None and (interruption.came or checkpoint.due):
+                checkpoint.keep(number, self._state())
+            if interruption.came:
+                raise KeyboardInterrupt
         if self.kept:
             self.ensemble.set_weights(self.kept)
-        return history
+        if checkpoint is not None and (self.kept or not self.done):
+            self.done, self.kept = True, []
+            checkpoint.keep(number, self._state())
+        return self.history
 
-    def _look(self, patience: int | None) -> float:
-        """Mean loss of the windows held out; keeps the weights of those that are better now."""
-        assert self.validation is not None
+    def _take_step(self) -> None:
+        """An update of every network."""
+        at = self.begins[:, np.newaxis] + self.orders.next()
+        each = self.ensemble.train_on_batch(*_taken(self.windows, at))
+        if not np.isfinite(each).all():
+            raise FloatingPointError(
+                f"the loss of {(~np.isfinite(each)).sum()} of {len(each)} series, or its "
+                "gradient, is not finite: lower learning_rate, or look for values that are far "
+                "away from all others"
+            )
+        self.losses.append(float(each.mean()))
+        self.step += 1
+
+    def _look(self, patience: int | None) -> None:
+        """Note the losses; keep the weights of those that are better on what is held out."""
+        self.history["step"].append(self.step)
+        self.history["loss"].append(float(np.mean(self.losses)))
+        self.losses = []
+        if self.validation is None:
+            return
         losses = self.ensemble.test_on_batch(*self.validation)
         waits = self.failed <= (np.inf if patience is None else patience)
         better = waits & (losses < self.best)
@@ -233,7 +258,31 @@ class _Run:
             self.kept = now
         for old, new in zip(self.kept, now, strict=True):
             old[better] = new[better]
-        return float(losses.mean())
+        self.history["val_loss"].append(float(losses.mean()))
+        self.done = patience is not None and bool((self.failed > patience).all())
+
+    def _state(self) -> dict[str, Any]:
+        """All that training goes on from."""
+        ensemble, orders = self.ensemble, self.orders
+        assert ensemble.optimizer is not None
+        return {
+            "weights": ensemble.get_weights(),
+            "moments": ensemble.state(),
+            "updates": ensemble.optimizer.steps,
+            "orders": [one.bit_generator.state for one in orders.generators],
+            "left": orders.left,
+            "progress": {name: getattr(self, name) for name in _PROGRESS},
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take what ``_state`` gave."""
+        self.ensemble.set_weights(state["weights"])
+        self.ensemble.load_state(state["moments"], state["updates"])
+        for generator, order in zip(self.orders.generators, state["orders"], strict=True):
+            generator.bit_generator.state = order
+        self.orders.left = state["left"]
+        for name in _PROGRESS:
+            setattr(self, name, state["progress"][name])
 
 
 def _taken(batch: Batch, at: Array) -> Batch:

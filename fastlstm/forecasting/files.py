@@ -17,6 +17,7 @@ from typing import Any
 import narwhals as nw
 from tqdm import tqdm
 
+from fastlstm.forecasting.columns import few_texts
 from fastlstm.forecasting.dates import iso_stamps, looks_like_stamps
 
 # From the fastest to read on; one is enough.
@@ -25,6 +26,7 @@ _READERS = ("polars", "pandas", "pyarrow")
 _LARGE = 20_000_000
 # Of a text, what is looked at to find out how it is written.
 _LOOKED_AT = 100_000
+_PART = 1 << 20
 _SEPARATORS = (",", ";", "\t", "|")
 _WITH_COMMA, _WITH_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d+\.\d+")
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A")
@@ -145,8 +147,12 @@ def _as_utf8(data: bytes) -> bytes:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16").encode()
     data = data.removeprefix(codecs.BOM_UTF8)
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        data.decode()
+        # Part by part: the whole text would take several times the room.
+        for start in range(0, len(data), _PART):
+            decoder.decode(data[start : start + _PART])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return data.decode("latin-1").encode()
     return data
@@ -257,6 +263,11 @@ def guess_columns(
             raise ValueError(
                 f"which column has the stamps? Say so with --time; there are {', '.join(schema)}"
             )
+        if looks_like_stamps([time_col]):
+            raise ValueError(
+                f"the first line expects names of columns, got {', '.join(schema)}; write such a "
+                "line above it, as unique_id,ds,y"
+            )
         remarks.append(f"stamps: column {time_col!r}")
         free.remove(time_col) if time_col in free else None
     numeric = [name for name in free if schema[name].is_numeric()]
@@ -271,7 +282,8 @@ def guess_columns(
             )
         if target_col is None:
             raise ValueError(
-                f"which column is to be forecast? None is numeric; there are {', '.join(schema)}"
+                "which column is to be forecast? None is numeric"
+                f"{' but those that are said' if beside else ''}; there are {', '.join(schema)}"
             )
         remarks.append(f"target: column {target_col!r}")
         free.remove(target_col)
@@ -319,7 +331,8 @@ def with_stamps(frame: Any, time_col: str, order: str | None = None) -> tuple[An
         column = column.cast(nw.String)
     if column.dtype not in (nw.String, nw.Object):
         return frame, []
-    texts = column.to_list()
+    few = few_texts(column)
+    texts = column.to_list() if few is None else few[0]
     if not all(isinstance(text, str) for text in texts):
         return frame, []
     try:
@@ -328,6 +341,8 @@ def with_stamps(frame: Any, time_col: str, order: str | None = None) -> tuple[An
         raise ValueError(f"column {time_col!r}: {error}") from None
     if not remark:
         return frame, []
+    if few is not None:
+        made = [made[place] for place in few[1].tolist()]
     new = nw.new_series(time_col, made, nw.String, backend=table.implementation)
     return nw.to_native(table.with_columns(new)), [f"stamps: {remark}"]
 

@@ -20,7 +20,8 @@ from fastlstm.forecasting.columns import (
     stamps_of,
 )
 from fastlstm.forecasting.frequency import Frequency, written
-from fastlstm.forecasting.panel import Names, Panel, as_objects, check_values, zones_differ
+from fastlstm.forecasting.future import read_future
+from fastlstm.forecasting.panel import LARGEST, Names, Panel, as_objects, check_values
 from fastlstm.forecasting.writing import kind_of, write_cross_validation, write_forecast
 from fastlstm.forecasting.zones import zone_of
 
@@ -112,7 +113,7 @@ def read_panel(
     y = np.full(total, np.nan)
     y[at] = numbers_of(frame, columns.target_col)[order]
     goes_on = set(known.ids) if known is not None else set()
-    suspect = ~np.isfinite(y)
+    suspect = ~(np.abs(y) <= LARGEST)
     for s in np.flatnonzero(np.logical_or.reduceat(suspect, offsets[:-1])).tolist():
         check_values(y[offsets[s] : offsets[s + 1]], ids[s], may_be_empty=ids[s] in goes_on)
     if total > rows:
@@ -140,88 +141,6 @@ def read_panel(
         notes=tuple(notes),
         zone=zone_of(frame[columns.time_col]),
     )
-
-
-def read_future(futr_df: Any, panel: Panel, h: int, columns: Columns) -> Array | None:
-    """What is known of the h steps after the end of each series.
-
-    Parameters
-    ----------
-    futr_df : data frame or None
-        With the columns of ids, stamps and ``columns.futr``, in any order; other rows are left.
-    panel : Panel
-    h : int
-    columns : Columns
-
-    Returns
-    -------
-    ndarray or None
-        (S, h, F) float64; None if there are no such columns.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If rows are missing, which it lists, or not unique, or have empty places.
-    """
-    if not columns.futr:
-        if futr_df is not None:
-            raise ValueError(
-                "futr_df is given, but the model learned from no column that is known in the "
-                "future; name them in fit(df, futr_exog=[...])"
-            )
-        return None
-    listed = ", ".join(map(repr, columns.futr))
-    if futr_df is None:
-        raise ValueError(
-            f"futr_df expects the columns {listed} for the {h} stamps after the end of each "
-            "series, since the model learned from these; got None"
-        )
-    frame = as_frame(futr_df)
-    if frame is None:
-        raise TypeError(f"futr_df expects a data frame, got {type(futr_df).__name__}")
-    # A table of one series has no column of ids, unless it had one at first.
-    single = len(panel) == 1 and columns.id_col not in frame.columns
-    needed = [] if single else [(columns.id_col, "id_col")]
-    needed += [(columns.time_col, "time_col"), *((name, "futr_exog") for name in columns.futr)]
-    check_columns(frame, needed, "futr_df")
-    codes = np.zeros(len(frame), np.int64)
-    if not single:
-        places = {name: s for s, name in enumerate(panel.ids)}
-        codes = np.array([places.get(name, -1) for name in ids_of(frame, columns.id_col)], np.int64)
-    zone = zone_of(frame[columns.time_col])
-    if (zone is None) != (panel.zone is None):
-        raise ValueError(zones_differ("rows of futr_df", panel.zone, zone))
-    stamps = stamps_of(frame, columns.time_col, panel.frequency.whole_days)
-    wanted = panel.future_stamps(h)
-    # Of a stamp, its place among those wanted of its series.
-    rows = np.flatnonzero(codes >= 0)
-    steps = panel.frequency.positions(wanted[codes[rows], 0], stamps[rows])
-    inside = (steps >= 0) & (steps < h)
-    rows, steps = rows[inside], steps[inside]
-    cells = codes[rows] * h + steps
-    counts = np.bincount(cells, minlength=len(panel) * h)
-    if (counts > 1).any():
-        raise ValueError(
-            "futr_df expects a row for each id and stamp, got several of "
-            + _pairs(panel.ids, wanted, counts > 1)
-        )
-    if (counts == 0).any():
-        raise ValueError(
-            f"futr_df expects the {h} stamps after the end of each series, but "
-            f"{(counts == 0).sum()} of {counts.size} rows are missing: "
-            + _pairs(panel.ids, wanted, counts == 0)
-        )
-    future = np.empty((len(panel) * h, len(columns.futr)))
-    for place, name in enumerate(columns.futr):
-        future[cells, place] = numbers_of(frame, name)[rows]
-    wrong = ~np.isfinite(future)
-    if wrong.any():
-        name = columns.futr[int(np.flatnonzero(wrong.any(axis=0))[0])]
-        raise ValueError(
-            f"futr_df has no finite number in column {name!r} for "
-            + _pairs(panel.ids, wanted, wrong[:, columns.futr.index(name)])
-        )
-    return future.reshape(len(panel), h, -1)
 
 
 def check_no_columns(columns: Columns, static_df: Any = None) -> None:
@@ -368,7 +287,9 @@ def _static(static_df: Any, columns: Columns, ids: Sequence[Any], known: Panel |
         if len(set(rows)) < len(rows):
             twice = [name for name, n in Counter(rows).items() if n > 1]
             raise ValueError(
-                f"static_df expects one row for each id, got several of {some_of(twice)}"
+                f"static_df expects one row for each id, got several of {some_of(twice)}; where "
+                "they are alike, static_df.drop_duplicates() (.unique() in polars) leaves one of "
+                "each, and columns that change with time are futr_exog or hist_exog"
             )
         values = np.stack([numbers_of(frame, name) for name in columns.static], axis=1)
         for name, row in zip(rows, values, strict=True):
@@ -377,7 +298,8 @@ def _static(static_df: Any, columns: Columns, ids: Sequence[Any], known: Panel |
     elif columns.static and not found.any():
         raise ValueError(
             f"static_df expects a row for each series with the columns {some_of(columns.static)} "
-            "named by static_exog; got None"
+            "named by static_exog; got None. Of columns of df that do not change: "
+            f"static_df=df[{[columns.id_col, *columns.static]}].drop_duplicates()"
         )
     if not columns.static:
         return table
@@ -389,15 +311,3 @@ def _static(static_df: Any, columns: Columns, ids: Sequence[Any], known: Panel |
         lost = [ids[s] for s in wrong.tolist()]
         raise ValueError(f"static_df expects finite numbers, but has none for {some_of(lost)}")
     return table
-
-
-def _pairs(ids: Array, stamps: Array, wrong: Array) -> str:
-    """Ids and stamps of these (S * h,) places."""
-    h = stamps.shape[1]
-    return some_of(
-        (
-            f"{ids[place // h]!r} at {written(stamps[place // h, place % h])}"
-            for place in np.flatnonzero(wrong)
-        ),
-        str,
-    )

@@ -450,6 +450,12 @@ class NetworkForecaster(BaseForecaster):
                 f"takes {needed} points; {len(short)} of {len(panel)} have too few, or no values: "
                 f"{some}. Leave these out, or fit with pooled=True"
             )
+        if panel.lengths.max() >= needed:
+            return (
+                f"{name} with h={self.h} needs a series that has values beyond its first "
+                f"{needed - self.h - held} points to learn from, but of {len(panel)} none has: "
+                "all that come later are missing"
+            )
         return (
             f"{name} with h={self.h} needs a series of at least {needed} points to "
             f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -9,10 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.forecasting.columns import has_stamps
 from fastlstm.forecasting.frequency import Frequency, written
 from fastlstm.validation import numeric_array
 
 Array = npt.NDArray[Any]
+
+# Beyond this, sums of squares overflow.
+LARGEST = 1e145
 
 
 class Names(NamedTuple):
@@ -83,13 +89,21 @@ class Panel:
         ValueError, TypeError
             If there is no number in a series, or it is infinite, or has other axes.
         """
+        _check_kind(series)
         if isinstance(series, Mapping):
             ids, rows = list(series), list(series.values())
         else:
             rows = list(series) if has_rows(series) else [series]
             ids = list(range(len(rows)))
         goes_on = set() if known is None else set(known.ids)
-        values = [_one_series(row, name, goes_on) for name, row in zip(ids, rows, strict=True)]
+        try:
+            values = [_one_series(row, name, goes_on) for name, row in zip(ids, rows, strict=True)]
+        except TypeError as error:
+            if not isinstance(series, Mapping):
+                raise
+            raise TypeError(
+                f"{error}; if these are columns of a table, pandas.DataFrame(columns) makes it one"
+            ) from None
         if not values:
             raise ValueError("expected at least one series, got none")
         offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int64)
@@ -294,7 +308,24 @@ def as_objects(values: Sequence[Any]) -> Array:
     return array
 
 
+def _check_kind(series: Any) -> None:
+    """An error for what is neither a table nor an array."""
+    expected = "expected a data frame, numbers of a series, or several of these in a list or by ids"
+    if isinstance(series, (str, bytes, os.PathLike)):
+        raise TypeError(f"{expected}, got {series!r}; a file is read first, as by pandas.read_csv")
+    if isinstance(series, Sequence) and any(isinstance(row, Mapping) for row in series):
+        raise TypeError(f"{expected}, got rows of a table; pandas.DataFrame(rows) makes it one")
+    known = (Mapping, Sequence, numbers.Number)
+    if not isinstance(series, known) and not hasattr(series, "__array__"):
+        raise TypeError(f"{expected}, got {type(series).__name__}")
+
+
 def _one_series(row: Any, name: Any, goes_on: set[Any]) -> Array:
+    if has_stamps(row):
+        raise TypeError(
+            f"series {name!r} has stamps as its index, which several series have in a long table "
+            "only: pandas.concat(by_ids, names=['unique_id', 'ds']).rename('y').reset_index()"
+        )
     values = numeric_array(f"series {name!r}", row)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(
@@ -321,6 +352,12 @@ def check_values(values: Array, name: Any, may_be_empty: bool = False) -> None:
         raise ValueError(
             f"series {name!r} is infinite at {infinite.size} steps, the first one number "
             f"{infinite[0]}; put NaN where a value is missing"
+        )
+    large = np.abs(values) > LARGEST
+    if large.any():
+        raise ValueError(
+            f"series {name!r} has {values[large][0]:g}, and squares of values beyond "
+            f"{LARGEST:g} are not finite; put NaN where a value is missing, or scale the series"
         )
     if not may_be_empty and np.isnan(values).all():
         raise ValueError(f"series {name!r} has no value: all {values.size} are NaN; leave it out")

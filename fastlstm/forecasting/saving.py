@@ -65,6 +65,11 @@ def load(filepath: Any, custom_objects: Mapping[str, type] | None = None) -> Any
     from fastlstm.forecasting.base import BaseForecaster
 
     path = Path(os.fspath(filepath))
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise TypeError(
+            "custom_objects expects a mapping of names to classes, such as {'Mine': Mine}, got "
+            f"{custom_objects!r}"
+        )
     made = unpacked(path, _FORMAT, custom_objects)
     if not isinstance(made, BaseForecaster):
         raise ModelFileError(f"{path} holds no forecaster, but a {type(made).__name__}")

@@ -52,7 +52,8 @@ class Views:
             For each model "model", "mae", "rmse", "smape" (per cent), "mase", and "cover 80" and so
             on, in per cent: means over the series.
         """
-        from fastlstm.forecasting.baselines import Drift, Naive, Ridge, SeasonalNaive
+        from fastlstm.forecasting.baselines import Drift, Naive, SeasonalNaive
+        from fastlstm.forecasting.regression import Ridge
 
         self._check_fitted()
         rows = [_scores_of(self, self.panel_, n_windows, step_size, level)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -347,6 +347,42 @@ class Ensemble:
                 )
         for target, value in zip(own, checked, strict=True):
             target[...] = value
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What the optimizers keep of each weight, by name, each (models, weights): copies.
+
+        With ``get_weights`` and ``optimizer.steps`` all that training goes on from.
+        """
+        names = [] if self.optimizer is None else self.optimizer.state()
+        return {name: self._kept[:, row].copy() for row, name in enumerate(names)}
+
+    def load_state(self, state: Mapping[str, np.ndarray], steps: int) -> None:
+        """Take over what ``state`` gave.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            Of each name (models, weights).
+        steps : int
+            Gradients that led to it.
+
+        Raises
+        ------
+        RuntimeError
+            If the models are not compiled.
+        ValueError
+            If names, shapes or ``steps`` do not fit; nothing has changed then.
+        """
+        if self.optimizer is None:
+            raise RuntimeError("load_state needs compile() to be called first")
+        shape = (self.count, self._kept.shape[2])
+        for name, values in state.items():
+            if np.shape(values) != shape:
+                raise ValueError(f"{name!r} expects shape {shape}, got {np.shape(values)}")
+        # The template's own are those of the first model; it checks names and steps.
+        self.optimizer.load_state({name: values[0] for name, values in state.items()}, steps)
+        for row, name in enumerate(self.optimizer.state()):
+            self._kept[:, row] = state[name]
 
     def _weights(self) -> list[np.ndarray]:
         views, at = [], 0

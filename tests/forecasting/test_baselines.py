@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastlstm.forecasting.baselines import Drift, HoltWinters, Naive, Ridge, SeasonalNaive
+from fastlstm.forecasting.baselines import Drift, Naive, SeasonalNaive
+from fastlstm.forecasting.holtwinters import HoltWinters
 from fastlstm.forecasting.intervals import conformal
+from fastlstm.forecasting.regression import Ridge
 from fastlstm.forecasting.ridge import fit_ridge
 from fastlstm.forecasting.rules import drift, naive, seasonal_naive
 from fastlstm.forecasting.scores import coverage, mae

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm.forecasting import MQRNN
+from fastlstm.forecasting import MQRNN, checkpoint
 from fastlstm.forecasting import each as many
 from fastlstm.forecasting.each import OneForEach
+from fastlstm.models import Ensemble
 
 H, SEASON = 4, 8
 
@@ -130,7 +138,77 @@ def test_a_loss_that_is_not_finite_is_an_error():
     counts = np.array([1, 1])
     run = many._Run(Broken(), windows, np.arange(2), many._Orders(counts, 1, 0), None)
     with pytest.raises(FloatingPointError, match="loss of 1 of 2 series"):
-        run.through(3, None, None)
+        run.through(3, None, None, None)
+
+
+_KILLED = """
+import os, pickle, signal, sys
+from fastlstm.forecasting import checkpoint, each
+from fastlstm.models import Ensemble
+
+checkpoint._SECONDS, each._MODELS = 0.0, 3
+left, whole = [int(sys.argv[1])], Ensemble.train_on_batch
+
+def counted(self, *args):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return whole(self, *args)
+
+Ensemble.train_on_batch = counted
+model, series = pickle.load(sys.stdin.buffer)
+model.fit(series, checkpoint=sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process is killed so here")
+def test_a_process_that_was_killed_goes_on_with_the_same_bits(monkeypatch, tmp_path):
+    series, path = _opposed(), tmp_path / "made" / "fit"
+    monkeypatch.setattr(many, "_MODELS", 3)
+    model = _small(members=2, patience=15, learning_rate=0.02)
+    whole = copy.deepcopy(model).fit(series)
+    sent, size = pickle.dumps((model, series)), 0
+    # Within the first networks, the last of them, and those of the second member; again and again.
+    for count in (7, 60, 30):
+        done = subprocess.run(
+            [sys.executable, "-c", _KILLED, str(count), str(path)],
+            input=sent,
+            cwd=Path(__file__).parents[2],
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL
+        runs = checkpoint.unpacked(path, "fastlstm checkpoint")["runs"]
+        assert sum(run["progress"]["step"] for run in runs) > size
+        size = sum(run["progress"]["step"] for run in runs)
+    again = model.fit(series, checkpoint=path)
+    assert not path.exists()
+    assert again.history_ == whole.history_
+    np.testing.assert_array_equal(again.predict(h=3 * H), whole.predict(h=3 * H))
+    for one, other in zip(again.models_, whole.models_, strict=True):
+        for mine, theirs in zip(one.ensembles, other.ensembles, strict=True):
+            np.testing.assert_array_equal(mine._params, theirs._params)
+            np.testing.assert_array_equal(mine._kept, theirs._kept)
+
+
+def test_ctrl_c_ends_after_a_step_of_all_and_keeps_it(monkeypatch, tmp_path):
+    series, path, calls = _opposed((80, 80)), tmp_path / "fit", []
+    whole = _small().fit(series).predict()
+    with monkeypatch.context() as patch:
+        step = Ensemble.train_on_batch
+
+        def interrupted(self, *args):
+            calls.append(0)
+            if len(calls) == 9:
+                signal.raise_signal(signal.SIGINT)
+            return step(self, *args)
+
+        patch.setattr(Ensemble, "train_on_batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _small().fit(series, checkpoint=path)
+        (run,) = checkpoint.unpacked(path, "fastlstm checkpoint")["runs"]
+        assert run["progress"]["step"] == 9
+        np.testing.assert_array_equal(_small().fit(series, checkpoint=path).predict(), whole)
+        assert len(calls) == 40
 
 
 def test_its_networks_are_found_by_their_series():

@@ -285,3 +285,26 @@ def test_errors_say_what_was_expected(rng):
         ensemble.set_weights(ensemble.get_weights()[:-1])
     with pytest.raises(ValueError, match="weight 0 expects shape"):
         ensemble.set_weights([w[:3] for w in ensemble.get_weights()])
+
+
+def test_training_goes_on_from_what_was_kept(rng):
+    model = _numbers()
+    x, y = _data(_numbers, rng)
+    ensemble, other = Ensemble(model, N), Ensemble(model, N)
+    ensemble.train_on_batch(x, y)
+    assert list(ensemble.state()) == list(ensemble.optimizer.state())
+    other.set_weights(ensemble.get_weights())
+    other.load_state(ensemble.state(), ensemble.optimizer.steps)
+    for _ in range(2):
+        np.testing.assert_array_equal(ensemble.train_on_batch(x, y), other.train_on_batch(x, y))
+    for name, values in ensemble.state().items():
+        np.testing.assert_array_equal(values, other.state()[name])
+    before = ensemble.state()
+    with pytest.raises(ValueError, match=r"expects shape \(7, \d+\), got \(3, \d+\)"):
+        ensemble.load_state({name: 0 * values[:3] for name, values in before.items()}, 1)
+    with pytest.raises(ValueError, match=r"the state of .* has"):
+        ensemble.load_state({"other": 0 * next(iter(before.values()))}, 1)
+    with pytest.raises(RuntimeError, match="compile"):
+        Ensemble(Sequential([LSTM(2, input_shape=(T, D)), Dense(2)]), N).load_state({}, 0)
+    for name, values in ensemble.state().items():
+        np.testing.assert_array_equal(values, before[name])
