@@ -8,8 +8,9 @@ Both import what they need, and train and forecast with the same network, an LST
 128 units each and two dense layers on its last states, from windows of a week to a day ahead, the
 same number of windows and steps, by Adam on the mean absolute error. A figure is the shortest whole
 life of a process, a ratio that of two such figures. ``predict`` forecasts a table of 10,000 series
-of 200 points. ``reading`` tells which part of a training step goes into making the batch, by the
-processor's time of one thread.
+of 200 points. ``reading`` tells which part of training goes into making the batches, by the
+processor's time of one thread: of windows that are met for the first time, and of those whose
+scales are known from an earlier pass, in the proportion that the model's own number of steps has.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def reading(given: argparse.Namespace) -> None:
     """Processor time of a batch and of the step that it is for, on one thread."""
     import fastlstm
     from fastlstm import forecasting
-    from fastlstm.forecasting.windows import WindowReader
+    from fastlstm.forecasting.windows import WindowList, WindowReader
 
     fastlstm.set_num_threads(1)
     frame = table(400, 750)
@@ -188,19 +189,38 @@ def reading(given: argparse.Namespace) -> None:
         model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0).fit(frame)
         reader = WindowReader(model._transformed(model.panel_), model.input_size_, model.h)
         series, origins = reader.origins(model.input_size_)
-        index = np.random.default_rng(0).permutation(len(series))[: model._batch_size]
-        made, step = [], []
-        for _ in range(20 * given.rounds):
-            start = time.process_time()
-            x, y, weight = model._batch(reader.read(series[index], origins[index]))
-            middle = time.process_time()
-            model.models_[0].train_on_batch(x, y, sample_weight=weight)
-            made.append(middle - start)
-            step.append(time.process_time() - middle)
-        batch, whole = min(made), min(made) + min(step)
+        windows = WindowList(reader, series, origins, 2 * len(series))
+        size, network, rounds = model._batch_size, model.models_[0], 10 * given.rounds
+        order = np.random.default_rng(0).permutation(len(series))[: size * rounds]
+        passes: dict[str, list[tuple[float, float]]] = {"first": [], "later": []}
+        steps, checks = [], []
+        for times in passes.values():
+            for index in order.reshape(rounds, size):
+                marks = [time.process_time()]
+                some = windows.read(index)
+                marks.append(time.process_time())
+                x, y, weight = model._batch(some)
+                marks.append(time.process_time())
+                network.train_on_batch(x, y, sample_weight=weight)
+                marks.append(time.process_time())
+                network.prepare(x, y, weight)
+                marks.append(time.process_time())
+                copied, scaled, step, checked = np.diff(marks)
+                times.append((copied, scaled))
+                steps.append(step)
+                checks.append(checked)
+        each = {when: np.min(times, axis=0) for when, times in passes.items()}
+        count = type(model)(model.h)._steps_of(len(series))
+        new = min(1.0, len(series) / (count * size))
+        batch = new * each["first"].sum() + (1 - new) * each["later"].sum()
+        told = ", ".join(
+            f"{when} {1e3 * times.sum():.2f} ms (copied in {1e3 * times[0]:.2f})"
+            for when, times in each.items()
+        )
         print(
-            f"reading: a batch of {name} {1e3 * batch:.2f} ms, with the step {1e3 * whole:.1f} ms: "
-            f"{100 * batch / whole:.1f} %"
+            f"reading: {name}, a batch {told}; its step {1e3 * min(steps):.1f} ms, of which checks "
+            f"{1e3 * min(checks):.2f}: {100 * batch / (batch + min(steps)):.1f} % of training, "
+            f"{count} steps, of which {100 * new:.0f} % read windows for the first time"
         )
 
 

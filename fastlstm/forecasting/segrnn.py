@@ -183,8 +183,14 @@ class SegRNN(NetworkForecaster):
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
         if self.scaler != _SERIES_SCALER:
             return super()._scales(windows)
-        shift, _ = _LAST.fit(windows.past, np.isfinite(windows.past))
-        return shift, np.array([[self._spreads[name]] for name in windows.ids])
+        past, ids = windows.past, windows.ids
+        shift = past[:, -1:]
+        if not np.isfinite(shift).all():
+            shift, _ = _LAST.fit(past, np.isfinite(past))
+        (spread,) = windows.known(
+            "spread", lambda: (np.array([[self._spreads[name]] for name in ids]),)
+        )
+        return shift, spread
 
     def _meet(self, seen: Panel) -> None:
         super()._meet(seen)
@@ -212,8 +218,11 @@ class SegRNN(NetworkForecaster):
         count = len(windows.past)
         inputs["place"] = np.tile(np.arange(self._segments, dtype=np.int32), (count, 1))
         if len(self._places) > 1:
-            numbers = [[self._places.get(name, 0)] for name in windows.ids]
-            inputs["series"] = np.array(numbers, np.int32)
+            ids = windows.ids
+            (place,) = windows.known(
+                "place", lambda: (np.array([[self._places.get(name, 0)] for name in ids]),)
+            )
+            inputs["series"] = place.astype(np.int32)
         return inputs
 
     @property
