@@ -242,6 +242,7 @@ class NetworkForecaster(BaseForecaster):
         def batch_of(index: Array) -> Batch:
             return self._batch(trained.read(index))
 
+        self._look_at(trained)
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
@@ -313,6 +314,9 @@ class NetworkForecaster(BaseForecaster):
     def _learned(self) -> Array:
         """(Q,) the quantiles that the network learns, in rising order."""
         return np.union1d(_QUANTILES, quantiles_of(self.level or ()))
+
+    def _look_at(self, windows: WindowList) -> None:
+        """Find out what the network should know of the windows before it learns from them."""
 
     def _held(self) -> int:
         """Points at the end of each series that are not trained on."""

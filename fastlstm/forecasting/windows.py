@@ -58,7 +58,7 @@ class Windows(NamedTuple):
 
     def take(self, rows: Array) -> Windows:
         """Those with these places."""
-        parts = {
+        parts: dict[str, Any] = {
             name: array[rows]
             for name, array in self._asdict().items()
             if isinstance(array, np.ndarray)
