@@ -111,7 +111,8 @@ def _standard(values: Array, present: Array, count: Array) -> tuple[Array, Array
     away = values - mean
     if not present.all():
         away[~present] = 0.0
-    return mean, np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    away *= away
+    return mean, np.sqrt(away.sum(axis=1, keepdims=True) / count)
 
 
 def _robust(values: Array, present: Array, count: Array) -> tuple[Array, Array]:

@@ -64,16 +64,18 @@ def unit_between(past: Array, season: int) -> Array:
     season = season if season <= past.shape[1] else 1
     mean, values, count = _mean(past)
     away = values - mean
-    apart = np.abs(past[:, season:] - past[:, :-season])
+    apart = past[:, season:] - past[:, :-season]
+    np.abs(apart, out=apart)
     pairs: Any = max(apart.shape[1], 1)
     if values is not past:
         away[np.isnan(past)] = 0.0
         both = np.isfinite(apart)
         pairs = np.maximum(both.sum(axis=1, keepdims=True), 1)
         apart[~both] = 0.0
-    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    away *= away
+    spread = np.sqrt(away.sum(axis=1, keepdims=True) / count)
     unit = np.maximum(apart.sum(axis=1, keepdims=True) / pairs, _LEAST * spread)
-    largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
+    largest = np.abs(values, out=away).max(axis=1, keepdims=True, initial=0.0)
     return np.where(unit > 1e-10 * largest, unit, 1.0)
 
 

@@ -258,7 +258,7 @@ class SegRNN(NetworkForecaster):
         if not np.isfinite(shift).all():
             shift, _ = _LAST.fit(past, np.isfinite(past))
         (spread,) = windows.known(
-            "spread", lambda: (np.array([[self._spreads[name]] for name in ids]),)
+            "spread", lambda: (_column([self._spreads[name] for name in ids]),)
         )
         return shift, spread
 
@@ -290,7 +290,7 @@ class SegRNN(NetworkForecaster):
         if len(self._places) > 1:
             ids = windows.ids
             (place,) = windows.known(
-                "place", lambda: (np.array([[self._places.get(name, 0)] for name in ids]),)
+                "place", lambda: (_column([self._places.get(name, 0) for name in ids]),)
             )
             inputs["series"] = place.astype(np.int32)
         return inputs
@@ -378,6 +378,10 @@ class SegRNN(NetworkForecaster):
                 f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
             )
         return super()._forecast(panel, h, future, quantiles)
+
+
+def _column(values: list[float]) -> Array:
+    return np.array(values, np.float64)[:, np.newaxis]
 
 
 def _spreads(panel: Panel) -> dict[Any, float]:
