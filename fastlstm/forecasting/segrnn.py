@@ -66,8 +66,8 @@ class SegRNN(NetworkForecaster):
     Beside it stands a ridge regression of the same windows, less their last value, with the same
     weights for all series; its penalty is the one that was best on the last fifth of the windows.
     The forecast is the mean of the two, which are mostly wrong in different ways: a network that
-    learns what the regression leaves was worse than that (loads of electricity, and oil
-    temperatures before the hours that they are compared on).
+    learns what the regression leaves was worse than that (electricity loads of PJM, and ETTh1
+    before the hours that models are compared on).
 
     Every series is a series of its own for the one network. Without ``level`` it learns the median
     alone, by the mean absolute error, which forecasts better than many quantiles at once.
@@ -128,7 +128,7 @@ class SegRNN(NetworkForecaster):
         scaler: str | None = "series",
         season_length: int | None = None,
         units: int = 256,
-        max_steps: int | None = 500,
+        max_steps: int | None = 1000,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         members: int = 1,
