@@ -4,12 +4,14 @@
     python bench/forecasting.py --parts predict,reading
 
 ``training`` starts a new process for fastlstm and one for NeuralForecast, in turn, round by round.
-Both import what they need, and train and forecast with the same network, an LSTM of two layers with
-128 units each and two dense layers on its last states, from windows of a week to a day ahead, the
-same number of windows and steps, by Adam on the mean absolute error. A figure is the shortest whole
-life of a process, a ratio that of two such figures. ``predict`` forecasts a table of 10,000 series
-of 200 points. ``reading`` tells which part of a training step goes into making the batch, by the
-processor's time of one thread.
+Both import what they need, and train and forecast with the same network, an LSTM of two layers and
+two dense layers on its last states, the same number of windows and steps, by Adam on the mean
+absolute error, a day ahead: 128 units over 128 windows of a week, and 64 units over 64 windows of
+two days. A figure is the shortest whole life of a process, a ratio that of two such figures.
+``predict`` forecasts a table of 10,000 series of 200 points. ``reading`` tells which part of
+training goes into making the batches, by the processor's time of one thread: of windows that are
+met for the first time, and of those whose scales are known from an earlier pass, in the proportion
+that the model's own number of steps has.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +31,19 @@ if __package__ in (None, ""):  # run as a file: the folder above is where import
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("training", "predict", "reading")
-DAY, WEEK, UNITS, BATCH = 24, 168, 128, 128
+DAY, WEEK = 24, 168
 SERIES, POINTS, MANY, SHORT = 32, 1000, 10_000, 200
+
+
+class Size(NamedTuple):
+    """Of a network and its training."""
+
+    units: int
+    windows: int
+    look_back: int
+
+
+SIZES = {"large": Size(128, 128, WEEK), "small": Size(64, 64, 2 * DAY)}
 
 
 def table(count: int, points: int) -> Any:
@@ -50,7 +63,7 @@ def table(count: int, points: int) -> Any:
 # -- training --------------------------------------------------------------------------------------
 
 
-def train_ours(steps: int, threads: int) -> None:
+def train_ours(size: Size, steps: int, threads: int) -> None:
     """The network in fastlstm, in a new process."""
     import fastlstm
     from fastlstm.forecasting.network import NetworkForecaster
@@ -77,13 +90,14 @@ def train_ours(steps: int, threads: int) -> None:
 
     fastlstm.set_num_threads(threads)
     model = PlainLSTM(
-        DAY, "h", WEEK, scaler="robust", units=UNITS, max_steps=steps, batch_size=BATCH,
+        DAY, "h", size.look_back, scaler="robust", units=size.units, max_steps=steps,
+        batch_size=size.windows,
         learning_rate=1e-3, verbose=0,
     )  # fmt: skip
     assert len(model.fit(table(SERIES, POINTS)).predict()) == SERIES * DAY
 
 
-def train_theirs(steps: int, threads: int) -> None:
+def train_theirs(size: Size, steps: int, threads: int) -> None:
     """The same in NeuralForecast."""
     import logging
     import warnings
@@ -97,9 +111,9 @@ def train_theirs(steps: int, threads: int) -> None:
     from neuralforecast.models import LSTM
 
     model = LSTM(
-        h=DAY, input_size=WEEK, encoder_n_layers=2, encoder_hidden_size=UNITS,
-        decoder_hidden_size=UNITS, decoder_layers=2, max_steps=steps, batch_size=SERIES,
-        windows_batch_size=BATCH, learning_rate=1e-3, scaler_type="robust", logger=False,
+        h=DAY, input_size=size.look_back, encoder_n_layers=2, encoder_hidden_size=size.units,
+        decoder_hidden_size=size.units, decoder_layers=2, max_steps=steps, batch_size=SERIES,
+        windows_batch_size=size.windows, learning_rate=1e-3, scaler_type="robust", logger=False,
         enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
     )  # fmt: skip
     forecaster = NeuralForecast(models=[model], freq="h")
@@ -116,26 +130,43 @@ def training(given: argparse.Namespace) -> None:
     if known.returncode:
         print(f"training: skipped, neuralforecast is not installed for {given.peer_python}")
         return
-    start_process(pythons["ours"], "ours", 1, given.threads)  # what is compiled once, ever
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in pythons}
-    for _ in range(given.rounds):
-        for name, python in pythons.items():
-            seconds[name].append(start_process(python, name, given.steps, given.threads))
-            wall, cpu = seconds[name][-1]
-            print(f"  {name}: {wall:.1f} s, {cpu:.1f} s of processors", file=sys.stderr, flush=True)
-    for what, place in (("seconds", 0), ("seconds of processors", 1)):
-        ours, theirs = (min(life[place] for life in seconds[name]) for name in pythons)
-        print(
-            f"training: {given.steps} steps of {BATCH} windows, from import to forecast, {what}: "
-            f"fastlstm {ours:.1f}, NeuralForecast {theirs:.1f}, {theirs / ours:.1f} times"
-        )
+    for kind in given.sizes.split(","):
+        size = SIZES[kind]
+        start_process(pythons["ours"], "ours", kind, 1, given.threads)  # compiled once, ever
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in pythons}
+        for _ in range(given.rounds):
+            for name, python in pythons.items():
+                life = start_process(python, name, kind, given.steps, given.threads)
+                seconds[name].append(life)
+                told = f"  {name}: {life[0]:.1f} s, {life[1]:.1f} s of processors"
+                print(told, file=sys.stderr, flush=True)
+        for what, place in (("seconds", 0), ("seconds of processors", 1)):
+            ours, theirs = (min(life[place] for life in seconds[name]) for name in pythons)
+            print(
+                f"training: {size.units} units, {given.steps} steps of {size.windows} windows of "
+                f"{size.look_back}, from import to forecast, {what}: fastlstm {ours:.1f}, "
+                f"NeuralForecast {theirs:.1f}, {theirs / ours:.1f} times"
+            )
 
 
-def start_process(python: str, name: str, steps: int, threads: int) -> tuple[float, float]:
+def start_process(
+    python: str, name: str, kind: str, steps: int, threads: int
+) -> tuple[float, float]:
     """Seconds of the whole life of a process, by the clock and of processors."""
     start, before = time.perf_counter(), os.times()
     subprocess.run(
-        [python, __file__, "--life", name, "--steps", str(steps), "--threads", str(threads)],
+        [
+            python,
+            __file__,
+            "--life",
+            name,
+            "--sizes",
+            kind,
+            "--steps",
+            str(steps),
+            "--threads",
+            str(threads),
+        ],
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
@@ -180,7 +211,7 @@ def reading(given: argparse.Namespace) -> None:
     """Processor time of a batch and of the step that it is for, on one thread."""
     import fastlstm
     from fastlstm import forecasting
-    from fastlstm.forecasting.windows import WindowReader
+    from fastlstm.forecasting.windows import WindowList, WindowReader
 
     fastlstm.set_num_threads(1)
     frame = table(400, 750)
@@ -188,19 +219,38 @@ def reading(given: argparse.Namespace) -> None:
         model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0).fit(frame)
         reader = WindowReader(model._transformed(model.panel_), model.input_size_, model.h)
         series, origins = reader.origins(model.input_size_)
-        index = np.random.default_rng(0).permutation(len(series))[: model._batch_size]
-        made, step = [], []
-        for _ in range(20 * given.rounds):
-            start = time.process_time()
-            x, y, weight = model._batch(reader.read(series[index], origins[index]))
-            middle = time.process_time()
-            model.models_[0].train_on_batch(x, y, sample_weight=weight)
-            made.append(middle - start)
-            step.append(time.process_time() - middle)
-        batch, whole = min(made), min(made) + min(step)
+        windows = WindowList(reader, series, origins, 2 * len(series))
+        size, network, rounds = model._batch_size, model.models_[0], 10 * given.rounds
+        order = np.random.default_rng(0).permutation(len(series))[: size * rounds]
+        passes: dict[str, list[tuple[float, float]]] = {"first": [], "later": []}
+        steps, checks = [], []
+        for times in passes.values():
+            for index in order.reshape(rounds, size):
+                marks = [time.process_time()]
+                some = windows.read(index)
+                marks.append(time.process_time())
+                x, y, weight = model._batch(some)
+                marks.append(time.process_time())
+                network.train_on_batch(x, y, sample_weight=weight)
+                marks.append(time.process_time())
+                network.prepare(x, y, weight)
+                marks.append(time.process_time())
+                copied, scaled, step, checked = np.diff(marks)
+                times.append((copied, scaled))
+                steps.append(step)
+                checks.append(checked)
+        each = {when: np.min(times, axis=0) for when, times in passes.items()}
+        count = type(model)(model.h)._steps_of(len(series))
+        new = min(1.0, len(series) / (count * size))
+        batch = new * each["first"].sum() + (1 - new) * each["later"].sum()
+        told = ", ".join(
+            f"{when} {1e3 * times.sum():.2f} ms (copied in {1e3 * times[0]:.2f})"
+            for when, times in each.items()
+        )
         print(
-            f"reading: a batch of {name} {1e3 * batch:.2f} ms, with the step {1e3 * whole:.1f} ms: "
-            f"{100 * batch / whole:.1f} %"
+            f"reading: {name}, a batch {told}; its step {1e3 * min(steps):.1f} ms, of which checks "
+            f"{1e3 * min(checks):.2f}: {100 * batch / (batch + min(steps)):.1f} % of training, "
+            f"{count} steps, of which {100 * new:.0f} % read windows for the first time"
         )
 
 
@@ -208,6 +258,7 @@ def main() -> None:
     """Run as the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--sizes", default=",".join(SIZES), help="of training")
     parser.add_argument("--steps", type=int, default=200, help="of training")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -215,8 +266,12 @@ def main() -> None:
     parser.add_argument("--life", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.life:
-        {"ours": train_ours, "theirs": train_theirs}[given.life](given.steps, given.threads)
+        life = {"ours": train_ours, "theirs": train_theirs}[given.life]
+        life(SIZES[given.sizes], given.steps, given.threads)
         return
+    for kind in given.sizes.split(","):
+        if kind not in SIZES:
+            parser.error(f"--sizes expects some of {','.join(SIZES)}, got {kind!r}")
     for part in given.parts.split(","):
         if part not in PARTS:
             parser.error(f"--parts expects some of {','.join(PARTS)}, got {part!r}")

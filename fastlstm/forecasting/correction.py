@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastlstm.forecasting.logarithm import logarithms, powers, switches
 from fastlstm.forecasting.network import NetworkForecaster, Sizes
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.seasonal import relative, repeated
+from fastlstm.forecasting.seasonal import last_season, relative, unit_between
 from fastlstm.forecasting.windows import Windows
 from fastlstm.layers import Reshape, ZeroPadding1D
 
@@ -112,10 +112,14 @@ class SeasonCorrector(NetworkForecaster):
         return powers(values, switches(panel, self.log))
 
     def _scales(self, windows: Windows) -> tuple[Array, Array]:
-        return repeated(windows.past, self.season_, self.h)
+        past, season = windows.past, self.season_
+        (unit,) = windows.known("unit", lambda: (unit_between(past, season),))
+        return last_season(past, season, self.h), unit
 
     def _weights(self, windows: Windows, scale: Array) -> Array:
-        return 0.5 + 0.5 * relative(windows.past, scale, self._taken[windows.series]) / _ALIKE
+        taken = self._taken[windows.series]
+        (part,) = windows.known("relative", lambda: (relative(windows.past, scale, taken),))
+        return 0.5 + 0.5 * part / _ALIKE
 
     def _inputs(self, windows: Windows, base: Array, unit: Array) -> dict[str, Array]:
         shift, scale = self._scaled(windows)

@@ -359,7 +359,7 @@ class DeepAR(BaseForecaster):
             index = np.arange(start, min(start + together, len(panel)))
             # A stream has as many rows for the last series, however few are left.
             rows = np.resize(index, together)
-            some = Windows(*(array[rows] for array in windows))
+            some = windows.take(rows)
             shift, scale = self._scale(some)
             past = self._seen((some.past - shift) / scale)
             first = self._lags[-1]

@@ -19,7 +19,7 @@ from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.sliding import WindowLive
 from fastlstm.forecasting.streaming import Live
 from fastlstm.forecasting.transforming import SERIES_SCALERS, Transforms, check_transform
-from fastlstm.forecasting.windows import WindowReader, Windows
+from fastlstm.forecasting.windows import WindowList, WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
 from fastlstm.optimizers import Adam
@@ -231,14 +231,18 @@ class NetworkForecaster(BaseForecaster):
             len(panel) if self.pooled else 1,
         )
 
-        def batch_of(index: Array) -> Batch:
-            return self._batch(reader.read(series[index], origins[index]))
-
         validation = None
         if held:
             validation = self._batch(reader.read(*self._held_out(panel, reader, held)))
         windows = len(series) if self.pooled else int(np.median(counts))
         steps = self._steps_of(windows)
+        reads = self.members * steps * self._batch_size
+        trained = WindowList(reader, series, origins, reads)
+
+        def batch_of(index: Array) -> Batch:
+            return self._batch(trained.read(index))
+
+        self._look_at(trained)
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
@@ -278,10 +282,12 @@ class NetworkForecaster(BaseForecaster):
         self._meet(seen)
         reader = WindowReader(seen, self.input_size_, self.h)
         series, origins = reader.origins(min(self.input_size_, 2 * self.h))
+        reads = len(self.models_) * steps * self._batch_size
+        trained = WindowList(reader, series, origins, reads)
         self.models_ = go_on(
             self.models_,
-            lambda index: self._batch(reader.read(series[index], origins[index])),
-            len(series),
+            lambda index: self._batch(trained.read(index)),
+            len(trained),
             steps=steps,
             batch_size=self._batch_size,
             learning_rate=self.learning_rate,
@@ -309,6 +315,9 @@ class NetworkForecaster(BaseForecaster):
         """(Q,) the quantiles that the network learns, in rising order."""
         return np.union1d(_QUANTILES, quantiles_of(self.level or ()))
 
+    def _look_at(self, windows: WindowList) -> None:
+        """Find out what the network should know of the windows before it learns from them."""
+
     def _held(self) -> int:
         """Points at the end of each series that are not trained on."""
         return 0 if self.patience is None else self.h
@@ -326,7 +335,9 @@ class NetworkForecaster(BaseForecaster):
     def _scaled(self, windows: Windows) -> tuple[Array, Array]:
         """(B, 1) shift and scale of what the network sees of each window."""
         if self.scaler not in SERIES_SCALERS:
-            return window_scaler(self.scaler).fit(windows.past, np.isfinite(windows.past))
+            scaler, past = window_scaler(self.scaler), windows.past
+            shift, scale = windows.known("scaled", lambda: scaler.fit(past, np.isfinite(past)))
+            return shift, scale
         affine = [self._series_scalers.fitted[name] for name in windows.ids]
         shift, scale = np.array([[one.shift, one.scale] for one in affine]).T  # type: ignore[attr-defined]
         return shift[:, np.newaxis], scale[:, np.newaxis]
@@ -341,18 +352,23 @@ class NetworkForecaster(BaseForecaster):
     def _batch(self, windows: Windows) -> Batch:
         """Inputs, targets and weights of windows, scaled."""
         shift, scale = self._scales(windows)
+        targets = windows.target - shift
+        targets /= scale
         return (
             self._inputs(windows, shift, scale),
-            _filled((windows.target - shift) / scale)[..., np.newaxis],
+            _filled(targets)[..., np.newaxis],
             (np.isfinite(windows.target) * self._weights(windows, scale)).astype(np.float32),
         )
 
     def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
-        present = np.isfinite(windows.past)
-        past_x, future_x = self._scaled_columns(windows, present)
-        past = np.empty((*present.shape, 2 + past_x.shape[2]), np.float32)
-        past[..., 0] = _filled((windows.past - shift) / scale)
-        past[..., 1], past[..., 2:] = present, past_x
+        past_x, future_x = self._scaled_columns(windows)
+        past = windows.cells
+        if past is None or past_x is not windows.past_x:
+            past = np.empty((*windows.past.shape, 2 + past_x.shape[2]), np.float32)
+            past[..., 1], past[..., 2:] = np.isfinite(windows.past), past_x
+        values = windows.past - shift
+        values /= scale
+        past[..., 0] = values if windows.whole else _filled(values)
         inputs = {"past": past}
         if future_x.shape[2]:
             inputs["future"] = future_x
@@ -361,22 +377,22 @@ class NetworkForecaster(BaseForecaster):
             inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
         return inputs
 
-    def _scaled_columns(self, windows: Windows, present: Array) -> tuple[Array, Array]:
+    def _scaled_columns(self, windows: Windows) -> tuple[Array, Array]:
         """The other columns, those that are no flags in units of their spread in the window."""
         free = ~self._binary
         if not free.any():
             return windows.past_x, windows.future_x
         past, future = windows.past_x.copy(), windows.future_x.copy()
-        began = np.logical_or.accumulate(present, axis=1)[..., np.newaxis]
-        count = np.maximum(began.sum(axis=1, keepdims=True), 1)
-        columns = past[..., : len(free)][..., free]
-        mean = np.where(began, columns, 0).sum(axis=1, keepdims=True) / count
-        spread = np.sqrt(
-            (np.where(began, columns - mean, 0) ** 2).sum(axis=1, keepdims=True) / count
-        )
-        spread[spread < 1e-6 * (1 + np.abs(mean))] = 1.0
         places = np.flatnonzero(free)
-        past[..., places] = np.where(began, (columns - mean) / spread, 0)
+        columns = past[..., places]
+        began = None
+        if not windows.whole:
+            began = np.logical_or.accumulate(np.isfinite(windows.past), axis=1)[..., np.newaxis]
+        found = windows.known("columns", lambda: _means_and_spreads(columns, began))
+        mean, spread = np.array(found).reshape(2, len(places), -1, 1).transpose(0, 2, 3, 1)
+        scaled = columns - mean
+        scaled /= spread
+        past[..., places] = scaled if began is None else np.where(began, scaled, 0)
         hist = past.shape[2] - future.shape[2]
         for n, place in enumerate(places):
             if place >= hist:
@@ -480,6 +496,19 @@ def _binary_columns(panel: Panel) -> Array:
     """(K + F,) of historic and future columns, which are only 0 and 1."""
     columns = np.concatenate([panel.hist, panel.futr], axis=1)
     return np.asarray(np.isin(columns, (0.0, 1.0)).all(axis=0))
+
+
+def _means_and_spreads(columns: Array, began: Array | None) -> tuple[Array, ...]:
+    """(B, 1) means of (B, L, n) columns, then deviations, of the steps since a series began."""
+    count: Any = columns.shape[1]
+    if began is not None:
+        count = np.maximum(began.sum(axis=1, keepdims=True), 1)
+        columns = np.where(began, columns, 0)
+    mean = columns.sum(axis=1, keepdims=True) / np.float64(count)
+    away = columns - mean if began is None else np.where(began, columns - mean, 0)
+    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    spread[spread < 1e-6 * (1 + np.abs(mean))] = 1.0
+    return (*np.moveaxis(mean, 2, 0), *np.moveaxis(spread, 2, 0))
 
 
 def _filled(values: Array) -> Array:

@@ -143,6 +143,50 @@ def fit_ridge(
     return RidgeFit(weights, intercept, center)
 
 
+class Moments:
+    """Sums of products of rows, out of which regressions with any penalty are solved and scored.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        (n, L) and (n, h) rows, in units in which 0 is near the middle of them.
+    """
+
+    def __init__(self, x: Array, y: Array) -> None:
+        rows = np.concatenate([x, np.ones((len(x), 1))], axis=1, dtype=np.float64)
+        y = np.asarray(y, np.float64)
+        self.count = len(x)
+        self.square, self.cross, self.total = rows.T @ rows, rows.T @ y, float((y**2).sum())
+
+    def __iadd__(self, other: Moments) -> Moments:
+        self.count += other.count
+        self.square += other.square
+        self.cross += other.cross
+        self.total += other.total
+        return self
+
+    def solve(self, alpha: float) -> Array:
+        """(L + 1, h) weights for the least squares with this penalty, then the intercept."""
+        square = self.square.copy()
+        square[np.diag_indices(len(square) - 1)] += alpha
+        made: Array = np.linalg.solve(square, self.cross)
+        return made
+
+    def loss(self, weights: Array) -> float:
+        """Sum of the squared errors of the rows."""
+        explained = (weights * (2.0 * self.cross - self.square @ weights)).sum()
+        return self.total - float(explained)
+
+
+def best_penalty(learned: Moments, held: Moments, alphas: Sequence[float]) -> float | None:
+    """The penalty with the least error on other rows; None where weights of 0 have no more."""
+    if not (learned.count and held.count):
+        return None
+    losses = [held.loss(learned.solve(alpha)) for alpha in alphas]
+    best = int(np.argmin(losses))
+    return alphas[best] if losses[best] < held.total else None
+
+
 def _centered(windows: Array, look_back: int, center: str) -> Array:
     return windows - _shift(windows[:, :look_back], center)
 

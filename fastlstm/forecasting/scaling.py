@@ -59,7 +59,8 @@ class WindowScaler:
             the same, and where it has none, whose shift is 0.
         """
         present = np.asarray(present, bool)
-        values = np.where(present, past, 0.0).astype(np.float64, copy=False)
+        known = past if present.all() else np.where(present, past, 0.0)
+        values = known.astype(np.float64, copy=False)
         count = np.maximum(present.sum(axis=1, keepdims=True), 1)
         shift, scale = _SCALERS[self.name](values, present, count)
         largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
@@ -107,8 +108,11 @@ def _mean(values: Array, present: Array, count: Array) -> tuple[Array, Array]:
 
 def _standard(values: Array, present: Array, count: Array) -> tuple[Array, Array]:
     mean = values.sum(axis=1, keepdims=True) / count
-    away = np.where(present, values - mean, 0.0)
-    return mean, np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    away = values - mean
+    if not present.all():
+        away[~present] = 0.0
+    away *= away
+    return mean, np.sqrt(away.sum(axis=1, keepdims=True) / count)
 
 
 def _robust(values: Array, present: Array, count: Array) -> tuple[Array, Array]:

@@ -36,14 +36,18 @@ def repeated(past: Array, season: int, h: int) -> tuple[Array, Array]:
     unit : ndarray
         (B, 1) mean absolute difference of values a season apart, never 0.
     """
+    return last_season(past, season, h), unit_between(past, season)
+
+
+def last_season(past: Array, season: int, h: int) -> Array:
+    """The base alone, as ``repeated`` gives it."""
     look_back = past.shape[1]
     season = season if season <= look_back else 1
-    present = np.isfinite(past)
-    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
-    values = np.where(present, past, 0.0)
-    mean = values.sum(axis=1, keepdims=True) / count
-    away = np.where(present, past - mean, 0.0)
-    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    steps = np.arange(h) % season
+    last = past[:, look_back - season :]
+    if np.isfinite(last).all():
+        return np.take(last, steps, axis=1)
+    mean, _, _ = _mean(past)
     last = np.full((len(past), season), np.nan)
     for end in range(look_back, 0, -season):
         first = max(end - season, 0)
@@ -52,14 +56,37 @@ def repeated(past: Array, season: int, h: int) -> tuple[Array, Array]:
         np.copyto(part, past[:, first:end], where=np.isnan(part))
         if not np.isnan(last).any():
             break
-    base = np.where(np.isnan(last), mean, last)[:, np.arange(h) % season]
-    apart = np.abs(past[:, season:] - past[:, :-season])
-    both = np.isfinite(apart)
-    pairs = np.maximum(both.sum(axis=1, keepdims=True), 1)
-    unit = np.where(both, apart, 0.0).sum(axis=1, keepdims=True) / pairs
-    unit = np.maximum(unit, _LEAST * spread)
-    largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
-    return base, np.where(unit > 1e-10 * largest, unit, 1.0)
+    return np.where(np.isnan(last), mean, last)[:, steps]
+
+
+def unit_between(past: Array, season: int) -> Array:
+    """The unit alone, as ``repeated`` gives it."""
+    season = season if season <= past.shape[1] else 1
+    mean, values, count = _mean(past)
+    away = values - mean
+    apart = past[:, season:] - past[:, :-season]
+    np.abs(apart, out=apart)
+    pairs: Any = max(apart.shape[1], 1)
+    if values is not past:
+        away[np.isnan(past)] = 0.0
+        both = np.isfinite(apart)
+        pairs = np.maximum(both.sum(axis=1, keepdims=True), 1)
+        apart[~both] = 0.0
+    away *= away
+    spread = np.sqrt(away.sum(axis=1, keepdims=True) / count)
+    unit = np.maximum(apart.sum(axis=1, keepdims=True) / pairs, _LEAST * spread)
+    largest = np.abs(values, out=away).max(axis=1, keepdims=True, initial=0.0)
+    return np.where(unit > 1e-10 * largest, unit, 1.0)
+
+
+def _mean(past: Array) -> tuple[Array, Array, Any]:
+    """(B, 1) means, the values with 0 for those that are missing, and how many there are."""
+    present = np.isfinite(past)
+    count: Any = past.shape[1]
+    if not present.all():
+        count = np.maximum(present.sum(axis=1, keepdims=True), 1)
+        past = np.where(present, past, 0.0)
+    return past.sum(axis=1, keepdims=True) / count, past, count
 
 
 def relative(past: Array, unit: Array, logarithms: Array) -> Array:
@@ -79,11 +106,10 @@ def relative(past: Array, unit: Array, logarithms: Array) -> Array:
     ndarray
         (B, 1). 0 of a window that does not vary; at most 2.
     """
-    present = np.isfinite(past)
-    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
-    level = np.abs(np.where(present, past, 0.0)).sum(axis=1, keepdims=True) / count
+    _, values, count = _mean(past)
+    level = np.abs(values).sum(axis=1, keepdims=True) / count
     # Of the values that there are; where there is none, NaN is not greater than NaN.
-    highest = np.fmax.reduce(past, axis=1, keepdims=True)
-    varies = highest > np.fmin.reduce(past, axis=1, keepdims=True)
+    largest, least = (np.max, np.min) if values is past else (np.fmax.reduce, np.fmin.reduce)
+    varies = largest(past, axis=1, keepdims=True) > least(past, axis=1, keepdims=True)
     level = np.where(logarithms[:, np.newaxis] | ~varies, 1.0, level)
     return np.where(varies, np.minimum(unit / level, 2.0), 0.0)

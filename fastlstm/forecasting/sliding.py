@@ -49,7 +49,8 @@ class WindowLive(Live):
         model._forecast(panel, self.h, future, np.array([0.5]))
         self._look_back, self._now = model.input_size_, 0
         windows = WindowReader(panel, self._look_back, self.h).last()
-        self._still = windows._replace(target=np.full((count, self.h), np.nan))
+        unknown = np.full((count, self.h), np.nan)
+        self._still = windows._replace(target=unknown, whole=False, cells=None)
         size = self._look_back + self.h + _ROOM
         self._y = np.full((count, size), np.nan)
         self._y[:, : self._look_back] = windows.past

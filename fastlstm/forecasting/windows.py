@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,15 @@ class Windows(NamedTuple):
         (B,) numbers of the series in the panel.
     ids : ndarray
         (B,) their names.
+    whole : bool
+        Whether all values of ``past`` are known to be there.
+    cells : ndarray, optional
+        (B, L, 2 + D) single precision: room for a value, whether it is there, and ``past_x``, which
+        is a part of it. Whoever reads windows to show them to a network may fill it in.
+    number : ndarray, optional
+        (B,) by which ``memory`` knows them.
+    memory : Memory, optional
+        What was found out of them before.
     """
 
     past: Array
@@ -41,6 +51,79 @@ class Windows(NamedTuple):
     target: Array
     series: Array
     ids: Array
+    whole: bool = False
+    cells: Array | None = None
+    number: Array | None = None
+    memory: Memory | None = None
+
+    def take(self, rows: Array) -> Windows:
+        """Those with these places."""
+        parts: dict[str, Any] = {
+            name: array[rows]
+            for name, array in self._asdict().items()
+            if isinstance(array, np.ndarray)
+        }
+        return self._replace(**parts)
+
+    def known(self, what: str, find: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...]:
+        """(B, 1) numbers of each window, which ``find`` says unless they are remembered."""
+        if self.memory is None or self.number is None:
+            return find()
+        return self.memory.of(what, self.number, find)
+
+
+class Memory:
+    """Numbers that were found out of windows, such as their mean, for the next time.
+
+    Parameters
+    ----------
+    count : int
+        How many windows there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._tables: dict[str, Array] = {}
+
+    def of(self, what: str, number: Array, find: Callable[[], tuple[Array, ...]]) -> Any:
+        """(B, 1) each, of these windows; what is not known of all of them is found anew."""
+        table = self._tables.get(what)
+        if table is not None:
+            rows = table[number]
+            if rows[:, 0].all():
+                return tuple(rows[:, n : n + 1] for n in range(1, rows.shape[1]))
+        found = find()
+        if table is None:
+            # A first column says which windows are known.
+            table = self._tables[what] = np.zeros((self._count, 1 + len(found)))
+        table[number] = np.concatenate([np.ones((len(number), 1)), *found], axis=1)
+        return found
+
+
+class WindowList:
+    """Windows to train on, by their numbers.
+
+    Parameters
+    ----------
+    reader : WindowReader
+    series, origins : ndarray
+        (n,) each, as ``WindowReader.read`` takes them.
+    reads : int
+        How many windows will be read in all: what each of them says of itself is only kept where
+        they come more than once.
+    """
+
+    def __init__(self, reader: WindowReader, series: Array, origins: Array, reads: int) -> None:
+        self.reader, self.series, self.origins = reader, series, origins
+        self.memory = Memory(len(series)) if reads > len(series) else None
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def read(self, number: Array) -> Windows:
+        """Those with these numbers."""
+        windows = self.reader.read(self.series[number], self.origins[number])
+        return windows._replace(number=number, memory=self.memory)
 
 
 class WindowReader:
@@ -73,29 +156,38 @@ class WindowReader:
         self._y[rows] = panel.y
         hist, futr = panel.hist.shape[1], panel.futr.shape[1]
         calendar, places, self.calendar_names = _calendar(panel, horizon)
-        self._x = np.zeros((size, hist + futr + calendar.shape[1]), np.float32)
-        self._x[rows, :hist], self._x[rows, hist : hist + futr] = panel.hist, panel.futr
+        cells = np.zeros((size, 2 + hist + futr + calendar.shape[1]), np.float32)
+        there = np.isfinite(self._y)
+        cells[:, 1] = there
+        x = cells[:, 2:]
+        x[rows, :hist], x[rows, hist : hist + futr] = panel.hist, panel.futr
         if future is not None:
-            self._x[behind, hist : hist + futr] = future
+            x[behind, hist : hist + futr] = future
         if calendar.shape[1]:
             both = ranges(self._begins, lengths + horizon)
-            self._x[both, hist + futr :] = calendar[places]
-        self._hist = hist
+            x[both, hist + futr :] = calendar[places]
+        # All windows of values, of the past and of what is known of the future.
+        self._values = _rows_from(self._y[:, np.newaxis], look_back + horizon)[..., 0]
+        self._pasts = _rows_from(cells, look_back)
+        self._futures = _rows_from(x[:, hist:], horizon)
+        # Of how many values there are up to each place, the difference is how many lie between.
+        self._counted = np.concatenate([[0], np.cumsum(there)])
 
     def read(self, series: Array, origins: Array) -> Windows:
         """The windows whose forecast begins at step ``origins`` of these series, (B,) each."""
         starts = self._begins[series] + origins - self.look_back
-        span = self.look_back + self.horizon
-        values = _rows_from(self._y[:, np.newaxis], span)[..., 0][starts]
-        others = _rows_from(self._x, span)[starts]
+        ends = starts + self.look_back
+        values, cells = self._values[starts], self._pasts[starts]
         return Windows(
             values[:, : self.look_back],
-            others[:, : self.look_back],
-            others[:, self.look_back :, self._hist :],
+            cells[:, :, 2:],
+            self._futures[ends],
             self.panel.static[series],
             values[:, self.look_back :],
             series,
             self.panel.ids[series],
+            bool((self._counted[ends] - self._counted[starts] == self.look_back).all()),
+            cells,
         )
 
     def last(self) -> Windows:
@@ -121,10 +213,8 @@ class WindowReader:
         counts = np.maximum(lasts - first + 1, 0)
         series = np.repeat(np.arange(len(self.panel)), counts)
         origins = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first
-        # Of how many values there are up to each place, the difference is how many lie between.
-        counted = np.concatenate([[0], np.cumsum(np.isfinite(self._y))])
         at = self._begins[series] + origins
-        present = counted[at + self.horizon] > counted[at]
+        present = self._counted[at + self.horizon] > self._counted[at]
         return series[present], origins[present]
 
 

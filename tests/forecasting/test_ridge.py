@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastlstm.forecasting import ridge
-from fastlstm.forecasting.ridge import RidgeFit, fit_ridge
+from fastlstm.forecasting.ridge import Moments, RidgeFit, best_penalty, fit_ridge
 
 
 def written_out(series, look_back, h, center):
@@ -77,3 +77,37 @@ def test_windows_of_another_length_are_refused():
 def test_arguments_that_do_not_fit_are_refused(arguments):
     with pytest.raises(ValueError, match="expects"):
         fit_ridge([np.arange(30.0)], **{"look_back": 4, "h": 2, **arguments})
+
+
+def test_moments_give_the_same_regression_and_its_errors() -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.standard_normal((90, 4)), generator.standard_normal((90, 3)) + 1
+    learned = Moments(x[:20], y[:20])
+    learned += Moments(x[20:60], y[20:60])
+    held = Moments(x[60:], y[60:])
+    weights = learned.solve(2.0)
+    centred = x[:60] - x[:60].mean(axis=0)
+    slopes = np.linalg.solve(centred.T @ centred + 2 * np.eye(4), centred.T @ y[:60])
+    np.testing.assert_allclose(weights[:4], slopes, rtol=1e-9)
+    np.testing.assert_allclose(weights[4], (y[:60] - x[:60] @ slopes).mean(axis=0), rtol=1e-9)
+    errors = y[60:] - x[60:] @ weights[:4] - weights[4]
+    assert held.loss(weights) == pytest.approx((errors**2).sum())
+
+
+def test_the_best_penalty_is_that_of_other_rows() -> None:
+    generator = np.random.default_rng(0)
+    x, noise = generator.standard_normal((200, 30)), generator.standard_normal((200, 1))
+    parts = slice(0, 40), slice(40, 200)
+    alphas = (1e-3, 1e0, 1e3)
+    for strength, expected in ((100.0, 1e-3), (0.3, None)):
+        y = strength * x[:, :1] + noise
+        learned, held = (Moments(x[part], y[part]) for part in parts)
+        losses = [held.loss(learned.solve(alpha)) for alpha in alphas]
+        wanted = alphas[int(np.argmin(losses))]
+        assert best_penalty(learned, held, alphas) == wanted
+        assert expected is None or wanted == expected
+    # What no regression explains.
+    learned = Moments(x[:40], noise[:40])
+    held = Moments(x[40:], -10 * x[40:] @ learned.solve(1e-3)[:30])
+    assert best_penalty(learned, held, alphas) is None
+    assert best_penalty(Moments(x[:0], noise[:0]), held, alphas) is None

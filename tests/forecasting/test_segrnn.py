@@ -69,7 +69,9 @@ def test_forecast_is_what_the_equations_say() -> None:
             c = np.tanh(told["candidate"] + r * of_state["candidate"])
             kernel, bias = weights("values")
             wanted.append((z * h + (1 - z) * c) @ kernel + bias)
-        expected = np.concatenate(wanted)[:15] * scale + last
+        whole = (y[-26:] - last) / scale
+        kernel, bias = weights("straight")
+        expected = (np.concatenate(wanted)[:15] + whole @ kernel + bias) * scale + last
         np.testing.assert_allclose(model.predict()[s], expected, rtol=1e-4, atol=1e-4 * scale)
 
 
@@ -138,6 +140,57 @@ def test_missing_values_and_constant_series() -> None:
     assert model._spreads[2] == 1.0
 
 
+def test_the_forecast_is_the_mean_of_the_networks_and_a_regression() -> None:
+    made, before = small().predict(), SegRNN(15, linear=False, **SMALL).fit(Y).predict()
+    kernel, intercept = small().models_[0].get_layer("straight").get_weights()
+    for s, y in enumerate(Y):
+        window = (y[-26:] - y[-1]) / y.std()
+        half = (window @ kernel + intercept) * y.std() + 0.5 * y[-1]
+        expected = 0.5 * before[s] + half
+        np.testing.assert_allclose(made[s], expected, rtol=1e-4, atol=1e-4 * y.std())
+        # Sines go on; the regression knows them.
+        goes_on = y[-12:] + 0.12 * (s == 0)
+        assert np.abs(2 * half[:12] - goes_on).mean() < 0.05 * y.std()
+
+
+def test_bands_move_along_with_the_mean() -> None:
+    joined, alone = (
+        SegRNN(15, level=[80], conformal=False, linear=linear, **SMALL).fit(Y).predict()
+        for linear in (True, False)
+    )
+    assert np.abs(joined["SegRNN"] - alone["SegRNN"]).max() > 0
+    width, other = (one["SegRNN-hi-80"] - one["SegRNN-lo-80"] for one in (joined, alone))
+    np.testing.assert_allclose(width, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_regression_is_the_one_that_the_windows_ask_for() -> None:
+    model = SegRNN(15, **SMALL).fit(Y)
+    x, y = [], []
+    for series in Y:
+        for origin in range(26, 286):
+            last, scale = series[origin - 1], series.std()
+            x.append(np.append((series[origin - 26 : origin] - last) / scale, 1.0))
+            y.append((series[origin : origin + 15] - last) / scale)
+    rows, targets = np.array(x), np.array(y)
+    weights = 2 * np.vstack(model.models_[0].get_layer("straight").get_weights())
+    apart = []
+    for alpha in 10.0 ** np.arange(7):
+        square = rows.T @ rows + alpha * np.diag([1.0] * 26 + [0.0])
+        wanted = np.linalg.solve(square, rows.T @ targets)
+        apart.append(np.abs(rows @ (weights - wanted)).max())
+    assert min(apart) < 1e-3 < np.sort(apart)[1], apart
+
+
+def test_there_is_no_regression_where_other_columns_or_too_few_windows_are() -> None:
+    panel = Panel.of_arrays(Y[1], Frequency.of(1))
+    with_column = panel.__class__(**{**panel.__dict__, "futr": np.ones((300, 1))})
+    for given, h in ((with_column, 10), (panel.until([45]), 15)):
+        model = SegRNN(h, **SMALL)
+        model._fit(given)
+        with pytest.raises(ValueError, match="straight"):
+            model.models_[0].get_layer("straight")
+
+
 def test_what_is_known_of_the_future_is_used() -> None:
     rng = np.random.default_rng(0)
     known = rng.standard_normal((400, 1))
@@ -169,7 +222,7 @@ def test_best_weights_come_back() -> None:
     ended = Y.copy()
     ended[:, -60:] = ended[:, -61:-60]
     options: dict[str, Any] = {**SMALL, "max_steps": 100, "learning_rate": 0.01}
-    model = SegRNN(15, val_size=34, **options).fit(ended)
+    model = SegRNN(15, val_size=34, linear=False, **options).fit(ended)
     losses = model.history_[0]["val_loss"]
     panel = Panel.of_arrays(ended)
     reader = WindowReader(panel, 26, 15)
@@ -204,6 +257,7 @@ def test_usual_segments(season: int, h: int, input_size: int, expected: int) -> 
         ({"segment": 20}, "segment expects at most h=15 and input_size=26 steps, got 20"),
         ({"segment": 0}, "segment"),
         ({"val_size": 10}, "val_size expects at least h=15 points"),
+        ({"linear": "yes"}, "linear expects True, False or None, got 'yes'"),
         ({"dropout": 1.0}, "dropout expects 0 <= dropout < 1, got 1.0"),
         ({"scaler": "minmax"}, "scaler expects one of .*SegRNN has 'series' besides"),
     ],
