@@ -145,7 +145,7 @@ def test_series_that_are_too_short_for_it(rng, capsys):
     with pytest.raises(ValueError, match=r"conformal=True.*too short.*Take conformal=False"):
         MQRNN(H, verbose=0, conformal=True, **options).fit(y)
     model = MQRNN(H, level=[80], **options).fit(y)
-    assert "intervals are not calibrated" in capsys.readouterr().out
+    assert "intervals are not calibrated" in capsys.readouterr().err
     assert model.calibration_ is None
     with pytest.raises(ValueError, match="conformal expects"):
         MQRNN(H, conformal="yes", **options).fit(y)
