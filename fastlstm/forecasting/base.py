@@ -28,9 +28,6 @@ from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-# Attributes that are begun anew in copies and files.
-_PASSING = ("_going", "_held_back")
-
 
 class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     """Base class of the forecasters.
@@ -416,7 +413,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         """Attributes that a copy has: all but the arrays of ``step``, which begins anew."""
         if self.__dict__.get("_going") is not None:
             self._panel = self.panel_
-        return {name: value for name, value in self.__dict__.items() if name not in _PASSING}
+        return {name: value for name, value in self.__dict__.items() if name != "_going"}
 
     def _state(self) -> dict[str, Any]:
         """Attributes that a file holds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from typing import Any
 
@@ -30,9 +29,6 @@ _AT_ONCE = 1 << 22
 class Foresight:
     """Methods that make use of a forecaster's ``_fit`` and ``_forecast``."""
 
-    # A network that ``_fit`` trained without the last points, if it did.
-    _held_back: Any = None
-
     def _learn(self: Any, panel: Panel) -> Past | None:
         """``_fit``, and how wide intervals are, by one that has not seen the last points.
 
@@ -56,7 +52,6 @@ class Foresight:
                     ) from None
                 if self.verbose:
                     print(f"{self.name}: intervals are not calibrated: {trouble}", file=sys.stderr)
-        self._held_back = None
         self.calibration_ = None if past is None else past.calibration()
         return past
 
@@ -68,14 +63,12 @@ class Foresight:
             raise ValueError(
                 f"none has more than {left[0]} points, the last of which were held out"
             )
-        if self._held_back is not None:
-            # The network that told after how many updates to stop.
-            model = copy.copy(self)
-            model.models_ = [self._held_back]
-        else:
-            model = self._copy(level=(*check_level(self.level), *(50, 80, 90, 95)), verbose=0)
-            model._fit(known.until(known.lengths - left[0]))
-        model.calibration_ = None
+        changes: dict[str, Any] = {"level": (*check_level(self.level), 50, 80, 90, 95)}
+        if hasattr(self, "steps_"):
+            # As many updates, which need not be found out again.
+            changes["max_steps"] = self.steps_
+        model = self._copy(**changes, verbose=0)
+        model._fit(known.until(known.lengths - left[0]))
         series, ends = model._ends(known, left)
         forecast, came = model._foresee_from(known, series, ends, self.h, QUANTILES)
         positive = Heights.of(known).positive()[series]

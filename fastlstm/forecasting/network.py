@@ -293,7 +293,6 @@ class NetworkForecaster(BaseForecaster):
         Windows overlap, so that it is values that count: where there are fewer of them than
         weights, one network is trained without the end of each series, and forecasts it on the way.
         """
-        self._held_back = None
         free = self.max_steps is None and self.patience is None and self.pooled
         if not free:
             return steps
@@ -319,7 +318,6 @@ class NetworkForecaster(BaseForecaster):
                 verbose=self.verbose,
             )
         best = int(history["step"][int(np.argmin(history["val_loss"]))])
-        self._held_back = model
         # The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.
         rate = 1.0 + np.cos(np.pi / steps * np.arange(best))
         return min(steps, round(float(rate.sum())))
