@@ -326,17 +326,7 @@ class NetworkForecaster(BaseForecaster):
         seen = self._transformed(panel)
         self._meet(seen)
         reader = WindowReader(seen, self.input_size_, self.h)
-        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
-        self.models_ = go_on(
-            self.models_,
-            lambda index: self._batch(reader.read(series[index], origins[index])),
-            len(series),
-            steps=steps,
-            batch_size=self._batch_size,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            verbose=self.verbose,
-        )
+        self.models_ = go_on(self, reader, steps=steps, batch_size=self._batch_size)
 
     # -- what a model may do its own way -----------------------------------------------------------
 
