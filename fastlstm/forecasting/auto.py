@@ -223,8 +223,12 @@ class Forecaster(BaseForecaster):
 
     def _learn(self, panel: Panel) -> Past | None:
         super()._learn(panel)
-        past, self._past = self._past, None
+        past: Past | None = self.__dict__.pop("_past")
         return past
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of one that is a part of another model, which does not ask for it.
+        return {name: value for name, value in super().__getstate__().items() if name != "_past"}
 
     def explanation(self) -> str:
         """Which model was chosen, and why.

@@ -220,7 +220,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         step_size : int, optional
             Steps from one cutoff to the next; h by default.
         refit : bool
-            Learn anew at each cutoff; otherwise once, at the first one.
+            Learn anew at each cutoff; otherwise once, at the first one. Intervals that are
+            calibrated are so at the first one, and from then on by what has come since, too.
         h, level
             As for ``predict``.
         static_df : data frame, optional

@@ -19,6 +19,8 @@ LEVELS = (50, 80, 90, 95, 99)
 QUANTILES = quantiles_of(LEVELS)
 # Forecasts of the past that are looked at, of all series together.
 _WANTED = 256
+# Windows that do not overlap, by how many of which widths are found where there are more.
+_COUNTED = 64
 # A series whose least value is nearer to zero than this part of the mean is not one of ratios.
 _NEAR_ZERO = 0.01
 # The part of a series that may be held out for them.
@@ -168,14 +170,16 @@ class Past:
 def past_of(bands: Array, y: Array, positive: Array, made: Array, left: Array) -> Past:
     """Forecasts, (M, h, Q), from so many points before the end of each series, to calibrate by.
 
-    Windows that overlap count by what is new in each; and all by half from one such stretch to the
-    next, since what was long ago says less of what comes.
+    Windows that overlap count by what is new in each. What was long ago says less of what comes:
+    by half after so many steps that some 64 windows side by side, of all series together, count.
     """
     h, bands = y.shape[1], np.sort(bands, axis=2)
     apart = h if len(left) == 1 else min(h, int(left[0] - left[1]))
     point = bands[..., len(LEVELS)]
     share = np.full(len(y), apart / h)
-    return Past(y, point, bands, positive, made, share, max(int(left[0]), h))
+    series = max(1, len(y) // len(left))
+    stretch = max(h, round(_COUNTED * np.log(2.0) * h / series))
+    return Past(y, point, bands, positive, made, share, stretch)
 
 
 def calibrated(
