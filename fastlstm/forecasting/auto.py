@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,8 +19,10 @@ from fastlstm.forecasting.calibration import (
     QUANTILES,
     Calibration,
     Heights,
+    Past,
     calibrated,
     past_cutoffs,
+    past_of,
 )
 from fastlstm.forecasting.combination import Combination, mean_of
 from fastlstm.forecasting.deepar import DeepAR
@@ -55,6 +58,7 @@ _COVER = (80, 95)
 class _Seen(NamedTuple):
     """The points of the past that are forecast: M windows of some series."""
 
+    left: Array
     known: Panel
     series: Array
     ends: Array
@@ -76,7 +80,7 @@ class Forecaster(BaseForecaster):
     Parameters
     ----------
     h, freq, input_size, level, seed, verbose
-        As for every forecaster: see ``MQRNN``. With ``verbose`` the choice is printed.
+        As for every forecaster: see ``MQRNN``. With ``verbose`` the choice is told on stderr.
     models : sequence of forecasters or str, "all", optional
         Those to choose from, or their names; "all" of them. By default the naive and the seasonal
         naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks;
@@ -186,7 +190,8 @@ class Forecaster(BaseForecaster):
         kinds = {type(model) for model in candidates}
         beside = [self._alike(kind(self.h)) for kind in _LEAST if kind not in kinds]
         seen = self._held_out(panel)
-        self._calibrations: dict[int, Calibration] = {}
+        self._pasts: dict[int, Past] = {}
+        past = None
         self._forecasts: dict[int, tuple[Forecast, Array]] = {}
         if seen is None:
             model, why = self._unseen(panel, candidates)
@@ -208,16 +213,24 @@ class Forecaster(BaseForecaster):
             others = sorted(others + compared, key=lambda row: np.nan_to_num(row["mase"], nan=9e99))
             self.selection_ = [chosen, *others]
             self._points = len(np.unique(seen.ends[seen.series == seen.series[0]]))
-            model.calibration_ = self._calibrations.get(place)
-        calibration = getattr(model, "calibration_", None)
+            past = self._pasts.get(place)
         model = model._copy()
         model._check()
         model._fit(panel)
-        model.calibration_ = calibration
-        self.chosen_ = model
-        del self._forecasts, self._calibrations
+        model.calibration_ = None if past is None else past.calibration()
+        self.chosen_, self._past = model, past
+        del self._forecasts, self._pasts
         if self.verbose:
-            print(self.explanation())
+            print(self.explanation(), file=sys.stderr)
+
+    def _learn(self, panel: Panel) -> Past | None:
+        super()._learn(panel)
+        past: Past | None = self.__dict__.pop("_past")
+        return past
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of one that is a part of another model, which does not ask for it.
+        return {name: value for name, value in super().__getstate__().items() if name != "_past"}
 
     def explanation(self) -> str:
         """Which model was chosen, and why.
@@ -259,7 +272,7 @@ class Forecaster(BaseForecaster):
         series, ends = self._ends(known, left)
         first = known.until(known.lengths - left[0])
         units = [_unit(first.series(s), first.frequency.season) for s in range(len(first))]
-        return _Seen(known, series, ends, np.array(units))
+        return _Seen(left, known, series, ends, np.array(units))
 
     def _unseen(self, panel: Panel, candidates: list[BaseForecaster]) -> tuple[Any, str]:
         """The rule for series that are too short to compare models."""
@@ -315,7 +328,8 @@ class Forecaster(BaseForecaster):
         if type(model) not in _RULES:
             positive = Heights.of(seen.known).positive()[seen.series]
             middle = np.sort(bands, axis=2)[..., len(LEVELS)]
-            self._calibrations[number] = calibrated(came, middle, bands, positive)
+            made = seen.ends - seen.known.lengths[seen.series]
+            self._pasts[number] = past_of(bands, came, positive, made, seen.left)
             bands = _crossed(came, middle, bands, positive)
         cover = {}
         known = np.isfinite(came)
@@ -332,6 +346,15 @@ class Forecaster(BaseForecaster):
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         return self.chosen_._foresee(panel, h, future, quantiles)
+
+    def _raw(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        return self.chosen_._forecast(panel, h, future, quantiles)
+
+    def _calibrated(self, forecast: Forecast, panel: Panel, quantiles: Array) -> Forecast:
+        return self.chosen_._calibrated(forecast, panel, quantiles)
+
+    def _recalibrate(self, calibration: Calibration) -> None:
+        self.chosen_.calibration_ = calibration
 
     def _go_on(self, panel: Panel, steps: int) -> None:
         chosen = copy.copy(self.chosen_)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fastlstm.forecasting import frame
 from fastlstm.forecasting.anomalies import Anomalies
+from fastlstm.forecasting.calibration import QUANTILES, Heights
 from fastlstm.forecasting.checkpoint import Checkpoint, keeping
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.foresight import Foresight
@@ -216,7 +217,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         step_size : int, optional
             Steps from one cutoff to the next; h by default.
         refit : bool
-            Learn anew at each cutoff; otherwise once, at the first one.
+            Learn anew at each cutoff; otherwise once, at the first one. Intervals that are
+            calibrated are so at the first one, and from then on by what has come since, too.
         h, level
             As for ``predict``.
         static_df : data frame, optional
@@ -446,7 +448,10 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     def _backtest(
         self, panel: Panel, windows: int, step: int, refit: bool, h: int, level: Sequence[float]
     ) -> Iterator[tuple[Panel, Forecast, Array]]:
-        """Go through the cutoffs: the series up to there, the forecast, and (S, h) what came."""
+        """Go through the cutoffs: the series up to there, the forecast, and (S, h) what came.
+
+        Intervals are calibrated at the first cutoff, and after it by what came since then too.
+        """
         held = h + step * (windows - 1)
         short = panel.lengths <= held
         if short.any():
@@ -455,14 +460,31 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
                 f"{windows} windows of {h} steps, {step} apart, need series of more than {held} "
                 f"points; {short.sum()} are shorter: {some}"
             )
-        model, every = None, np.arange(len(panel))
+        model, past, every = None, None, np.arange(len(panel))
+        wanted = quantiles_of(level)
+        asked = np.union1d(wanted, QUANTILES)
         for left in range(held, h - 1, -step):
             known = panel.until(panel.lengths - left)
-            if model is None or refit:
+            if model is None:
                 model = self._copy(level=self.level or level)
-                model._learn(known)
+                past = model._learn(known)
+                if past is not None:
+                    past = past.ending_at(-held)
+            elif refit:
+                model._fit(known)
             futr, came = panel.following(every, known.lengths, h)
-            yield known, model._foresee(known, h, futr, quantiles_of(level)), came
+            if past is None:
+                yield known, model._foresee(known, h, futr, wanted), came
+                continue
+            model._recalibrate(past.calibration(-left))
+            raw = model._raw(known, h, futr, asked)
+            yield known, model._calibrated(_only(raw, asked, wanted), known, wanted), came
+            if h >= self.h:
+                bands = _only(raw, asked, QUANTILES).bands[:, : self.h]
+                positive = Heights.of(known).positive()
+                past = past.and_then(
+                    bands, came[:, : self.h], positive, -left, min(1.0, step / self.h)
+                )
 
     def _copy(self, **changes: Any) -> Any:
         """One that is not fitted, with these arguments other than this one's."""
@@ -499,6 +521,11 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
+
+
+def _only(forecast: Forecast, quantiles: Array, wanted: Array) -> Forecast:
+    """Some of the quantiles of a forecast."""
+    return forecast._replace(bands=forecast.bands[..., np.searchsorted(quantiles, wanted)])
 
 
 def _not_learned(panel: Panel, h: int) -> list[str]:

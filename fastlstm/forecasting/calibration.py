@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm.forecasting.intervals import conformal, quantiles_of
+from fastlstm.forecasting.intervals import quantiles_of
 from fastlstm.forecasting.panel import Panel
 
 Array = npt.NDArray[Any]
@@ -19,6 +19,8 @@ LEVELS = (50, 80, 90, 95, 99)
 QUANTILES = quantiles_of(LEVELS)
 # Forecasts of the past that are looked at, of all series together.
 _WANTED = 256
+# Windows that do not overlap, by how many of which widths are found where there are more.
+_COUNTED = 64
 # A series whose least value is nearer to zero than this part of the mean is not one of ratios.
 _NEAR_ZERO = 0.01
 # The part of a series that may be held out for them.
@@ -114,8 +116,79 @@ class Calibration:
         return made
 
 
+@dataclass(frozen=True)
+class Past:
+    """Forecasts of values that the model had not seen, and how long ago they were made.
+
+    Attributes
+    ----------
+    y, point, bands, positive : ndarray
+        Of M windows, as for ``calibrated``.
+    made : ndarray
+        (M,) places in time at which they were made; only differences matter.
+    share : ndarray
+        (M,) how much each counts: less than 1 where windows overlap.
+    stretch : int
+        Steps after which a window counts half.
+    """
+
+    y: Array
+    point: Array
+    bands: Array
+    positive: Array
+    made: Array
+    share: Array
+    stretch: int
+
+    def calibration(self, now: int | None = None) -> Calibration:
+        """What those of which something has come by ``now`` say together."""
+        y = self.y
+        if now is not None:
+            later = self.made[:, np.newaxis] + np.arange(y.shape[1]) >= now
+            y = np.where(later, np.nan, y)
+        weight = self.share * 0.5 ** ((self.made.max() - self.made) / self.stretch)
+        return calibrated(y, self.point, self.bands, self.positive, weight=weight)
+
+    def ending_at(self, place: int) -> Past:
+        """The same with times counted so that the series ended there."""
+        return replace(self, made=self.made + place)
+
+    def and_then(self, bands: Array, y: Array, positive: Array, made: int, share: float) -> Past:
+        """These and forecasts made later; bands are (S, h, Q) of ``QUANTILES``."""
+        bands = np.sort(bands, axis=2)
+        return Past(
+            np.concatenate([self.y, y]),
+            np.concatenate([self.point, bands[..., len(LEVELS)]]),
+            np.concatenate([self.bands, bands]),
+            np.concatenate([self.positive, positive]),
+            np.concatenate([self.made, np.full(len(y), made)]),
+            np.concatenate([self.share, np.full(len(y), share)]),
+            self.stretch,
+        )
+
+
+def past_of(bands: Array, y: Array, positive: Array, made: Array, left: Array) -> Past:
+    """Forecasts, (M, h, Q), from so many points before the end of each series, to calibrate by.
+
+    Windows that overlap count by what is new in each. What was long ago says less of what comes:
+    by half after so many steps that some 64 windows side by side, of all series together, count.
+    """
+    h, bands = y.shape[1], np.sort(bands, axis=2)
+    apart = h if len(left) == 1 else min(h, int(left[0] - left[1]))
+    point = bands[..., len(LEVELS)]
+    share = np.full(len(y), apart / h)
+    series = max(1, len(y) // len(left))
+    stretch = max(h, round(_COUNTED * np.log(2.0) * h / series))
+    return Past(y, point, bands, positive, made, share, stretch)
+
+
 def calibrated(
-    y: Array, point: Array, bands: Array, positive: Array, smooth: int | None = None
+    y: Array,
+    point: Array,
+    bands: Array,
+    positive: Array,
+    smooth: int | None = None,
+    weight: Array | None = None,
 ) -> Calibration:
     """Learn from forecasts of values that the model had not seen.
 
@@ -134,6 +207,8 @@ def calibrated(
         (M,) of bool: series of which distances are ratios.
     smooth : int, optional
         Steps before and after each whose scores count for it; an eighth of h by default.
+    weight : ndarray, optional
+        (M,) how much a window counts, in units of the one to come; 1 by default.
 
     Returns
     -------
@@ -143,9 +218,11 @@ def calibrated(
     ----------
     Romano, Patterson, Candès, "Conformalized quantile regression", NeurIPS 2019; scores in units of
     the distance from the median: Sesia, Candès, "A comparison of some conformal quantile regression
-    methods", Stat 9(1), 2020.
+    methods", Stat 9(1), 2020; weights: Barber, Candès, Ramdas, Tibshirani, "Conformal prediction
+    beyond exchangeability", Annals of Statistics 51(2), 2023.
     """
     h = y.shape[1]
+    weight = np.ones(len(y)) if weight is None else weight
     smooth = max(1, h // 8) if smooth is None else smooth
     middle, ends = _on_scale(point, bands, positive)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -160,10 +237,27 @@ def calibrated(
             score = np.abs(away) / np.maximum(np.where(away < 0, low, high), least)
         score[~np.isfinite(score)] = np.nan
         for k in range(h):
-            near = score[:, max(0, k - smooth) : k + smooth + 1].reshape(-1, 1)
-            factors[place, k] = conformal(near, level)[0, 0]
+            near = score[:, max(0, k - smooth) : k + smooth + 1]
+            factors[place, k] = _weighted(near, weight, level)
     factors = np.where(np.isnan(factors), 1.0, factors)
     return Calibration(np.clip(factors, 1 / _MOST, _MOST))
+
+
+def _weighted(scores: Array, weight: Array, level: float) -> float:
+    """The score that this part of the weight does not exceed, one more of weight 1 above them all.
+
+    With equal weights it is that of rank ceil((n + 1) level); NaN where there is none.
+    """
+    known = np.isfinite(scores)
+    order = np.argsort(scores[known], kind="stable")
+    if not order.size:
+        return float("nan")
+    weights = np.broadcast_to(weight[:, np.newaxis], scores.shape)[known][order]
+    below = np.cumsum(weights)
+    # Rounded, or 0.8 of 10 could be 8.000000000000002 of them.
+    wanted = np.round((below[-1] + 1.0) * level / 100, 9)
+    place = int(np.searchsorted(np.round(below, 9), wanted))
+    return float(scores[known][order[min(place, order.size - 1)]])
 
 
 def past_cutoffs(panel: Panel, h: int, wanted: int = _WANTED) -> Array:

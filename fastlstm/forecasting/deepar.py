@@ -234,18 +234,8 @@ class DeepAR(BaseForecaster):
         self.models_, self.history_ = [model], [history]
 
     def _go_on(self, panel: Panel, steps: int) -> None:
-        reader = self._reader(panel, self.h)
-        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
-        self.models_ = go_on(
-            self.models_,
-            lambda index: self._batch(reader.read(series[index], origins[index])),
-            len(series),
-            steps=steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            verbose=self.verbose,
-        )
+        reader = self._reader(self._transforms.transform(panel), self.h)
+        self.models_ = go_on(self, reader, steps=steps, batch_size=self.batch_size)
 
     def _reader(self, panel: Panel, h: int, future: Array | None = None) -> WindowReader:
         """Windows of what is read and of what the first of its steps looks back to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from fastlstm.forecasting.calibration import (
     QUANTILES,
     Calibration,
     Heights,
-    calibrated,
+    Past,
     past_cutoffs,
+    past_of,
 )
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import check_level
@@ -27,13 +29,20 @@ _AT_ONCE = 1 << 22
 class Foresight:
     """Methods that make use of a forecaster's ``_fit`` and ``_forecast``."""
 
-    def _learn(self: Any, panel: Panel) -> None:
-        """``_fit``, after a copy that has not seen the last points told how wide intervals are."""
+    def _learn(self: Any, panel: Panel) -> Past | None:
+        """``_fit``, and how wide intervals are, by one that has not seen the last points.
+
+        Returns
+        -------
+        Past or None
+            What that one forecast, if intervals are calibrated.
+        """
         wanted = bool(check_level(self.level)) if self.conformal is None else self.conformal
-        calibration = None
+        past = None
+        self._fit(panel)
         if wanted:
             try:
-                calibration = self._calibrated(panel)
+                past = self._forecasts_of_the_past(panel)
             except ValueError as trouble:
                 if self.conformal:
                     raise ValueError(
@@ -42,29 +51,47 @@ class Foresight:
                         "conformal=False for the intervals of the network itself"
                     ) from None
                 if self.verbose:
-                    print(f"{self.name}: intervals are not calibrated: {trouble}")
-        self._fit(panel)
-        self.calibration_ = calibration
+                    print(f"{self.name}: intervals are not calibrated: {trouble}", file=sys.stderr)
+        self.calibration_ = None if past is None else past.calibration()
+        return past
 
-    def _calibrated(self: Any, panel: Panel) -> Calibration:
+    def _forecasts_of_the_past(self: Any, panel: Panel) -> Past:
+        """Of the last points, by a model that learned without them."""
         left = past_cutoffs(panel, self.h)
-        copy = self._copy(level=(*check_level(self.level), *(50, 80, 90, 95)), verbose=0)
         known = panel.take(np.flatnonzero(panel.lengths > left[0]))
         if not len(known):
             raise ValueError(
                 f"none has more than {left[0]} points, the last of which were held out"
             )
-        copy._fit(known.until(known.lengths - left[0]))
-        series, ends = copy._ends(known, left)
-        forecast, came = copy._foresee_from(known, series, ends, self.h, QUANTILES)
-        point, bands = _around_the_median(forecast.bands, QUANTILES)
-        return calibrated(came, point, bands, Heights.of(known).positive()[series])
+        changes: dict[str, Any] = {"level": (*check_level(self.level), 50, 80, 90, 95)}
+        if hasattr(self, "steps_"):
+            # As many updates, which need not be found out again.
+            changes["max_steps"] = self.steps_
+        model = self._copy(**changes, verbose=0)
+        model._fit(known.until(known.lengths - left[0]))
+        series, ends = model._ends(known, left)
+        forecast, came = model._foresee_from(known, series, ends, self.h, QUANTILES)
+        positive = Heights.of(known).positive()[series]
+        return past_of(forecast.bands, came, positive, ends - known.lengths[series], left)
+
+    def _raw(
+        self: Any, panel: Panel, h: int, future: Array | None, quantiles: Array
+    ) -> Forecast:  # fmt: skip
+        """``_forecast`` without calibration."""
+        made: Forecast = self._forecast(panel, h, future, quantiles)
+        return made
+
+    def _recalibrate(self: Any, calibration: Calibration) -> None:
+        """Take these widths from now on."""
+        self.calibration_ = calibration
 
     def _foresee(
         self: Any, panel: Panel, h: int, future: Array | None, quantiles: Array
     ) -> Forecast:
         """``_forecast``, calibrated where there is a calibration."""
-        forecast = self._forecast(panel, h, future, quantiles)
+        return self._calibrated(self._raw(panel, h, future, quantiles), panel, quantiles)
+
+    def _calibrated(self: Any, forecast: Forecast, panel: Panel, quantiles: Array) -> Forecast:
         if getattr(self, "calibration_", None) is None or len(quantiles) == 1:
             return forecast
         return forecast._replace(bands=self._widened(forecast.bands, quantiles, Heights.of(panel)))

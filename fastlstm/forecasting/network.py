@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster
+from fastlstm.forecasting.calibration import past_cutoffs
 from fastlstm.forecasting.each import OneForEach
 from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.forecast import Forecast
@@ -35,6 +36,8 @@ _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 _TOGETHER = 1024
 # Updates by default, and how often a window is seen at most.
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 10
+# Looks in a row that may fail to improve, of 20, where updates are counted.
+_PATIENCE = 5
 
 
 class Sizes(NamedTuple):
@@ -93,7 +96,9 @@ class NetworkForecaster(BaseForecaster):
         Size of the recurrent state; by default 128, and 16 of a network for one series.
     max_steps : int, optional
         Updates. By default 4000, or as many as see each window 10 times if these are fewer, but at
-        least 200.
+        least 200. Of series that have fewer values in all than the network has weights, so that it
+        could learn them by heart, these are the most: a first network learns without the last fifth
+        of each series, and as many are taken as forecast that fifth best.
     batch_size : int, optional
         Windows of each; by default 256, and 32 of a network for one series.
     learning_rate : float
@@ -121,6 +126,8 @@ class NetworkForecaster(BaseForecaster):
         The networks.
     history_ : list of dict of str to list of float
         Of each network "loss" and "val_loss" on the way, and "step".
+    steps_ : int
+        Updates that were taken, unless ``patience`` ended them.
     """
 
     def __init__(
@@ -244,12 +251,17 @@ class NetworkForecaster(BaseForecaster):
 
         self._look_at(trained)
         self.models_, self.history_ = [], []
+
+        def made(steps: int) -> Model:
+            model = self._network(sizes)
+            rate, loss = CosineDecay(self.learning_rate, steps), Quantile(self.quantiles_.tolist())
+            model.compile(Adam(rate, global_clipnorm=1.0), loss)
+            return model
+
+        self.steps_ = self._steps_that_hold(transformed, reader, made, steps)
         for _ in range(self.members):
             with drawing_from(generator):
-                model = self._network(sizes)
-                rate = CosineDecay(self.learning_rate, steps)
-                loss = Quantile(self.quantiles_.tolist())
-                model.compile(Adam(rate, global_clipnorm=1.0), loss)
+                model = made(self.steps_)
                 if not self.pooled:
                     each = OneForEach(model, panel.ids, counts)
                     self.history_ += each.train(
@@ -267,7 +279,7 @@ class NetworkForecaster(BaseForecaster):
                     model,
                     batch_of,
                     len(series),
-                    steps=steps,
+                    steps=self.steps_,
                     batch_size=self._batch_size,
                     generator=generator,
                     validation=validation,
@@ -277,23 +289,48 @@ class NetworkForecaster(BaseForecaster):
             self.models_.append(model)
             self.history_.append(history)
 
+    def _steps_that_hold(
+        self, seen: Panel, reader: WindowReader, made: Callable[[int], Model], steps: int
+    ) -> int:
+        """How many of these updates to take: fewer where they would learn the series by heart.
+
+        Windows overlap, so that it is values that count: where there are fewer of them than
+        weights, one network is trained without the end of each series, and forecasts it on the way.
+        """
+        free = self.max_steps is None and self.patience is None and self.pooled
+        if not free:
+            return steps
+        left = past_cutoffs(seen, self.h)
+        first = min(self.input_size_, 2 * self.h)
+        series, origins = reader.origins(first, int(left[0]))
+        if not len(series):
+            return steps
+        generator = np.random.default_rng([self.seed, 1])
+        with drawing_from(generator):
+            model = made(steps)
+            if np.isfinite(seen.y).sum() >= model.count_params():
+                return steps
+            history = train(
+                model,
+                lambda index: self._batch(reader.read(series[index], origins[index])),
+                len(series),
+                steps=steps,
+                batch_size=self._batch_size,
+                generator=generator,
+                validation=self._batch(reader.read(*self._ends(seen, left))),
+                patience=_PATIENCE,
+                verbose=self.verbose,
+            )
+        best = int(history["step"][int(np.argmin(history["val_loss"]))])
+        # The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.
+        rate = 1.0 + np.cos(np.pi / steps * np.arange(best))
+        return min(steps, round(float(rate.sum())))
+
     def _go_on(self, panel: Panel, steps: int) -> None:
         seen = self._transformed(panel)
         self._meet(seen)
         reader = WindowReader(seen, self.input_size_, self.h)
-        series, origins = reader.origins(min(self.input_size_, 2 * self.h))
-        reads = len(self.models_) * steps * self._batch_size
-        trained = WindowList(reader, series, origins, reads)
-        self.models_ = go_on(
-            self.models_,
-            lambda index: self._batch(trained.read(index)),
-            len(trained),
-            steps=steps,
-            batch_size=self._batch_size,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            verbose=self.verbose,
-        )
+        self.models_ = go_on(self, reader, steps=steps, batch_size=self._batch_size)
 
     # -- what a model may do its own way -----------------------------------------------------------
 

@@ -50,7 +50,7 @@ def test_the_best_is_chosen_and_calibrated(rng, capsys):
     model = Forecaster(H, freq="MS", models=[Naive(H), _Other(H, off=9.0), _Says(H)], level=[80])
     series = _series(rng)
     made = model.fit(series).predict()
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert printed.startswith("_Says is chosen: mean absolute scaled error of 6 steps")
     assert isinstance(model.chosen_, _Says)
     names = [row["model"] for row in model.selection_]
@@ -88,7 +88,7 @@ def test_of_models_that_are_alike_the_simplest_is_chosen(rng):
 
 def test_a_network_alone_is_compared_with_rules_all_the_same(rng, capsys):
     model = Forecaster(H, freq="MS", models=[_Says(H, off=4.0)]).fit(_series(rng))
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert model.chosen_.name == "_Says"
     for rule in ("SeasonalNaive", "Ridge"):
         assert f"{rule} was better, but is not among the models." in printed
@@ -114,7 +114,7 @@ def test_names_all_and_what_is_not_one(rng):
 def test_series_too_short_to_compare_get_a_rule(rng, capsys):
     model = Forecaster(H, freq="MS").fit(np.arange(5.0))
     assert isinstance(model.chosen_, Naive)
-    assert "Naive is taken unseen: the longest series has 5 points" in capsys.readouterr().out
+    assert "Naive is taken unseen: the longest series has 5 points" in capsys.readouterr().err
     model = Forecaster(14, freq="MS", verbose=0).fit(np.arange(13.0))
     assert isinstance(model.chosen_, SeasonalNaive)
     assert np.isnan(model.selection_[0]["mase"])

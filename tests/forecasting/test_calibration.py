@@ -15,6 +15,7 @@ from fastlstm.forecasting.calibration import (
     Calibration,
     calibrated,
     past_cutoffs,
+    past_of,
 )
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import quantiles_of
@@ -145,7 +146,7 @@ def test_series_that_are_too_short_for_it(rng, capsys):
     with pytest.raises(ValueError, match=r"conformal=True.*too short.*Take conformal=False"):
         MQRNN(H, verbose=0, conformal=True, **options).fit(y)
     model = MQRNN(H, level=[80], **options).fit(y)
-    assert "intervals are not calibrated" in capsys.readouterr().out
+    assert "intervals are not calibrated" in capsys.readouterr().err
     assert model.calibration_ is None
     with pytest.raises(ValueError, match="conformal expects"):
         MQRNN(H, conformal="yes", **options).fit(y)
@@ -162,3 +163,64 @@ def test_what_is_asked_for_decides_by_default(rng):
     # The forecast itself is that of the network, calibrated or not.
     plain = MQRNN(H, conformal=False, **options).fit(y)
     np.testing.assert_array_equal(plain.predict(), model.predict())
+
+
+def test_what_is_long_ago_and_windows_that_overlap_count_less(rng):
+    """Errors three times as large since the last stretch: these are what intervals hold."""
+    y, _, bands = _of_normal(400, H, 1.0, rng)
+    left = np.arange(200, 0, -1) + H - 1
+    made = np.repeat(-left, 2)
+    past = past_of(bands, y, np.zeros(400, bool), made, left)
+    np.testing.assert_allclose(past.share, 1 / H)
+    assert np.abs(past.calibration().factors[:4] - 1).max() < 0.35
+    for place in range(6):
+        later, _, same = _of_normal(40, H, 3.0, rng)
+        now = place * 200
+        past = past.and_then(3.0 * same, 3.0 * later, np.zeros(40, bool), now, 1.0)
+    assert np.abs(past.calibration().factors[:4] / 3 - 1).max() < 0.35
+
+
+def test_nothing_that_has_not_come_yet_counts(rng):
+    y, _, bands = _of_normal(50, H, 1.0, rng)
+    left = np.arange(50, 0, -1) + H - 1
+    first = past_of(bands, y, np.zeros(50, bool), -left, left)
+    wild = first.and_then(bands, 1e6 * y, np.zeros(50, bool), -2, 1.0)
+    tame = first.and_then(bands, y, np.zeros(50, bool), -2, 1.0)
+    # Two of the six steps have come.
+    early = [past.calibration(0).factors for past in (wild, tame)]
+    np.testing.assert_array_equal(early[0][:, 3:], early[1][:, 3:])
+    assert (early[0][-1, :2] > early[1][-1, :2]).all()
+
+
+def test_a_backtest_is_calibrated_by_what_came_on_the_way(rng):
+    """Noise that is far larger from the first cutoff on; and values to come are unseen."""
+    y = 100 + _noisy(rng, 6, 240)
+    y[:, 120:] += 4.5 * rng.standard_normal((6, 120))
+    options = {"units": 8, "max_steps": 30, "input_size": 24, "season_length": 12, "verbose": 0}
+    model = MQRNN(H, learning_rate=1e-3, **options)
+    made = model.cross_validation(y, n_windows=20, level=[80])
+    low, high = made["MQRNN-lo-80"], made["MQRNN-hi-80"]
+    inside = (low <= made["y"]) & (made["y"] <= high)
+    assert inside[:, 0].mean() < 0.75
+    assert inside[:, 10:].mean() == pytest.approx(0.8, abs=0.08)
+    other = y.copy()
+    other[:, -H:] += 1000.0
+    again = model.cross_validation(other, n_windows=20, level=[80])
+    for name in ("MQRNN", "MQRNN-lo-80", "MQRNN-hi-80"):
+        np.testing.assert_array_equal(again[name], made[name])
+
+
+def test_models_that_learn_anew_at_each_cutoff_are_calibrated_once(rng, monkeypatch):
+    fits = []
+    learn = MQRNN._fit
+    monkeypatch.setattr(
+        MQRNN, "_fit", lambda self, panel: (fits.append(len(panel.y)), learn(self, panel))[1]
+    )
+    options = {"units": 4, "max_steps": 5, "input_size": 12, "season_length": 12, "verbose": 0}
+    y = _noisy(rng, 2, 120)
+    made = MQRNN(H, **options).cross_validation(y, n_windows=3, level=[80], refit=True)
+    # Without the last points, then at each of three cutoffs.
+    assert len(fits) == 4
+    assert fits[1] < fits[0] == 204
+    assert fits[2:] == [216, 228]
+    assert (made["MQRNN-lo-80"] < made["MQRNN-hi-80"]).all()

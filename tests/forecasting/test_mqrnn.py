@@ -164,3 +164,25 @@ def test_usual_sizes():
     assert usual_look_back(panel, 12, 12) == 24
     assert usual_look_back(panel, 400, 24) == 100
     assert [usual_steps(n, 256) for n in (10, 25600, 10**6)] == [200, 1000, 4000]
+
+
+def test_a_small_panel_is_not_learned_by_heart(rng):
+    """Of noise there is little to learn: fewer updates are taken than may be."""
+    options = {"learning_rate": 1e-2, "units": 64, "input_size": 24, "max_steps": None}
+    model = _small(**options).fit(rng.standard_normal((4, 80)))
+    assert model.steps_ < usual_steps(4 * 40, 32)
+    assert model.history_[0]["step"][-1] == model.steps_
+    assert _small(max_steps=40).fit(_waves(2, 120)).steps_ == 40
+    # Where there are more values than weights nothing is held out.
+    many = _small(max_steps=None, units=2, input_size=2 * H).fit(_waves(20, 160))
+    assert many.models_[0].count_params() < 20 * 160
+    assert many.steps_ == usual_steps(20 * (160 - 3 * H + 1), 32)
+
+
+def test_it_begins_as_the_last_season_as_far_off_as_it_usually_is(rng):
+    y = rng.standard_normal((40, 160)) + 10 * np.sin(2 * np.pi * np.arange(160) / SEASON)
+    made = _small(max_steps=1, learning_rate=1e-9, log=False).fit(y[:, :-H])
+    made = made.predict(level=[80])
+    np.testing.assert_allclose(made["MQRNN"], y[:, -H - SEASON : -SEASON], atol=1e-4)
+    inside = (made["MQRNN-lo-80"] <= y[:, -H:]) & (y[:, -H:] <= made["MQRNN-hi-80"])
+    assert inside.mean() == pytest.approx(0.8, abs=0.06)

@@ -231,3 +231,34 @@ def test_fits_in_threads_and_forked_workers_have_the_same_bits():
     with multiprocessing.get_context("fork").Pool(1) as workers:
         for made, alone in zip(workers.map(_fitted, [1, 2]), wanted, strict=True):
             np.testing.assert_array_equal(made, alone)
+
+
+def test_a_fit_that_counts_its_updates_goes_on_too(rng, monkeypatch, tmp_path):
+    """It breaks off while the first network tells how many updates there will be."""
+    known, path = series(rng), tmp_path / "fit"
+    options = {"max_steps": None, "batch_size": 32}
+    whole = make(MQRNN, **options).fit(known)
+    monkeypatch.setattr(checkpoint, "_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        _stop_after(patch, 13)
+        with pytest.raises(_Stopped):
+            make(MQRNN, **options).fit(known, checkpoint=path)
+    assert path.exists()
+    model = make(MQRNN, **options).fit(known, checkpoint=path)
+    assert model.steps_ == whole.steps_
+    _check_same(model, whole)
+
+
+def test_deepar_learns_on_from_series_as_it_sees_them(rng, monkeypatch):
+    y = np.stack([1e4 + 100 * one[:80] for one in series(rng)])
+    seen, reader = [], DeepAR._reader
+
+    def reading(self, panel, h, future=None):
+        seen.append(float(np.nanmax(panel.y)))
+        return reader(self, panel, h, future)
+
+    model = make(DeepAR, transform="log1p", max_steps=3).fit(y[:, :-2])
+    monkeypatch.setattr(DeepAR, "_reader", reading)
+    model.update(y[:, -2:], steps=2)
+    assert len(seen) == 1
+    assert seen[0] < 12
