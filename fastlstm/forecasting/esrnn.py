@@ -49,24 +49,27 @@ _WIDER = 4
 class ESRNN(BaseForecaster):
     """Exponential smoothing with a network for what it leaves, the winner of the M4 competition.
 
-    Each series has a level and seasons of its own, which follow it by coefficients of its own. What
-    is left of its last ``input_size`` values, without seasons and level, is read at each step by
-    dilated LSTM layers that go along the series, the same for all series. What they answer is added
-    to the last level and the seasons to come. All of it is learned at once by the pinball loss: the
-    coefficients and first seasons of each series, and the network.
+    Each series has a level and seasons of its own, which follow it by rates of its own. What is
+    left of its last ``input_size`` values, without seasons and level, is read by dilated LSTM
+    layers that go along the series, the same for all series, a season at each step. What they
+    answer is added to the last level and the seasons to come. All of it is learned at once by the
+    pinball loss: the rates and first seasons of each series, and the network.
 
         l_t = l_(t-1) + a (z_t - s_t - u_t - l_(t-1))        level, and two seasons likewise
-        x_t = (z_(t-L+1) .. z_t) - (their seasons) - l_t
-        z_(t+k) = l_t + s_(t+k) + u_(t+k) + network(x_1 .. x_t)_k
+        x_t = ((z_(t-L+1) .. z_t) - (their seasons) - l_t, seasons to come) / spread of the window
+        z_(t+k) = l_t + s_(t+k) + u_(t+k) + network(.. x_(t-m), x_t)_k
 
     z are logarithms where a series is well above zero, so that level and seasons multiply, else the
-    values themselves; ``log`` says otherwise.
+    values themselves; ``log`` says otherwise. The rates begin as those, of a few dozen, by which
+    the series was forecast best in the past.
 
     Source: Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
     series forecasting", International Journal of Forecasting 36(1), 2020. Differences: values are
     scaled by how much they change from season to season; steps to come have the seasons that are
-    known at the origin; the window is also read by a linear layer; errors count by half in these
-    units and by half in proportion to the level; several quantiles are learned beside the forecast.
+    known at the origin; the network goes along a long series by seasons, and not by single steps,
+    from a first one that is drawn anew each time; it sees the seasons too; the window is also read
+    by a linear layer; errors count by half in these units and by half in proportion to the level;
+    several quantiles are learned beside the forecast.
 
     Parameters
     ----------
@@ -82,9 +85,13 @@ class ESRNN(BaseForecaster):
     log : bool, optional
         Whether level and seasons multiply: of all series or of none. By default of those whose
         values are all greater than a hundredth of their median.
+    stride : int, optional
+        Steps from one forecast that is learned from, and one step of the LSTM layers, to the next.
+        By default the first season, and 1 where no piece has more than 200 steps.
     dilations : sequence of sequence of int, optional
-        Of the LSTM layers, a sequence for each block; after the first one, what a block reads is
-        added to what it gives. By default from the seasons; [[1, 4], [24, 168]] for hours.
+        Of the LSTM layers, a sequence for each block, in strides; after the first one, what a block
+        reads is added to what it gives. By default [[1, 2]] by seasons, and two blocks by steps,
+        whose dilations are parts of the season.
     units : int
         Size of each layer.
     tau : float
@@ -97,7 +104,7 @@ class ESRNN(BaseForecaster):
         for the forecast are those of the last one. By default 8 of the longest seasons, and no
         fewer than 400 and than four times ``input_size + h``.
     max_steps : int, optional
-        Updates. By default 1000, or as many as see each piece 30 times if these are fewer, but at
+        Updates. By default 1500, or as many as see each piece 60 times if these are fewer, but at
         least 200.
     batch_size : int
         Pieces of each.
@@ -111,6 +118,9 @@ class ESRNN(BaseForecaster):
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when that loss has failed to improve
         so often, of 20 looks; the best weights come back. By default train on all points.
+    conformal : bool, optional
+        Calibrate intervals by forecasts of the last points, which a copy has not seen; see
+        ``MQRNN``. By default where ``level`` is given.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -156,6 +166,7 @@ class ESRNN(BaseForecaster):
         series_rate: float = 0.2,
         members: int = 1,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
@@ -165,7 +176,7 @@ class ESRNN(BaseForecaster):
         self.level_penalty, self.max_length, self.max_steps = level_penalty, max_length, max_steps
         self.batch_size, self.learning_rate = batch_size, learning_rate
         self.series_rate, self.members = series_rate, members
-        self.patience, self.alias = patience, alias
+        self.patience, self.conformal, self.alias = patience, conformal, alias
 
     def _check(self) -> None:
         super()._check()
@@ -182,8 +193,9 @@ class ESRNN(BaseForecaster):
         for block in self.dilations or ():
             for dilation in block:
                 whole_number(dilation, "a dilation")
-        if self.log not in (None, True, False):
-            raise ValueError(f"log expects True, False or None, got {self.log!r}")
+        for name in ("log", "conformal"):
+            if getattr(self, name) not in (None, True, False):
+                raise ValueError(f"{name} expects True, False or None, got {getattr(self, name)!r}")
         if not 0.0 < self.tau < 1.0:
             raise ValueError(f"tau expects a quantile between 0 and 1, got {self.tau!r}")
         if self.level_penalty < 0 or self.series_rate <= 0:
@@ -241,6 +253,7 @@ class ESRNN(BaseForecaster):
 
         wanted = -(-_PASSES * len(pieces) // self.batch_size)
         updates = self.max_steps or int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS))
+        updates = max(1, round(self._part_of_steps * updates))
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):

@@ -222,6 +222,17 @@ def test_levels_give_bands_in_order_around_the_forecast():
     assert (np.diff([made[name] for name in names], axis=0) >= 0).all()
 
 
+def test_intervals_are_calibrated_by_default():
+    model = ESRNN(10, level=[80], **SMALL).fit(Y)
+    assert model.calibration_ is not None
+    own = ESRNN(10, level=[80], conformal=False, **SMALL).fit(Y)
+    assert own.calibration_ is None
+    wide, narrow = (one.predict(level=[80]) for one in (model, own))
+    np.testing.assert_array_equal(wide["ESRNN"], narrow["ESRNN"])
+    # Six updates are few; what the network believes of its errors is not what they are.
+    assert (wide["ESRNN-hi-80"] > narrow["ESRNN-hi-80"]).mean() > 0.9
+
+
 def test_validation_keeps_the_best_weights():
     model = ESRNN(10, patience=2, **SMALL).fit(Y)
     assert len(model.history_[0]["val_loss"]) == len(model.history_[0]["loss"])
@@ -287,6 +298,7 @@ def test_other_columns_are_refused():
         ({"season_length": [2, 3, 4]}, "one or two lengths"),
         ({"season_length": 0}, "season_length expects"),
         ({"log": "yes"}, "log expects True, False or None"),
+        ({"conformal": "yes"}, "conformal expects True, False or None"),
         ({"stride": 0}, "stride expects"),
         ({"series_rate": 0}, "series_rate > 0"),
         ({"dilations": [[1, 0]]}, "a dilation expects"),
