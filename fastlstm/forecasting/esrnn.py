@@ -40,6 +40,8 @@ _EACH_UP_TO = 200
 _PIECE = 400
 # Updates by default, and how often a series is seen.
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1500, 60
+# Size of each layer by default, where there are so many pieces to learn from, and where not.
+_UNITS, _FEWER_UNITS, _MANY_PIECES = 64, 32, 64
 # Series that are read at a time when they are forecast.
 _TOGETHER = 64
 # How much wider than a state what is made of it is.
@@ -92,11 +94,11 @@ class ESRNN(BaseForecaster):
         Of the LSTM layers, a sequence for each block, in strides; after the first one, what a block
         reads is added to what it gives. By default [[1, 2]] by seasons, and two blocks by steps,
         whose dilations are parts of the season.
-    units : int
-        Size of each layer.
+    units : int, optional
+        Size of each layer; by default 64, and 32 where there are fewer than 64 pieces.
     tau : float
-        The quantile that is the forecast itself, a bit less than the median, as networks of
-        logarithms tend to be too high.
+        The quantile that is the forecast itself, the median by default. Smyl takes a bit less, as
+        networks of logarithms tend to be too high.
     level_penalty : float
         Weight of the mean square of the level's second differences.
     max_length : int, optional
@@ -156,8 +158,8 @@ class ESRNN(BaseForecaster):
         log: bool | None = None,
         stride: int | None = None,
         dilations: Sequence[Sequence[int]] | None = None,
-        units: int = 64,
-        tau: float = 0.48,
+        units: int | None = None,
+        tau: float = 0.5,
         level_penalty: float = 0.0,
         max_length: int | None = None,
         max_steps: int | None = None,
@@ -180,9 +182,9 @@ class ESRNN(BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("units", "batch_size", "members"):
+        for name in ("batch_size", "members"):
             whole_number(getattr(self, name), name)
-        for name in ("stride", "max_length", "max_steps", "patience"):
+        for name in ("units", "stride", "max_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         seasons = [] if self.season_length is None else np.ravel(self.season_length).tolist()
@@ -223,6 +225,8 @@ class ESRNN(BaseForecaster):
         held = 0 if self.patience is None else self.h
         learned = self._cutter.learned_from(panel, held)
         pieces, self._known = learned.pieces, learned.known
+        many = len(pieces) >= _MANY_PIECES
+        self.units_ = self.units or (_UNITS if many else _FEWER_UNITS)
         self.stride_ = self._usual_stride(pieces)
         self.dilations_ = self._usual_dilations()
         along = self._cutter.origins(pieces, self.stride_, self._all_dilations)
@@ -323,13 +327,13 @@ class ESRNN(BaseForecaster):
         seen, base = self._smoothing(count, self.level_penalty)([values, coefficients, starts])
         layers = [
             [
-                Dilated(LSTM(self.units, return_sequences=True), dilation, name=_name(number, n))
+                Dilated(LSTM(self.units_, return_sequences=True), dilation, name=_name(number, n))
                 for n, dilation in enumerate(block)
             ]
             for number, block in enumerate(self.dilations_)
         ]
         size = self.h * count
-        mixed = Dense(_WIDER * self.units, activation="relu", name="mixed")
+        mixed = Dense(_WIDER * self.units_, activation="relu", name="mixed")
         answers = Dense(size, kernel_initializer="zeros", name="answers")
         linear = Dense(size, use_bias=False, kernel_initializer="zeros", name="linear")
         made = Add()([answers(mixed(_through(layers, seen))), linear(seen), base])
@@ -357,7 +361,7 @@ class ESRNN(BaseForecaster):
             for number, block in enumerate(self.dilations_)
         ]
         reader = Model([values, coefficients, starts], [_through(layers, seen), seen, base])
-        state = Input((self.units,), name="state")
+        state = Input((self.units_,), name="state")
         window = Input((seen.shape[-1],), name="window")
         mixed, answers, linear = map(model.get_layer, ("mixed", "answers", "linear"))
         made = Add()([answers(mixed(state)), linear(window)])

@@ -215,7 +215,7 @@ def test_missing_values_constants_and_zeros():
 
 def test_levels_give_bands_in_order_around_the_forecast():
     model = ESRNN(10, level=[50, 80], **SMALL).fit(Y)
-    assert model.quantiles_.tolist() == [0.025, 0.1, 0.25, 0.48, 0.75, 0.9, 0.975]
+    assert model.quantiles_.tolist() == [0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975]
     made = model.predict(level=[50, 80, 95])
     names = [f"ESRNN-lo-{one}" for one in (95, 80, 50)]
     names += ["ESRNN", *(f"ESRNN-hi-{one}" for one in (50, 80, 95))]
