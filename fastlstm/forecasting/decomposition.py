@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ Array = npt.NDArray[Any]
 
 # Seasons of the longest kind that are averaged.
 _SEASONS = 4
+# How fast level, first and second season may follow at first: hardly, somewhat, and nearly all.
+_LEVEL, _FIRST, _SECOND = (0.01, 0.1, 0.4), (0.03, 0.3, 0.95), (0.003, 0.1, 0.4)
+# What is tried for a series that is too short to tell.
+_USUAL = (0.1, 0.3, 0.1)
+# The rate of a season that is not there.
+_NONE = 1e-3
 
 
 def first_seasons(values: Array, seasons: Sequence[int]) -> tuple[float, list[Array]]:
@@ -55,6 +62,54 @@ def first_seasons(values: Array, seasons: Sequence[int]) -> tuple[float, list[Ar
     return float((y - seasonal)[some].mean()) if some.size else 0.0, firsts
 
 
+def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
+    """The coefficients by which a series is forecast best, of a few rates.
+
+    Without this a network spends its training on what no one step of the gradient can say: whether
+    a series repeats its last season, or its mean one, and whether a second season is there at all.
+
+    Parameters
+    ----------
+    values : ndarray
+        (n,) NaN where one is missing.
+    seasons : sequence of int
+        Lengths of one or two, or none.
+    h : int
+        Steps of a forecast. They start a season apart, in the second half of the series.
+
+    Returns
+    -------
+    ndarray
+        (4 + all steps of seasons,) as in ``kernels/smoothing.py``.
+    """
+    level, firsts = first_seasons(values, seasons)
+    origins = np.arange(len(values) - 1 - h, len(values) // 2, -min(seasons, default=1))
+    targets = values[origins[:, np.newaxis] + 1 + np.arange(h)]
+    there = np.isfinite(targets)
+    if not there.any():
+        return _coefficients(_USUAL, level, firsts)
+    rates = [_LEVEL, *(_FIRST, _SECOND)[: len(seasons)]]
+    tried = [_coefficients((*one, _NONE, _NONE)[:3], level, firsts) for one in product(*rates)]
+    if len(seasons) == 2:
+        without = [firsts[0], np.zeros(seasons[1])]
+        tried += [_coefficients((*one, _NONE), level, without) for one in product(*rates[:2])]
+    table = np.stack(tried)
+    present = np.isfinite(values)
+    pairs = np.stack([np.where(present, values, 0.0), present], axis=1)
+    levels, *found = _smoothed(np.repeat(pairs[:, np.newaxis], len(table), axis=1), table, seasons)
+    forecast = np.repeat(levels[:, origins, np.newaxis], h, axis=2)
+    for season, m in zip(found, seasons, strict=True):
+        forecast += season[:, origins[:, np.newaxis] + 1 + np.arange(h) % m]
+    off = np.abs(np.where(there, forecast - targets, 0.0)).sum(axis=(1, 2))
+    return np.asarray(table[off.argmin()])
+
+
+def _coefficients(rates: Sequence[float], level: float, firsts: Sequence[Array]) -> Array:
+    """(4 + all steps of seasons,) of these rates."""
+    parts = np.array(rates)
+    return np.concatenate([np.log(parts / (1.0 - parts)), [level], *firsts])
+
+
 def smoothed(values: Array, coefficients: Array, seasons: Sequence[int]) -> list[Array]:
     """Level and seasons of a series at each step, by its coefficients, in double precision.
 
@@ -72,12 +127,18 @@ def smoothed(values: Array, coefficients: Array, seasons: Sequence[int]) -> list
     list of ndarray
         (n,) levels, and of each season (n + m,), those of one season to come included.
     """
-    steps = len(values)
+    made = _smoothed(values[:, np.newaxis], coefficients[np.newaxis], seasons)
+    return [array[0] for array in made]
+
+
+def _smoothed(values: Array, coefficients: Array, seasons: Sequence[int]) -> list[Array]:
+    """The same of (n, B, 2) values by (B, ...) coefficients."""
+    steps, batch, _ = values.shape
     first, second = (*seasons, 0, 0)[:2]
-    made = [np.empty((1, steps + m)) for m in (0, first, second)]
-    given = values[:, np.newaxis].astype(np.float64), coefficients[np.newaxis].astype(np.float64)
-    smoothing.smooth(*made, np.empty((1, steps)), *given)
-    return [array[0] for array in made[: 1 + len(seasons)]]
+    made = [np.empty((batch, steps + m)) for m in (0, first, second)]
+    given = values.astype(np.float64), coefficients.astype(np.float64)
+    smoothing.smooth(*made, np.empty((batch, steps)), *given)
+    return made[: 1 + len(seasons)]
 
 
 def _moving_average(filled: Array, there: Array, season: int) -> Array:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster
-from fastlstm.forecasting.decomposition import first_seasons, smoothed
+from fastlstm.forecasting.cutting import Cutter, Read
+from fastlstm.forecasting.decomposition import smoothed
 from fastlstm.forecasting.fitting import Batch, train
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import between, quantiles_of
-from fastlstm.forecasting.logarithm import logarithms, powers, switches
+from fastlstm.forecasting.logarithm import powers
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.pieces import Piece, Pieces
-from fastlstm.forecasting.seasonal import relative
+from fastlstm.kernels.smoothing import HEAD
 from fastlstm.layers import LSTM, Add, Dense, Embedding, Flatten, Input, Reshape
 from fastlstm.layers.dilated import Dilated
 from fastlstm.layers.smoothing import Smoothing
@@ -32,65 +32,46 @@ Array = npt.NDArray[Any]
 
 # Quantiles that are learned whatever is asked for, beside the forecast itself.
 _QUANTILES = (0.025, 0.1, 0.9, 0.975)
-# Logits of how fast level and seasons follow, at first.
-_RATES = (-2.5, -1.0, -1.0)
-# Coefficients of a series that are not a level or a season; and with the level.
-_LOGITS, _HEAD = 3, 4
-# Where seasons differ by this part of the level, scaled and relative errors count alike.
-_ALIKE = 1 / 8
 # Days of a week, where a day is the first season.
 _WEEK, _DAYS = 7, (24, 48, 96)
-# Of pieces of more steps than these, a forecast is learned from at each fifth step only: a number
-# that no usual season is a multiple of.
-_EACH_UP_TO, _STRIDE = 200, 5
+# Of pieces of more steps than these, a forecast is made once a season.
+_EACH_UP_TO = 200
 # Steps of a piece, at least.
 _PIECE = 400
 # Updates by default, and how often a series is seen.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1000, 30
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1500, 60
+# Size of each layer by default, where there are so many pieces to learn from, and where not.
+_UNITS, _FEWER_UNITS, _MANY_PIECES = 64, 32, 64
 # Series that are read at a time when they are forecast.
 _TOGETHER = 64
-
-
-class _Known(NamedTuple):
-    """A series that was learned from: its row of coefficients, and where it began."""
-
-    row: int
-    stamp: Any
-    values: Array
-    log: bool
-    piece: Piece
-
-
-class _Read(NamedTuple):
-    """Series as they are read to be forecast."""
-
-    pieces: Pieces
-    starts: list[Array]  # of each network (P, coefficients)
-    taken: Array
-    lengths: Array  # (P,) steps without those before the first value
+# How much wider than a state what is made of it is.
+_WIDER = 4
 
 
 class ESRNN(BaseForecaster):
     """Exponential smoothing with a network for what it leaves, the winner of the M4 competition.
 
-    Each series has a level and seasons of its own, which follow it by coefficients of its own. What
-    is left of its last ``input_size`` values, without seasons and level, is read at each step by
-    dilated LSTM layers that go along the series, the same for all series. What they answer is added
-    to the last level and the seasons to come. All of it is learned at once by the pinball loss: the
-    coefficients and first seasons of each series, and the network.
+    Each series has a level and seasons of its own, which follow it by rates of its own. What is
+    left of its last ``input_size`` values, without seasons and level, is read by dilated LSTM
+    layers that go along the series, the same for all series, a season at each step. What they
+    answer is added to the last level and the seasons to come. All of it is learned at once by the
+    pinball loss: the rates and first seasons of each series, and the network.
 
         l_t = l_(t-1) + a (z_t - s_t - u_t - l_(t-1))        level, and two seasons likewise
-        x_t = (z_(t-L+1) .. z_t) - (their seasons) - l_t
-        z_(t+k) = l_t + s_(t+k) + u_(t+k) + network(x_1 .. x_t)_k
+        x_t = ((z_(t-L+1) .. z_t) - (their seasons) - l_t, seasons to come) / spread of the window
+        z_(t+k) = l_t + s_(t+k) + u_(t+k) + network(.. x_(t-m), x_t)_k
 
     z are logarithms where a series is well above zero, so that level and seasons multiply, else the
-    values themselves; ``log`` says otherwise.
+    values themselves; ``log`` says otherwise. The rates begin as those, of a few dozen, by which
+    the series was forecast best in the past.
 
     Source: Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
     series forecasting", International Journal of Forecasting 36(1), 2020. Differences: values are
     scaled by how much they change from season to season; steps to come have the seasons that are
-    known at the origin; the window is also read by a linear layer; errors count by half in these
-    units and by half in proportion to the level; several quantiles are learned beside the forecast.
+    known at the origin; the network goes along a long series by seasons, and not by single steps,
+    from a first one that is drawn anew each time; it sees the seasons too; the window is also read
+    by a linear layer; errors count by half in these units and by half in proportion to the level;
+    several quantiles are learned beside the forecast.
 
     Parameters
     ----------
@@ -106,14 +87,18 @@ class ESRNN(BaseForecaster):
     log : bool, optional
         Whether level and seasons multiply: of all series or of none. By default of those whose
         values are all greater than a hundredth of their median.
+    stride : int, optional
+        Steps from one forecast that is learned from, and one step of the LSTM layers, to the next.
+        By default the first season, and 1 where no piece has more than 200 steps.
     dilations : sequence of sequence of int, optional
-        Of the LSTM layers, a sequence for each block; after the first one, what a block reads is
-        added to what it gives. By default from the seasons; [[1, 4], [24, 168]] for hours.
-    units : int
-        Size of each layer.
+        Of the LSTM layers, a sequence for each block, in strides; after the first one, what a block
+        reads is added to what it gives. By default [[1, 2]] by seasons, and two blocks by steps,
+        whose dilations are parts of the season.
+    units : int, optional
+        Size of each layer; by default 64, and 32 where there are fewer than 64 pieces.
     tau : float
-        The quantile that is the forecast itself, a bit less than the median, as networks of
-        logarithms tend to be too high.
+        The quantile that is the forecast itself, the median by default. Smyl takes a bit less, as
+        networks of logarithms tend to be too high.
     level_penalty : float
         Weight of the mean square of the level's second differences.
     max_length : int, optional
@@ -121,7 +106,7 @@ class ESRNN(BaseForecaster):
         for the forecast are those of the last one. By default 8 of the longest seasons, and no
         fewer than 400 and than four times ``input_size + h``.
     max_steps : int, optional
-        Updates. By default 1000, or as many as see each piece 30 times if these are fewer, but at
+        Updates. By default 1500, or as many as see each piece 60 times if these are fewer, but at
         least 200.
     batch_size : int
         Pieces of each.
@@ -135,6 +120,9 @@ class ESRNN(BaseForecaster):
     patience : int, optional
         Hold out the last ``h`` points of each series and stop when that loss has failed to improve
         so often, of 20 looks; the best weights come back. By default train on all points.
+    conformal : bool, optional
+        Calibrate intervals by forecasts of the last points, which a copy has not seen; see
+        ``MQRNN``. By default where ``level`` is given.
     alias : str, optional
         Name of the column of forecasts; the class's by default.
 
@@ -168,9 +156,10 @@ class ESRNN(BaseForecaster):
         *,
         season_length: int | Sequence[int] | None = None,
         log: bool | None = None,
+        stride: int | None = None,
         dilations: Sequence[Sequence[int]] | None = None,
-        units: int = 32,
-        tau: float = 0.48,
+        units: int | None = None,
+        tau: float = 0.5,
         level_penalty: float = 0.0,
         max_length: int | None = None,
         max_steps: int | None = None,
@@ -179,21 +168,23 @@ class ESRNN(BaseForecaster):
         series_rate: float = 0.2,
         members: int = 1,
         patience: int | None = None,
+        conformal: bool | None = None,
         alias: str | None = None,
     ) -> None:
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
         self.seed, self.verbose, self.season_length, self.log = seed, verbose, season_length, log
-        self.dilations, self.units, self.tau = dilations, units, tau
+        self.stride, self.dilations = stride, dilations
+        self.units, self.tau = units, tau
         self.level_penalty, self.max_length, self.max_steps = level_penalty, max_length, max_steps
         self.batch_size, self.learning_rate = batch_size, learning_rate
         self.series_rate, self.members = series_rate, members
-        self.patience, self.alias = patience, alias
+        self.patience, self.conformal, self.alias = patience, conformal, alias
 
     def _check(self) -> None:
         super()._check()
-        for name in ("units", "batch_size", "members"):
+        for name in ("batch_size", "members"):
             whole_number(getattr(self, name), name)
-        for name in ("max_length", "max_steps", "patience"):
+        for name in ("units", "stride", "max_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         seasons = [] if self.season_length is None else np.ravel(self.season_length).tolist()
@@ -204,8 +195,9 @@ class ESRNN(BaseForecaster):
         for block in self.dilations or ():
             for dilation in block:
                 whole_number(dilation, "a dilation")
-        if self.log not in (None, True, False):
-            raise ValueError(f"log expects True, False or None, got {self.log!r}")
+        for name in ("log", "conformal"):
+            if getattr(self, name) not in (None, True, False):
+                raise ValueError(f"{name} expects True, False or None, got {getattr(self, name)!r}")
         if not 0.0 < self.tau < 1.0:
             raise ValueError(f"tau expects a quantile between 0 and 1, got {self.tau!r}")
         if self.level_penalty < 0 or self.series_rate <= 0:
@@ -231,34 +223,45 @@ class ESRNN(BaseForecaster):
         usual = max(8 * max(self.seasons_, default=1), 4 * (self.input_size_ + self.h), _PIECE)
         self._longest = self.max_length or usual
         held = 0 if self.patience is None else self.h
-        pieces, weights = self._pieces_to_learn(panel, held)
+        learned = self._cutter.learned_from(panel, held)
+        pieces, self._known = learned.pieces, learned.known
+        many = len(pieces) >= _MANY_PIECES
+        self.units_ = self.units or (_UNITS if many else _FEWER_UNITS)
+        self.stride_ = self._usual_stride(pieces)
         self.dilations_ = self._usual_dilations()
-        steps = self._steps(pieces)
-        self._stride = 1 if steps <= _EACH_UP_TO else _STRIDE
-        table = np.stack([self._first(piece) for piece in pieces])
-        read = Pieces.of(pieces, steps, self.h)
-        origins = np.arange(self.input_size_ - 1, steps, self._stride)
-        to_come = origins[:, np.newaxis] + 1 + np.arange(self.h)
+        along = self._cutter.origins(pieces, self.stride_, self._all_dilations)
+        read = Pieces.of(pieces, along.steps, self.h)
 
         def batch(index: Array, validating: bool = False) -> Batch:
-            targets = read.later[index][:, to_come]
-            ends = (read.ends[index] - held)[:, np.newaxis, np.newaxis]
+            ends = read.ends[index] - held
+            _, starts = along.ending(ends)
+            if not validating:
+                starts = generator.integers(self.stride_, size=len(index))
+            origins = along.behind(starts)
+            to_come = origins + 1 + np.arange(self.h)
+            targets = read.later[index[:, np.newaxis, np.newaxis], to_come]
+            ends = ends[:, np.newaxis, np.newaxis]
             counts = np.isfinite(targets)
             if validating:
-                counts &= (to_come >= ends) & (origins[:, np.newaxis] < ends)
+                counts &= (to_come >= ends) & (origins < ends)
             elif held:
                 counts &= to_come < ends
-            weight = counts * weights[index][:, np.newaxis, np.newaxis]
-            x = {"values": read.values[index], "row": index[:, np.newaxis].astype(np.int32)}
+            weight = counts * learned.weights[index][:, np.newaxis, np.newaxis]
+            x = {
+                "values": read.values[index],
+                "row": index[:, np.newaxis].astype(np.int32),
+                "starts": starts[:, np.newaxis].astype(np.float32),
+            }
             y = np.nan_to_num(targets).reshape(len(index), -1, 1)
             return x, y, weight.reshape(len(index), -1).astype(np.float32)
 
         wanted = -(-_PASSES * len(pieces) // self.batch_size)
         updates = self.max_steps or int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS))
+        updates = max(1, round(self._part_of_steps * updates))
         self.models_, self.history_ = [], []
         for _ in range(self.members):
             with drawing_from(generator):
-                model = self._network(steps, table)
+                model = self._network(along.steps, learned.table)
                 rate = CosineDecay(self.learning_rate, updates)
                 model.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
                 history = train(
@@ -275,53 +278,9 @@ class ESRNN(BaseForecaster):
             self.models_.append(model)
             self.history_.append(history)
 
-    def _pieces_to_learn(self, panel: Panel, held: int) -> tuple[list[Piece], Array]:
-        """Pieces of all series that are long enough, and how much each of them counts."""
-        look_back, h = self.input_size_, self.h
-        least = min(look_back, 2 * h) + h + held
-        taken = switches(panel, self.log)
-        y = logarithms(panel, taken)
-        self._known: dict[Any, _Known] = {}
-        pieces: list[Piece] = []
-        weights = []
-        for s, name in enumerate(panel.ids):
-            series, whole = y.series(s), len(y.series(s))
-            last = whole
-            while last >= least:
-                first = max(0, last - self._longest)
-                values = series[first:last]
-                if not np.isfinite(values[: len(values) - held]).any():
-                    break
-                front = max(0, look_back + h + held - len(values))
-                piece = Piece.of(values, series[last : last + h], front, self._unit_season)
-                if last == whole:
-                    stamp = panel.frequency.at(panel.starts[s], np.array(first))
-                    begins = panel.series(s)[first : first + look_back + h].copy()
-                    self._known[name] = _Known(len(pieces), stamp, begins, bool(taken[s]), piece)
-                pieces.append(piece)
-                unit = np.array([[piece.unit]])
-                part = relative(values[np.newaxis], unit, taken[s : s + 1]).item()
-                weights.append(0.5 + 0.5 * part / _ALIKE)
-                if first == 0:
-                    break
-                last = first + look_back
-        if not pieces:
-            raise ValueError(
-                f"{type(self).__name__} with h={h} needs a series of at least {least} points to "
-                f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
-            )
-        return pieces, np.array(weights)
-
     @property
-    def _unit_season(self) -> int:
-        """The season whose changes values are scaled by."""
-        return self.seasons_[0] if self.seasons_ else 1
-
-    def _first(self, piece: Piece) -> Array:
-        """(4 + all steps of seasons,) coefficients before anything was learned."""
-        level, firsts = first_seasons(piece.scaled, self.seasons_)
-        turned = [np.roll(first, piece.front % len(first)) for first in firsts]
-        return np.concatenate([_RATES, [level], *turned])
+    def _cutter(self) -> Cutter:
+        return Cutter(self.input_size_, self.h, self.seasons_, self._longest, self.log)
 
     def _usual_seasons(self, panel: Panel) -> tuple[int, ...]:
         if self.season_length is not None:
@@ -332,25 +291,28 @@ class ESRNN(BaseForecaster):
         longest = panel.lengths.max()
         return tuple(sorted(m for m in seasons if m > 1 and 2 * m <= longest))
 
+    def _usual_stride(self, pieces: Sequence[Piece]) -> int:
+        """A season, unless there is none, or too few of it to learn from."""
+        if self.stride is not None:
+            return self.stride
+        most = max(piece.steps for piece in pieces)
+        return self._cutter.unit_season if most > _EACH_UP_TO else 1
+
     def _usual_dilations(self) -> list[list[int]]:
         if self.dilations is not None:
             return [[int(d) for d in block] for block in self.dilations]
-        if len(self.seasons_) == 2:
-            first, second = self.seasons_
-            return [[1, max(2, first // 6)], [first, second]]
-        season = self._unit_season
+        if self.stride_ > 1:
+            return [[1, 2]]
+        season = self._cutter.unit_season
         if season == 1:
             return [[1, 2], [4, 8]]
         if season <= 8:
             return [[1, 2], [season, 2 * season]]
         return [[1, season // 4], [season // 2, season]]
 
-    def _steps(self, pieces: Sequence[Piece]) -> int:
-        """Steps that have room for all pieces, and as many origins as dilations can part."""
-        most = max(piece.steps for piece in pieces)
-        multiple = math.lcm(*(d for block in self.dilations_ for d in block))
-        origins = -(-max(1, most - self.input_size_ + 1) // multiple) * multiple
-        return self.input_size_ - 1 + origins
+    @property
+    def _all_dilations(self) -> list[int]:
+        return [dilation for block in self.dilations_ for dilation in block]
 
     # -- the network -------------------------------------------------------------------------------
 
@@ -359,46 +321,48 @@ class ESRNN(BaseForecaster):
         count = len(self.quantiles_)
         values = Input((steps, 2), name="values")
         row = Input((1,), name="row", dtype="int32")
+        starts = Input((1,), name="starts")
         series = Embedding(*table.shape, weights=table / self.series_rate, name="series")
         coefficients = Flatten()(series(row)) * self.series_rate
-        seen, base = Smoothing(
-            self.input_size_,
-            self.h,
-            self.seasons_,
-            count,
-            stride=self._stride,
-            penalty=self.level_penalty,
-        )([values, coefficients])
+        seen, base = self._smoothing(count, self.level_penalty)([values, coefficients, starts])
         layers = [
             [
-                Dilated(LSTM(self.units, return_sequences=True), dilation, name=_name(number, n))
+                Dilated(LSTM(self.units_, return_sequences=True), dilation, name=_name(number, n))
                 for n, dilation in enumerate(block)
             ]
             for number, block in enumerate(self.dilations_)
         ]
-        state = _through(layers, seen)
-        if self._stride > 1:
-            state, seen = state[:, :: self._stride], seen[:, :: self._stride]
         size = self.h * count
-        mixed = Dense(self.units, activation="tanh", name="mixed")
+        mixed = Dense(_WIDER * self.units_, activation="relu", name="mixed")
         answers = Dense(size, kernel_initializer="zeros", name="answers")
         linear = Dense(size, use_bias=False, kernel_initializer="zeros", name="linear")
-        made = Add()([answers(mixed(state)), linear(seen), base])
-        return Model([values, row], Reshape((made.shape[1] * self.h, count))(made))
+        made = Add()([answers(mixed(_through(layers, seen))), linear(seen), base])
+        return Model([values, row, starts], Reshape((made.shape[1] * self.h, count))(made))
+
+    def _smoothing(self, outputs: int = 1, penalty: float = 0.0) -> Smoothing:
+        return Smoothing(
+            self.input_size_,
+            self.h,
+            self.seasons_,
+            outputs,
+            ahead=max(self.seasons_, default=0),
+            stride=self.stride_,
+            penalty=penalty,
+        )
 
     def _readers(self, model: Model, steps: int) -> tuple[Model, Model]:
         """Two views of a network: from values and coefficients to what each step sees; answers."""
         values = Input((steps, 2), name="values")
-        coefficients = Input((_HEAD + sum(self.seasons_),), name="coefficients")
-        smoothing = Smoothing(self.input_size_, self.h, self.seasons_)
-        seen, base = smoothing([values, coefficients])
+        starts = Input((1,), name="starts")
+        coefficients = Input((HEAD + sum(self.seasons_),), name="coefficients")
+        seen, base = self._smoothing()([values, coefficients, starts])
         layers = [
             [model.get_layer(_name(number, n)) for n in range(len(block))]
             for number, block in enumerate(self.dilations_)
         ]
-        reader = Model([values, coefficients], [_through(layers, seen), seen, base])
-        state = Input((self.units,), name="state")
-        window = Input((self.input_size_,), name="window")
+        reader = Model([values, coefficients, starts], [_through(layers, seen), seen, base])
+        state = Input((self.units_,), name="state")
+        window = Input((seen.shape[-1],), name="window")
         mixed, answers, linear = map(model.get_layer, ("mixed", "answers", "linear"))
         made = Add()([answers(mixed(state)), linear(window)])
         return reader, Model([state, window], made)
@@ -418,69 +382,34 @@ class ESRNN(BaseForecaster):
                 panel = panel.extended(points[-1])
         return Forecast(np.concatenate(points, axis=1)[:, :h], np.concatenate(bands, axis=1)[:, :h])
 
-    def _restored(self, values: Array, read: _Read) -> Array:
+    def _restored(self, values: Array, read: Read) -> Array:
         """(P, ...) values of the series, or their logarithms, from scaled ones."""
         more = (slice(None), *(np.newaxis for _ in values.shape[1:]))
         shifts, units = read.pieces.shifts[:, 0], read.pieces.units[:, 0]
         return np.asarray(values * units[more] + shifts[more])
 
-    def _read_series(self, panel: Panel) -> _Read:
-        """Series from where they began when they were learned from; others are looked at anew."""
+    def _read_series(self, panel: Panel) -> Read:
         tables = [
             model.get_layer("series").get_weights()[0].astype(np.float64) * self.series_rate
             for model in self.models_
         ]
-        taken = switches(panel, self.log)
-        pieces, starts = [], []
-        for s, name in enumerate(panel.ids):
-            series, known = panel.series(s), self._known.get(name)
-            first = self._goes_on(panel, s)
-            if known is not None and first is not None:
-                taken[s] = known.log
-                values = np.log(series[first:]) if known.log else series[first:]
-                pieces.append(known.piece._replace(values=values, after=values[:0]))
-                starts.append([table[known.row] for table in tables])
-                continue
-            values = series[-self._longest :]
-            values = np.log(values) if taken[s] else values
-            front = max(0, self.input_size_ - len(values))
-            pieces.append(Piece.of(values, values[:0], front, self._unit_season))
-            first_ones = self._first(pieces[-1])[_LOGITS:]
-            rates = [
-                (table.mean(axis=0) if known is None else table[known.row])[:_LOGITS]
-                for table in tables
-            ]
-            starts.append([np.concatenate([rate, first_ones]) for rate in rates])
-        each = [np.stack([start[n] for start in starts]) for n in range(len(tables))]
-        lengths = np.array([len(piece.values) for piece in pieces])
-        return _Read(Pieces.of(pieces, self._steps(pieces), self.h), each, taken, lengths)
+        return self._cutter.read(panel, self._known, tables, self.stride_, self._all_dilations)
 
-    def _goes_on(self, panel: Panel, s: int) -> int | None:
-        """Step of a series where its piece began; None of one that is not what was learned from."""
-        known = self._known.get(panel.ids[s])
-        if known is None:
-            return None
-        try:
-            at = int(panel.frequency.positions(panel.starts[s], np.array([known.stamp]))[0])
-        except ValueError:  # stamps of another kind, or beside these
-            return None
-        rest, size = panel.series(s)[max(at, 0) :], len(known.values)
-        if at < 0 or not size <= len(rest) <= 4 * self._longest:
-            return None
-        same = np.array_equal(rest[:size], known.values, equal_nan=True)
-        return at if same and not (known.log and np.nanmin(rest) <= 0) else None
-
-    def _answers(self, read: _Read) -> tuple[Array, Array]:
+    def _answers(self, read: Read) -> tuple[Array, Array]:
         """What the networks add, (P, h, Q) in rising order, and level and seasons, (P, h)."""
         pieces, count = read.pieces, len(read.taken)
         answers = np.zeros((count, self.h, len(self.quantiles_)))
         bases = np.zeros((count, self.h))
-        at = pieces.ends - self.input_size_
-        for model, starts in zip(self.models_, read.starts, strict=True):
+        at, starts = read.origins.ending(pieces.ends)
+        for model, coefficients in zip(self.models_, read.starts, strict=True):
             reader, answerer = self._readers(model, pieces.values.shape[1])
             for first in range(0, count, _TOGETHER):
                 some = slice(first, first + _TOGETHER)
-                given = {"values": pieces.values[some], "coefficients": starts[some]}
+                given = {
+                    "values": pieces.values[some],
+                    "coefficients": coefficients[some],
+                    "starts": starts[some, np.newaxis].astype(np.float32),
+                }
                 found = reader.predict(given, batch_size=_TOGETHER, verbose=0)
                 state, window, base = (array[np.arange(len(array)), at[some]] for array in found)
                 given = {"state": state, "window": window}

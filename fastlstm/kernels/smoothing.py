@@ -1,8 +1,8 @@
 """Exponential smoothing of many series: levels and seasons, windows without them, and back.
 
 The letters: ``T`` steps of ``B`` series, whose first season has ``m`` steps and second one ``n``;
-either may be 0, for none. A window has ``L`` steps and ends with its origin; ``S`` origins follow
-each other from step L - 1 on, and a forecast starts at every ``stride``-th of them.
+either may be 0, for none. A window has ``L`` steps and ends with its origin. Each series has ``S``
+origins, ``stride`` steps apart, of which the first is so many steps behind L - 1 as it ``starts``.
 
     d_t = z_t - s_t - u_t - l_(t-1)        0 where there is no value
     l_t = l_(t-1) + a d_t
@@ -31,6 +31,10 @@ from fastlstm.kernels.team import share
 
 # Logits of a, b and c, and the level, which stand before the seasons.
 HEAD = 4
+# A window of values that differ by less, in proportion, is one that does not vary.
+_LEAST = 1e-3
+# What the logarithm of a spread is multiplied by.
+_LOGARITHM = 0.3
 
 
 @inline
@@ -134,15 +138,32 @@ def smooth_back(
             d_coefficients[i, HEAD + m + k] = d_second[i, k]
 
 
+@inline
+def _spread(values, i, at, look_back):
+    """The standard deviation of the values in a window; 1 of one that does not vary."""
+    count, total = 0.0 * values[0, 0, 0], 0.0 * values[0, 0, 0]
+    for k in range(look_back):
+        count += values[at + k, i, 1]
+        total += values[at + k, i, 1] * values[at + k, i, 0]
+    mean = total / max(count, 1.0)
+    squares = 0.0 * mean
+    for k in range(look_back):
+        away = values[at + k, i, 1] * (values[at + k, i, 0] - mean)
+        squares += away * away
+    spread = np.sqrt(squares / max(count, 1.0))
+    return spread if spread > _LEAST * (1.0 + abs(mean)) else 1.0 + 0.0 * mean
+
+
 @kernel
-def windows(seen, base, level, first, second, values, look_back, horizon, stride, crew):
+def windows(seen, base, level, first, second, values, starts, look_back, horizon, stride, crew):
     """What a network sees at each origin, and what its answers are added to.
 
-    seen : (S, B, L + A) the window less its seasons and the level at its end, 0 where a value is
-        missing; then the seasons to come, of A steps
-    base : (ceil(S / stride), B, h·Q) level and season of each step to come, once for each of its Q
-        answers
+    seen : (S, B, L + A + 1) the window less its seasons and the level at its end, 0 where a value
+        is missing; then the seasons to come, of A steps; both over the standard deviation of the
+        values in the window, whose logarithm is last
+    base : (S, B, h·Q) level and season of each step to come, once for each of its Q answers
     level, first, second : as ``smooth`` makes them
+    starts : (B, 1) less than ``stride``
     look_back, horizon, stride : L, h
     """
     steps = level.shape[1]
@@ -152,36 +173,39 @@ def windows(seen, base, level, first, second, values, look_back, horizon, stride
     begin, end = share(level.shape[0], crew)
     for i in range(begin, end):
         for j in range(origins):
-            origin = j + look_back - 1
+            at = int(starts[i, 0]) + j * stride
+            origin = at + look_back - 1
             now = level[i, origin]
+            spread = _spread(values, i, at, look_back)
+            seen[j, i, width - 1] = _LOGARITHM * np.log(spread)
             for k in range(look_back):
                 season = 0.0 * now
                 if m > 0:
-                    season += first[i, j + k]
+                    season += first[i, at + k]
                 if n > 0:
-                    season += second[i, j + k]
-                seen[j, i, k] = values[j + k, i, 1] * (values[j + k, i, 0] - season - now)
-            for k in range(width - look_back):
+                    season += second[i, at + k]
+                left = values[at + k, i, 1] * (values[at + k, i, 0] - season - now)
+                seen[j, i, k] = left / spread
+            for k in range(width - look_back - 1):
                 season = 0.0 * now
                 if m > 0:
                     season += first[i, origin + 1 + k % m]
                 if n > 0:
                     season += second[i, origin + 1 + k % n]
-                seen[j, i, look_back + k] = season
-            if j % stride == 0:
-                for k in range(horizon):
-                    season = 0.0 * now
-                    if m > 0:
-                        season += first[i, origin + 1 + k % m]
-                    if n > 0:
-                        season += second[i, origin + 1 + k % n]
-                    for q in range(answers):
-                        base[j // stride, i, k * answers + q] = now + season
+                seen[j, i, look_back + k] = season / spread
+            for k in range(horizon):
+                season = 0.0 * now
+                if m > 0:
+                    season += first[i, origin + 1 + k % m]
+                if n > 0:
+                    season += second[i, origin + 1 + k % n]
+                for q in range(answers):
+                    base[j, i, k * answers + q] = now + season
 
 
 @kernel
 def windows_back(
-    d_level, d_first, d_second, d_seen, d_base, values, look_back, horizon, stride, crew
+    d_level, d_first, d_second, d_seen, d_base, values, starts, look_back, horizon, stride, crew
 ):
     """Gradients of levels and seasons, from those of ``seen`` and ``base``."""
     steps = d_level.shape[1]
@@ -197,29 +221,30 @@ def windows_back(
         for t in range(steps + n):
             d_second[i, t] = 0.0
         for j in range(origins):
-            origin = j + look_back - 1
+            at = int(starts[i, 0]) + j * stride
+            origin = at + look_back - 1
             d_now = 0.0 * d_level[i, 0]
+            spread = _spread(values, i, at, look_back)
             for k in range(look_back):
-                d = values[j + k, i, 1] * d_seen[j, i, k]
+                d = values[at + k, i, 1] * d_seen[j, i, k] / spread
                 d_now -= d
                 if m > 0:
-                    d_first[i, j + k] -= d
+                    d_first[i, at + k] -= d
                 if n > 0:
-                    d_second[i, j + k] -= d
-            for k in range(width - look_back):
-                d = d_seen[j, i, look_back + k]
+                    d_second[i, at + k] -= d
+            for k in range(width - look_back - 1):
+                d = d_seen[j, i, look_back + k] / spread
                 if m > 0:
                     d_first[i, origin + 1 + k % m] += d
                 if n > 0:
                     d_second[i, origin + 1 + k % n] += d
-            if j % stride == 0:
-                for k in range(horizon):
-                    d = 0.0 * d_now
-                    for q in range(answers):
-                        d += d_base[j // stride, i, k * answers + q]
-                    d_now += d
-                    if m > 0:
-                        d_first[i, origin + 1 + k % m] += d
-                    if n > 0:
-                        d_second[i, origin + 1 + k % n] += d
+            for k in range(horizon):
+                d = 0.0 * d_now
+                for q in range(answers):
+                    d += d_base[j, i, k * answers + q]
+                d_now += d
+                if m > 0:
+                    d_first[i, origin + 1 + k % m] += d
+                if n > 0:
+                    d_second[i, origin + 1 + k % n] += d
             d_level[i, origin] += d_now

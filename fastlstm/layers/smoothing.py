@@ -24,13 +24,15 @@ class Smoothing(Several):
 
     Takes values (batch, time, 2), each beside 1, or 0 where it is missing, and coefficients (batch,
     4 + all steps of seasons): logits of how fast the level, the first and the second season follow,
-    the level at first, and the first seasons. ``kernels/smoothing.py`` has the equations. Gives
+    the level at first, and the first seasons; and starts (batch, 1), how many steps, fewer than
+    ``stride``, the first origin is behind the first one that has ``look_back`` values.
+    ``kernels/smoothing.py`` has the equations. Gives
 
-    - windows (batch, origins, look_back + ahead): the last ``look_back`` values at each origin,
-      from the first one that has so many, less their seasons and the level there; and the season of
-      the ``ahead`` steps to come
-    - bases (batch, some origins, horizon · outputs): level and season of each step to come, what
-      ``outputs`` answers for it are to be added to; of every ``stride``-th origin.
+    - windows (batch, origins, look_back + ahead + 1): the last ``look_back`` values at each origin
+      less their seasons and the level there; the season of the ``ahead`` steps to come; both over
+      the standard deviation of the values in the window; and the logarithm of this
+    - bases (batch, origins, horizon · outputs): level and season of each step to come, what
+      ``outputs`` answers for it are to be added to.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class Smoothing(Several):
     ahead : int
         Steps to come whose season is part of a window.
     stride : int
-        From one origin that has a base to the next.
+        From one origin to the next.
     penalty : float
         Weight of the mean square of the level's second differences, whose gradient is added to that
         of the coefficients. It is not part of the loss that training tells.
@@ -60,7 +62,7 @@ class Smoothing(Several):
         "stride",
         "penalty",
     )
-    fewest = most = 2
+    fewest = most = 3
     by_parts = False
 
     def __init__(
@@ -95,25 +97,30 @@ class Smoothing(Several):
 
     def shapes_after(self, shapes: Sequence[Shape], **options: Any) -> list[Shape]:
         self.check_several(shapes)
-        values, coefficients = shapes
+        values, coefficients, starts = shapes
         wanted = smoothing.HEAD + sum(self.lengths)
-        if len(values) != 3 or values[2] != 2 or tuple(coefficients[1:]) != (wanted,):
+        fits = tuple(coefficients[1:]) == (wanted,) and tuple(starts[1:]) == (1,)
+        if len(values) != 3 or values[2] != 2 or not fits:
             raise ValueError(
-                f"Smoothing {self.name!r} expects values (batch, time, 2) and coefficients "
-                f"(batch, {wanted}), got {tuple(values)} and {tuple(coefficients)}"
+                f"Smoothing {self.name!r} expects values (batch, time, 2), coefficients "
+                f"(batch, {wanted}) and starts (batch, 1), got {tuple(values)}, "
+                f"{tuple(coefficients)} and {tuple(starts)}"
             )
-        steps = values[1]
-        if steps is not None and steps < self.look_back:
+        steps, least = values[1], self.look_back + self.stride - 1
+        if steps is not None and steps < least:
             raise ValueError(
-                f"Smoothing {self.name!r} expects at least look_back={self.look_back} steps, got "
-                f"{steps}"
+                f"Smoothing {self.name!r} expects at least {least} steps, of a window and to the "
+                f"next, got {steps}"
             )
-        origins = None if steps is None else steps - self.look_back + 1
-        some = None if origins is None else -(-origins // self.stride)
+        origins = None if steps is None else self.origins(steps)
         return [
-            (values[0], origins, self.look_back + self.ahead),
-            (values[0], some, self.horizon * self.outputs),
+            (values[0], origins, self.look_back + self.ahead + 1),
+            (values[0], origins, self.horizon * self.outputs),
         ]
+
+    def origins(self, steps: int) -> int:
+        """How many there are, wherever the first one is."""
+        return (steps - self.look_back + 1) // self.stride
 
     def bind_inputs(
         self,
@@ -135,15 +142,14 @@ class SmoothingOp(Op):
     def __init__(
         self, layer: Smoothing, xs: list[np.ndarray], mask: np.ndarray, plan: Plan
     ) -> None:
-        self.layer, (self.values, self.coefficients) = layer, xs
+        self.layer, (self.values, self.coefficients, self._starts) = layer, xs
         self.made_mask = mask[:0]
         steps, batch, _ = self.values.shape
         self._states = [plan.array(shape, layer.dtype) for shape in self._shapes]
         self._surprise = plan.array((batch, steps), layer.dtype)
-        origins = steps - layer.look_back + 1
-        self.y = plan.array((origins, batch, layer.look_back + layer.ahead), layer.dtype)
-        some = -(-origins // layer.stride)
-        self._base = plan.array((some, batch, layer.horizon * layer.outputs), layer.dtype)
+        origins = layer.origins(steps)
+        self.y = plan.array((origins, batch, layer.look_back + layer.ahead + 1), layer.dtype)
+        self._base = plan.array((origins, batch, layer.horizon * layer.outputs), layer.dtype)
 
     @property
     def _shapes(self) -> list[tuple[int, int]]:
@@ -164,7 +170,7 @@ class SmoothingOp(Op):
     def record_forward(self, program: Program, segment: Segment = WHOLE) -> None:
         arrays = (*self._states, self._surprise, self.values, self.coefficients)
         program.add(smoothing.smooth, *arrays, work=_WORK * self._surprise.size)
-        arrays = (self.y, self._base, *self._states, self.values)
+        arrays = (self.y, self._base, *self._states, self.values, self._starts)
         work = _WORK * (self.y.size + self._base.size)
         program.add(smoothing.windows, *arrays, *self._how, work=work)
 
@@ -179,10 +185,10 @@ class SmoothingOp(Op):
 
     @property
     def d_xs(self) -> Sequence[np.ndarray | None]:
-        return [None, self._d_coefficients]
+        return [None, self._d_coefficients, None]
 
     def record_backward(self, program: Program, segment: Segment = WHOLE) -> None:
-        arrays = (*self._d_states, *self._d_ys, self.values)
+        arrays = (*self._d_states, *self._d_ys, self.values, self._starts)
         work = _WORK * (self.y.size + self._base.size)
         program.add(smoothing.windows_back, *arrays, *self._how, work=work)
         arrays = (self._d_coefficients, *self._d_states, self._surprise, *self._given)

@@ -9,7 +9,7 @@ import pytest
 
 import fastlstm
 from fastlstm.forecasting import ESRNN, Naive
-from fastlstm.forecasting.decomposition import first_seasons
+from fastlstm.forecasting.decomposition import first_seasons, likely
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.panel import Panel
 from tests.reference import smoothing as reference
@@ -25,8 +25,8 @@ SMALL = {"season_length": 12, "units": 8, "max_steps": 6, "verbose": 0}
 
 
 @cache
-def small() -> ESRNN:
-    return ESRNN(10, **SMALL).fit(Y)
+def small(stride: int | None = None) -> ESRNN:
+    return ESRNN(10, stride=stride, **SMALL).fit(Y)
 
 
 def sigmoid(x):
@@ -49,10 +49,13 @@ def lstm(layer, x, dilation):
     return np.array(made)
 
 
-def test_forecast_is_what_the_equations_say():
-    model = small()
+@pytest.mark.parametrize(
+    ("stride", "dilations"), [(None, [[1, 3], [6, 12]]), (4, [[1, 2]])]
+)  # fmt: skip
+def test_forecast_is_what_the_equations_say(stride, dilations):
+    model = small(stride)
     network = model.models_[0]
-    assert model.dilations_ == [[1, 3], [6, 12]]
+    assert model.dilations_ == dilations
     for s, y in enumerate(Y):
         logs = np.log(y) if s != 1 else y
         piece = model._known[s].piece
@@ -62,12 +65,22 @@ def test_forecast_is_what_the_equations_say():
         row = table[model._known[s].row : model._known[s].row + 1].astype(np.float64)
         row *= model.series_rate
         levels, found = reference.smooth(values, row, (12,))
-        seen, base = reference.windows(values, levels, found, (12,), 12, 10, 1, 1, 0)
-        first = lstm(network.get_layer("lstm_0_0"), seen[:, 0], 1)
-        first = lstm(network.get_layer("lstm_0_1"), first, 3)
-        second = lstm(network.get_layer("lstm_1_0"), first, 6)
-        state = (lstm(network.get_layer("lstm_1_1"), second, 12) + first)[-1]
-        for name, function in (("mixed", np.tanh), ("answers", np.positive)):
+        # Origins end with the series, however far apart they are.
+        starts = np.array([[(len(z) - 12) % model.stride_]])
+        more = np.concatenate([values, np.zeros((model.stride_, 1, 2))])
+        levels, season = (np.pad(one, ((0, 0), (0, model.stride_))) for one in (levels, found[0]))
+        given = more, levels, [season], (12,), starts
+        seen, base = reference.windows(*given, 12, 10, model.stride_, 1, 12)
+        last = (len(z) - 12) // model.stride_
+        seen, base = seen[: last + 1], base[: last + 1]
+        state, before = seen[:, 0], None
+        for number, block in enumerate(dilations):
+            for n, dilation in enumerate(block):
+                state = lstm(network.get_layer(f"lstm_{number}_{n}"), state, dilation)
+            state = state if before is None else state + before
+            before = state
+        state = state[-1]
+        for name, function in (("mixed", lambda x: np.maximum(x, 0)), ("answers", np.positive)):
             kernel, bias = network.get_layer(name).get_weights()
             state = function(state @ kernel + bias)
         state = state + seen[-1, 0] @ network.get_layer("linear").get_weights()[0]
@@ -90,7 +103,7 @@ def test_learns_a_trend_beside_the_season():
 def test_coefficients_of_each_series_are_learned():
     model = small()
     (table,) = model.models_[0].get_layer("series").get_weights()
-    before = np.stack([model._first(known.piece) for known in model._known.values()])
+    before = np.stack([model._cutter.first(known.piece) for known in model._known.values()])
     moved = np.abs(table * model.series_rate - before)
     assert table.shape == (3, 4 + 12)
     assert (moved > 1e-6).mean() > 0.8  # all but the rate of a second season
@@ -117,13 +130,13 @@ def test_a_series_is_known_by_its_beginning_not_by_its_name_alone():
     model = small()
     longer = np.concatenate([Y[2], Y[2][-12:]])
     panel = Panel.of_arrays({2: longer, "new": longer}, Frequency.of(1))
-    assert model._goes_on(panel, 0) == 0  # the same, with values that came since
-    assert model._goes_on(panel, 1) is None
+    known = model._known[2]
+    assert model._cutter.goes_on(panel, 0, known) == 0  # the same, with values that came since
     other = Panel.of_arrays({2: longer + 1.0}, Frequency.of(1))
-    assert model._goes_on(other, 0) is None
+    assert model._cutter.goes_on(other, 0, known) is None
     new, same = model.predict({"new": Y[2]}), model.predict({2: Y[2]})
     assert np.abs(new - same).max() > 0
-    # By estimated seasons, and rates of the average series, it is nearly as good.
+    # By estimated seasons and rates it is nearly as good.
     assert np.abs(new / same - 1).max() < 0.1
 
 
@@ -150,7 +163,7 @@ def test_two_seasons_without_a_name_for_either():
     y = 10 + np.sin(2 * np.pi * t / 24) + (t // 24 % 7 >= 5)
     model = ESRNN(24, "h", input_size=24, units=8, max_steps=2, verbose=0).fit(y)
     assert model.seasons_ == (24, 168)
-    assert model.dilations_ == [[1, 4], [24, 168]]
+    assert (model.stride_, model.dilations_) == (24, [[1, 2]])
     assert ESRNN(24, "h", units=8, max_steps=2, verbose=0).fit(y[:200]).seasons_ == (24,)
     assert model.predict(h=30).shape == (30,)
     assert np.abs(model.predict() - (10 + np.sin(2 * np.pi * t[:24] / 24))).mean() < 0.3
@@ -169,6 +182,25 @@ def test_first_seasons_of_a_sum_of_seasons():
     assert (level, np.abs(first).max()) == (0.0, 0.0)
 
 
+def test_rates_are_those_by_which_a_series_was_forecast_best(rng):
+    t = np.arange(24 * 7 * 5)
+    day, week = np.sin(2 * np.pi * t / 24), np.where(t // 24 % 7 >= 5, -2.0, 0.0)
+
+    def rate(found):
+        return round(float(sigmoid(found[1])), 2)
+
+    # A season that stays, around it noise, and another one of weeks.
+    found = likely(3 * day + week + rng.standard_normal(len(t)), (24, 168), 24)
+    assert rate(found) == 0.03
+    weekend = found[-168:].reshape(7, 24).mean(axis=1)
+    assert weekend[5:].max() < weekend[:5].min() - 1
+    # Each hour walks by itself, and there is nothing that weeks have in common.
+    found = likely(np.cumsum(rng.standard_normal((35, 24)), axis=0).ravel(), (24, 168), 24)
+    assert (rate(found), np.abs(found[-168:]).max()) == (0.95, 0)
+    # Of a series that is too short to tell, the rates are those in the middle.
+    np.testing.assert_allclose(sigmoid(likely(day[:30], (24,), 24)[:3]), [0.1, 0.3, 0.1])
+
+
 def test_missing_values_constants_and_zeros():
     holes = [y.copy() for y in Y]
     holes[0][::7], holes[1][100:120] = np.nan, np.nan
@@ -183,11 +215,22 @@ def test_missing_values_constants_and_zeros():
 
 def test_levels_give_bands_in_order_around_the_forecast():
     model = ESRNN(10, level=[50, 80], **SMALL).fit(Y)
-    assert model.quantiles_.tolist() == [0.025, 0.1, 0.25, 0.48, 0.75, 0.9, 0.975]
+    assert model.quantiles_.tolist() == [0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975]
     made = model.predict(level=[50, 80, 95])
     names = [f"ESRNN-lo-{one}" for one in (95, 80, 50)]
     names += ["ESRNN", *(f"ESRNN-hi-{one}" for one in (50, 80, 95))]
     assert (np.diff([made[name] for name in names], axis=0) >= 0).all()
+
+
+def test_intervals_are_calibrated_by_default():
+    model = ESRNN(10, level=[80], **SMALL).fit(Y)
+    assert model.calibration_ is not None
+    own = ESRNN(10, level=[80], conformal=False, **SMALL).fit(Y)
+    assert own.calibration_ is None
+    wide, narrow = (one.predict(level=[80]) for one in (model, own))
+    np.testing.assert_array_equal(wide["ESRNN"], narrow["ESRNN"])
+    # Six updates are few; what the network believes of its errors is not what they are.
+    assert (wide["ESRNN-hi-80"] > narrow["ESRNN-hi-80"]).mean() > 0.9
 
 
 def test_validation_keeps_the_best_weights():
@@ -255,6 +298,8 @@ def test_other_columns_are_refused():
         ({"season_length": [2, 3, 4]}, "one or two lengths"),
         ({"season_length": 0}, "season_length expects"),
         ({"log": "yes"}, "log expects True, False or None"),
+        ({"conformal": "yes"}, "conformal expects True, False or None"),
+        ({"stride": 0}, "stride expects"),
         ({"series_rate": 0}, "series_rate > 0"),
         ({"dilations": [[1, 0]]}, "a dilation expects"),
     ],

@@ -20,6 +20,7 @@ class Case(NamedTuple):
 
     values: Any
     coefficients: Any
+    starts: Any
     seasons: tuple[int, ...]
     look_back: int = 5
     horizon: int = 7
@@ -29,13 +30,16 @@ class Case(NamedTuple):
     penalty: float = 0.3
 
     @staticmethod
-    def make(rng, seasons, dtype=np.float64, batch=3, origins=8):
-        steps = 4 + origins
+    def make(rng, seasons, dtype=np.float64, batch=3, origins=4):
+        steps = 4 + 3 * origins
         values = rng.standard_normal((steps, batch, 2))
         values[..., 1] = rng.random((steps, batch)) > 0.2
         # What stands where a value is missing does not matter.
         coefficients = rng.standard_normal((batch, 4 + sum(seasons)))
-        return Case(values.astype(dtype), coefficients.astype(dtype), seasons)
+        # Of one series a window does not vary, and none of another's is there.
+        values[2:8, 0, 0], values[3:9, 1, 1] = 2.0, 0.0
+        starts = (np.arange(batch) % 3)[:, np.newaxis]
+        return Case(values.astype(dtype), coefficients.astype(dtype), starts.astype(dtype), seasons)
 
     def empty(self, *shape):
         return np.full(shape, np.nan, self.values.dtype)
@@ -55,25 +59,26 @@ class Case(NamedTuple):
         steps, batch, _ = self.values.shape
         states, surprise = self._states, self.empty(batch, steps)
         smoothing.smooth(*states, surprise, self.values, self.coefficients, work=1e9)
-        origins = steps - self.look_back + 1
-        seen = self.empty(origins, batch, self.look_back + self.ahead)
-        base = self.empty(-(-origins // self.stride), batch, self.horizon * self.answers)
-        smoothing.windows(seen, base, *states, self.values, *self.how, work=1e9)
+        origins = (steps - self.look_back + 1) // self.stride
+        seen = self.empty(origins, batch, self.look_back + self.ahead + 1)
+        base = self.empty(origins, batch, self.horizon * self.answers)
+        given = self.values, self.starts
+        smoothing.windows(seen, base, *states, *given, *self.how, work=1e9)
         return states, surprise, seen, base
 
     def backward(self, surprise, d_seen, d_base):
         """Gradient of the coefficients."""
         d_states, d = self._states, np.full_like(self.coefficients, np.nan)
-        smoothing.windows_back(*d_states, d_seen, d_base, self.values, *self.how, work=1e9)
+        given = d_seen, d_base, self.values, self.starts
+        smoothing.windows_back(*d_states, *given, *self.how, work=1e9)
         given = self.values, self.coefficients
         smoothing.smooth_back(d, *d_states, surprise, *given, self.penalty, work=1e9)
         return d
 
     def expected(self):
         levels, found = reference.smooth(self.values, self.coefficients, self.seasons)
-        made = reference.windows(
-            self.values, levels, found, self.seasons, *self.how, self.answers, self.ahead
-        )
+        given = self.values, levels, found, self.seasons, self.starts
+        made = reference.windows(*given, *self.how, self.answers, self.ahead)
         return levels, found, *made
 
 
@@ -116,7 +121,7 @@ def test_what_stands_where_a_value_is_missing_does_not_matter(rng):
 
 
 def test_same_bits_for_any_threads_and_beside_any_series(rng):
-    case = Case.make(rng, (3, 6), np.float32, batch=7, origins=40)
+    case = Case.make(rng, (3, 6), np.float32, batch=7, origins=14)
     results = []
     for threads in (1, 2, 3):
         set_num_threads(threads)
@@ -128,6 +133,7 @@ def test_same_bits_for_any_threads_and_beside_any_series(rng):
     alone = case._replace(
         values=np.ascontiguousarray(case.values[:, 2:3]),
         coefficients=case.coefficients[2:3].copy(),
+        starts=case.starts[2:3].copy(),
     )
     _, surprise, seen, base = alone.forward()
     np.testing.assert_array_equal(seen[:, 0], results[0][0][:, 2])

@@ -32,24 +32,30 @@ def smooth(values, coefficients, seasons):
     return levels, found
 
 
-def windows(values, levels, found, seasons, look_back, horizon, stride, answers, ahead):
-    """What ``kernels.smoothing.windows`` gives: (S, B, L + A) and (S / stride, B, h·Q)."""
+def windows(values, levels, found, seasons, starts, look_back, horizon, stride, answers, ahead):
+    """What ``kernels.smoothing.windows`` gives: (S, B, L + A + 1) and (S, B, h·Q)."""
     steps, batch, _ = values.shape
     seen, bases = [], []
-    for origin in range(look_back - 1, steps):
+    for j in range((steps - look_back + 1) // stride):
         row, base = [], []
         for i in range(batch):
+            origin = look_back - 1 + int(starts[i, 0]) + j * stride
 
             def season_to_come(k, i=i, origin=origin):
                 pairs = zip(found, seasons, strict=True)
                 return sum(season[i, origin + 1 + k % m] for season, m in pairs)
 
+            last = range(origin - look_back + 1, origin + 1)
+            there = np.array([values[t, i, 0] for t in last if values[t, i, 1]])
+            spread = there.std() if len(there) else 0.0
+            spread = spread if spread > 1e-3 * (1 + abs(there.mean() if len(there) else 0)) else 1.0
             window = [
                 (values[t, i, 0] - sum(season[i, t] for season in found) - levels[i, origin])
                 * values[t, i, 1]
-                for t in range(origin - look_back + 1, origin + 1)
+                for t in last
             ]
-            row.append(window + [season_to_come(k) for k in range(ahead)])
+            window += [season_to_come(k) for k in range(ahead)]
+            row.append([one / spread for one in window] + [0.3 * np.log(spread)])
             base.append(
                 [
                     levels[i, origin] + season_to_come(k)
@@ -58,8 +64,7 @@ def windows(values, levels, found, seasons, look_back, horizon, stride, answers,
                 ]
             )
         seen.append(row)
-        if len(seen) % stride == 1 or stride == 1:
-            bases.append(base)
+        bases.append(base)
     return np.array(seen), np.array(bases)
 
 
