@@ -184,7 +184,7 @@ def test_the_choice_is_told(rng, capsys):
     series = _series(rng)
     model = Forecaster(H, models=[Naive(H), SeasonalNaive(H, season_length=SEASON)], verbose=1)
     model.fit(series)
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert "SeasonalNaive is chosen" in printed
     assert [row["model"] for row in model.selection_] == ["SeasonalNaive", "Ridge", "Naive"]
     assert model.selection_[0]["mase"] < model.selection_[-1]["mase"]

@@ -71,7 +71,7 @@ def test_each_learns_what_is_its_own():
     said = model.predict()
     last_season = np.stack([values[-H - SEASON : -SEASON] for values in series.values()])
     assert np.abs(said - came).mean() < 0.25 * np.abs(last_season - came).mean()
-    assert model.history_[0]["loss"][-1] < 0.5 * model.history_[0]["loss"][0]
+    assert model.history_[0]["loss"][-1] < 0.6 * model.history_[0]["loss"][0]
     kernels = [model.models_[0].model_of(name).get_weights()[0] for name in series]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
     some = {name: known[name] for name in ("s2", "s0")}
