@@ -26,6 +26,7 @@ from fastlstm.forecasting.calibration import (
 )
 from fastlstm.forecasting.combination import Combination, mean_of
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.esrnn import ESRNN
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.holtwinters import HoltWinters
 from fastlstm.forecasting.mqrnn import MQRNN
@@ -83,7 +84,7 @@ class Forecaster(BaseForecaster):
         As for every forecaster: see ``MQRNN``. With ``verbose`` the choice is told on stderr.
     models : sequence of forecasters or str, "all", optional
         Those to choose from, or their names; "all" of them. By default the naive and the seasonal
-        naive rule, drift, ridge regression on lags, and ``MQRNN``, the quickest of the networks;
+        naive rule, drift, ridge regression on lags, ``ESRNN`` and ``MQRNN``, the quickest networks;
         of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``; and the
         mean of those networks and ridge regressions whose errors are within 15 % of the least.
         Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
@@ -159,7 +160,7 @@ class Forecaster(BaseForecaster):
         """Those to choose from, the simplest first."""
         given = self.models
         if given is None:
-            given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, MQRNN)]
+            given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, ESRNN, MQRNN)]
             if len(panel.y) <= _SMALL:
                 given += self._of_small_panels(panel)
         elif _is_all(given):

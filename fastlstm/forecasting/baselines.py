@@ -59,8 +59,7 @@ class Baseline(BaseForecaster):
         return SeriesLive(self, panel)
 
     def _remarks(self, panel: Panel) -> tuple[str, ...]:
-        beside = ", ".join(map(repr, (*panel.names.futr, *panel.names.hist, *panel.names.static)))
-        return (f"columns beside the target are not used: {beside}",) if beside else ()
+        return panel.names.unused()
 
     @abstractmethod
     def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:

@@ -206,15 +206,12 @@ class ESRNN(BaseForecaster):
                 f"{self.level_penalty!r} and {self.series_rate!r}"
             )
 
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        return (*super()._remarks(panel), *panel.names.unused())
+
     # -- training ----------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel) -> None:
-        others = [*panel.names.futr, *panel.names.hist, *panel.names.static]
-        if others:
-            raise ValueError(
-                f"{type(self).__name__} reads the series alone, and no other columns: leave out "
-                f"{others}, or use MQRNN or SegRNN"
-            )
         generator = np.random.default_rng(self.seed)
         self.seasons_ = self._usual_seasons(panel)
         self.input_size_ = self.input_size or max(8, *self.seasons_, 1)

@@ -28,6 +28,11 @@ class Names(NamedTuple):
     hist: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
 
+    def unused(self) -> tuple[str, ...]:
+        """What a model that reads the target alone should tell of them."""
+        beside = ", ".join(map(repr, (*self.futr, *self.hist, *self.static)))
+        return (f"columns beside the target are not used: {beside}",) if beside else ()
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -283,12 +283,16 @@ def test_components_are_drawn():
         Naive(2, verbose=0).fit(Y).plot_components()
 
 
-def test_other_columns_are_refused():
+def test_other_columns_are_left_out_and_told():
     frames = pytest.importorskip("pandas")
     stamps = frames.date_range("2024-01-01", periods=60, freq="D")
-    table = frames.DataFrame({"ds": stamps, "y": Y[0][:60], "price": 1.0})
-    with pytest.raises(ValueError, match=r"no other columns: leave out \['price'\], or use MQRNN"):
-        ESRNN(7, verbose=0).fit(table, futr_exog=["price"])
+    table = frames.DataFrame({"ds": stamps, "y": Y[0][:60], "price": np.arange(60.0)})
+    model = ESRNN(7, max_steps=2, verbose=0)
+    alone = model.fit(table[["ds", "y"]]).predict()
+    later = frames.DataFrame({"ds": stamps[-7:] + frames.Timedelta(days=7), "price": np.ones(7)})
+    beside = model.fit(table, futr_exog=["price"]).predict(futr_df=later)
+    np.testing.assert_array_equal(beside["ESRNN"], alone["ESRNN"])
+    assert any("not used: 'price'" in note for note in model.notes_)
 
 
 @pytest.mark.parametrize(
