@@ -227,16 +227,7 @@ class NetworkForecaster(BaseForecaster):
         if not (counts.any() if self.pooled else counts.all()):
             raise ValueError(self._too_short(panel, held, counts))
         x, _, _ = self._batch(reader.read(series[:1], origins[:1]))
-        sizes = Sizes(
-            self.input_size_,
-            self.h,
-            self.season_,
-            x["past"].shape[-1],
-            x["future"].shape[-1] if "future" in x else 0,
-            x["static"].shape[-1] if "static" in x else 0,
-            len(self.quantiles_),
-            len(panel) if self.pooled else 1,
-        )
+        sizes = self._sizes(x, len(panel))
 
         validation = None
         if held:
@@ -289,6 +280,19 @@ class NetworkForecaster(BaseForecaster):
             self.models_.append(model)
             self.history_.append(history)
 
+    def _sizes(self, x: dict[str, Array], series: int) -> Sizes:
+        """What a network is made for, by the inputs of a window and the number of series."""
+        return Sizes(
+            self.input_size_,
+            self.h,
+            self.season_,
+            x["past"].shape[-1],
+            x["future"].shape[-1] if "future" in x else 0,
+            x["static"].shape[-1] if "static" in x else 0,
+            len(self.quantiles_),
+            series if self.pooled else 1,
+        )
+
     def _steps_that_hold(
         self, seen: Panel, reader: WindowReader, made: Callable[[int], Model], steps: int
     ) -> int:
@@ -305,6 +309,7 @@ class NetworkForecaster(BaseForecaster):
         series, origins = reader.origins(first, int(left[0]))
         if not len(series):
             return steps
+        windows = WindowList(reader, series, origins, steps * self._batch_size)
         generator = np.random.default_rng([self.seed, 1])
         with drawing_from(generator):
             model = made(steps)
@@ -312,8 +317,8 @@ class NetworkForecaster(BaseForecaster):
                 return steps
             history = train(
                 model,
-                lambda index: self._batch(reader.read(series[index], origins[index])),
-                len(series),
+                lambda index: self._batch(windows.read(index)),
+                len(windows),
                 steps=steps,
                 batch_size=self._batch_size,
                 generator=generator,

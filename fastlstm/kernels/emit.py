@@ -78,6 +78,13 @@ def _prefetch(builder, pointer, to_write, locality):
     call(builder, "llvm.prefetch.p0i8", ir.VoidType(), place, *hints)
 
 
+def first_lanes(builder, lanes, count):
+    """LLVM mask of the first ``count`` of so many lanes."""
+    i32 = ir.IntType(32)
+    numbers = ir.Constant(ir.VectorType(i32, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", numbers, splat(builder, builder.trunc(count, i32), lanes))
+
+
 def load_part(builder, vector, pointer, count):
     """LLVM load of the first ``count`` lanes, zero in the others, reading no further."""
     full = builder.icmp_signed(">=", count, ir.Constant(count.type, vector.lanes))
@@ -118,12 +125,9 @@ def _store_lanes(builder, vector, value, pointer, count):
 
 def _lanes(builder, vector, pointer, count):
     """Of a vector of which ``count`` lanes stand in memory: its pointer, alignment and mask."""
-    i32 = ir.IntType(32)
-    numbers = ir.Constant(ir.VectorType(i32, vector.lanes), list(range(vector.lanes)))
-    first = splat(builder, builder.trunc(count, i32), vector.lanes)
-    mask = builder.icmp_signed("<", numbers, first)
     typed = builder.bitcast(pointer, vector.llvm.as_pointer())
-    return typed, ir.Constant(i32, vector.dtype.bitwidth // 8), mask
+    align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
+    return typed, align, first_lanes(builder, vector.lanes, count)
 
 
 def _mangled(vector):

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastlstm.kernels.emit import splat
+from fastlstm.kernels import emit
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.math import exp_falling
 from fastlstm.kernels.simd import (
@@ -35,8 +35,7 @@ def first_lanes(typingctx, array, count):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        index = ir.Constant(ir.VectorType(args[1].type, vector.lanes), list(range(vector.lanes)))
-        return builder.icmp_signed("<", index, splat(builder, args[1], vector.lanes))
+        return emit.first_lanes(builder, vector.lanes, args[1])
 
     return Mask(vector.lanes)(array, types.intp), codegen
 
