@@ -213,14 +213,14 @@ def _multiply_panel(
 
 
 def _multiply_panel_onto(
-    layout, c, c_at, c_row, start, start_at, start_row, a, a_at, a_row, a_k, panel, panel_at,
-    count, depth,
+    layout, c, c_at, c_row, start, start_at, start_row, a, a_at, a_row, a_seg, a_k,
+    panel, panel_at, count, segs, seg_k,
 ):  # fmt: skip
     columns = panel_vectors(layout.blocks) * lanes(c)
     for r in range(count):
         _part(c, c_at + r * c_row, columns)[:] = _part(start, start_at + r * start_row, columns)
     _multiply_panel(
-        layout, c, c_at, c_row, a, a_at, a_row, 0, a_k, panel, panel_at, count, 1, depth
+        layout, c, c_at, c_row, a, a_at, a_row, a_seg, a_k, panel, panel_at, count, segs, seg_k
     )
 
 

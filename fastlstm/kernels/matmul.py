@@ -16,7 +16,7 @@ from fastlstm.kernels.program import kernel
 from fastlstm.kernels.simd import fill, lanes, load, load_first, store, store_first
 from fastlstm.kernels.spans import counts, span_start, span_stop
 from fastlstm.kernels.team import share, take
-from fastlstm.kernels.tile import multiply_panel, multiply_panel_ahead, multiply_two_panels
+from fastlstm.kernels.tile import multiply_panel_ahead, multiply_panel_onto, multiply_two_panels
 from fastlstm.kernels.transpose import transpose_square
 
 # Steps of k at a time: a panel's slice and the rows that meet it stay in the first-level cache.
@@ -128,7 +128,10 @@ def multiply(
     plenty = rows * panel_groups >= ROW_GROUP * ITEMS_EACH * crew.size
     height = ROW_GROUP if plenty else ROW_BLOCK
     row_groups = (rows + height - 1) // height
-    sums = crew.member * scratch.shape[1]
+    result, own = out.reshape(-1), scratch.reshape(-1)
+    line = crew.member * scratch.shape[1]
+    sums = line + columns
+    in_order = steps == 1 and origin.size == 0
     item = take(crew, -1)
     while item < row_groups * panel_groups:
         # The larger of the two matrices is read once; the other one, again and again.
@@ -137,30 +140,42 @@ def multiply(
             ahead, group = item // row_groups, item % row_groups
         first, last = group * height, min((group + 1) * height, rows)
         q_first, q_last = ahead * PANELS_AHEAD, min((ahead + 1) * PANELS_AHEAD, panels)
-        for block in range(0, blocks, BLOCKS_TOGETHER):
-            stop = min(block + BLOCKS_TOGETHER, blocks)
+        # The last block of k puts whole panels into their place: stores go out between products.
+        q_placed = min(q_last, n // columns) if in_order else q_first
+        for start in range(0, blocks, BLOCKS_TOGETHER):
+            stop = min(start + BLOCKS_TOGETHER, blocks)
             for q in range(q_first, q_last):
+                if start == 0:
+                    _start(own, line, columns, bias, q * columns, n)
                 r = span_start(mask, first, last)
                 while r < last:
                     count = span_stop(mask, r, min(r + ROW_BLOCK, last)) - r
-                    at = sums + ((q - q_first) * ROW_GROUP + r - first) * columns
-                    if block == 0:
-                        _start(scratch, at, count, columns, bias, q * columns, n)
-                    accumulate(
-                        scratch, at, columns, 0, False, a, r * a_row, a_row, a_seg, segs, seg_k,
-                        packed, q * packed.shape[1] * columns, count, block, stop,
-                    )  # fmt: skip
+                    place = sums + ((q - q_first) * ROW_GROUP + r - first) * columns
+                    s, s_at, s_row = own, place, columns
+                    if start == 0:
+                        s_at, s_row = line, 0
+                    for block in range(start, stop):
+                        c, c_at, c_row = own, place, columns
+                        if block == blocks - 1 and q < q_placed:
+                            c, c_at, c_row = result, r * n + q * columns, n
+                        accumulate(
+                            c, c_at, c_row, 0, False, s, s_at, s_row,
+                            a, r * a_row, a_row, a_seg, segs, seg_k,
+                            packed, q * packed.shape[1] * columns, count, block, block + 1,
+                        )  # fmt: skip
+                        s, s_at, s_row = c, c_at, c_row
                     r = span_start(mask, r + count, last)
+        _activate(activation, result, first, last, q_first * columns, q_placed * columns, n, mask)
         _finish(
-            activation, out, scratch, sums, first, last, q_first, q_last, columns, steps, origin,
-            mask,
+            activation, out, own, sums, first, last, q_first, q_placed, q_last, columns, steps,
+            origin, mask,
         )  # fmt: skip
         item = take(crew, item)
 
 
 def scratch_size(itemsize: int) -> int:
     """Elements of scratch that ``multiply`` needs for each thread."""
-    return ROW_GROUP * PANELS_AHEAD * PANEL_VECTORS * HOST.lanes(8 * itemsize)
+    return (1 + ROW_GROUP * PANELS_AHEAD) * PANEL_VECTORS * HOST.lanes(8 * itemsize)
 
 
 @inline
@@ -175,45 +190,60 @@ def count_blocks(segs, seg_k):
 
 @inline
 def accumulate(
-    c, c_at, c_row, c_second, two, a, a_at, a_row, a_seg, segs, seg_k, packed, packed_at, rows,
-    start, stop,
+    c, c_at, c_row, c_second, two, s, s_at, s_row, a, a_at, a_row, a_seg, segs, seg_k,
+    packed, packed_at, rows, start, stop,
 ):  # fmt: skip
-    """C += A·P for one panel of four vectors, by some blocks of k; or for ``two`` of a lone row."""
+    """C = S + A·P for one panel of four vectors, by some blocks of k.
+
+    Or C += A·P for ``two`` panels of a lone row, which stand ``c_second`` apart in C.
+    """
     columns = PANEL_VECTORS * lanes(c)
     together = max(1, K_BLOCK // seg_k)
     pieces = (seg_k + K_BLOCK - 1) // K_BLOCK
     for block in range(start, stop):
-        s, k = block // pieces * together, block % pieces * K_BLOCK
-        at = packed_at + (s * seg_k + k) * columns
-        count, depth = min(together, segs - s), min(K_BLOCK, seg_k - k)
+        seg, k = block // pieces * together, block % pieces * K_BLOCK
+        at = packed_at + (seg * seg_k + k) * columns
+        count, depth = min(together, segs - seg), min(K_BLOCK, seg_k - k)
         if two:
             multiply_two_panels(
-                PLAIN, c, c_at, c_second, a, a_at + s * a_seg + k, a_seg,
+                PLAIN, c, c_at, c_second, a, a_at + seg * a_seg + k, a_seg,
                 packed, at, segs * seg_k * columns, count, depth,
             )  # fmt: skip
         else:
-            multiply_panel(
-                PLAIN, c, c_at, c_row, a, a_at + s * a_seg + k, a_row, a_seg, 1,
+            multiply_panel_onto(
+                PLAIN, c, c_at, c_row, s, s_at, s_row, a, a_at + seg * a_seg + k, a_row, a_seg, 1,
                 packed, at, rows, count, depth,
             )  # fmt: skip
+            s, s_at, s_row = c, c_at, c_row
 
 
 @inline
-def _start(scratch, at, rows, columns, bias, column, n):
-    """Begin each row's sum with the bias, or zero."""
-    step = lanes(scratch)
+def _start(line, at, columns, bias, column, n):
+    """What the sums of a panel begin with: the bias, or zero."""
+    step = lanes(line)
     count = min(len(bias), n)
     for v in range(0, columns, step):
         value = load_first(bias, column + v, max(0, min(step, count - column - v)))
-        for r in range(rows):
-            store(value, scratch, at + r * columns + v)
+        store(value, line, at + v)
+
+
+@inline
+def _activate(activation, out, first, last, start, stop, n, mask):
+    """Some columns of some rows, in their place."""
+    for r in range(first, last):
+        if counts(mask, r):
+            for v in range(r * n + start, r * n + stop, lanes(out)):
+                store(activate(activation, load(out, v)), out, v)
 
 
 @inline
 def _finish(
-    activation, out, scratch, at, first, last, p_first, p_last, columns, steps, origin, mask
+    activation, out, sums, at, first, last, q_first, q_placed, q_last, columns, steps, origin, mask
 ):  # fmt: skip
-    """Some rows of a few panels: writing a row of one panel alone would wait for the memory."""
+    """Write some rows of panels that are not in their place yet.
+
+    Of a few panels at once: writing a row of one panel alone would wait for the memory.
+    """
     step = lanes(out)
     n = out.shape[1]
     batch = out.shape[0] // steps
@@ -224,11 +254,11 @@ def _finish(
         if steps > 1 or origin.size > 0:
             row = origin[r % batch] if origin.size > 0 else r % batch
             row = row * steps + r // batch
-        for p in range(p_first, p_last):
-            sums = at + ((p - p_first) * ROW_GROUP + r - first) * columns
-            column = p * columns
+        for q in range(q_placed, q_last):
+            sums_at = at + ((q - q_first) * ROW_GROUP + r - first) * columns
+            column = q * columns
             for v in range(0, min(columns, n - column), step):
-                value = activate(activation, load(scratch, sums + v))
+                value = activate(activation, load(sums, sums_at + v))
                 store_first(value, out, row * n + column + v, min(step, n - column - v))
 
 

@@ -128,8 +128,8 @@ def multiply_laid(
                     copy_at, copy_row, copy_k = copied + k * ROW_BLOCK, 1, ROW_BLOCK
                 multiply_panel_onto(
                     PLAIN, c, c_at, c_row, start, start_at, start_row,
-                    own, copy_at, copy_row, copy_k, own, laid + column * depth + k * panel,
-                    height, min(K_BLOCK, depth - k),
+                    own, copy_at, copy_row, 0, copy_k, own, laid + column * depth + k * panel,
+                    height, 1, min(K_BLOCK, depth - k),
                 )  # fmt: skip
                 start, start_at, start_row = c, c_at, c_row
             if not whole:

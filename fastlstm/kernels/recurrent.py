@@ -386,8 +386,9 @@ def _return_gradient(gates, d_h, u, t, q, two, first, last):
     """d_h += d_gates·Uᵀ for one step and panel of units, or for two panels of a lone row."""
     panels, slots, batch, columns = gates.shape
     d_columns = u.shape[2]
+    at = (q * batch + first) * d_columns
     accumulate(
-        d_h, (q * batch + first) * d_columns, d_columns, batch * d_columns, two,
+        d_h, at, d_columns, batch * d_columns, two, d_h, at, d_columns,
         gates, (t * batch + first) * columns, columns, slots * batch * columns, panels, columns,
         u, q * u.shape[1] * d_columns, last - first, 0, count_blocks(panels, columns),
     )  # fmt: skip

@@ -104,20 +104,19 @@ def multiply_panel_ahead(
 
 @intrinsic
 def multiply_panel_onto(
-    typingctx, layout, c, c_at, c_row, start, start_at, start_row, a, a_at, a_row, a_k,
-    panel, panel_at, rows, depth,
+    typingctx, layout, c, c_at, c_row, start, start_at, start_row, a, a_at, a_row, a_seg, a_k,
+    panel, panel_at, rows, segs, seg_k,
 ):  # fmt: skip
     """C = S + A·P, else as ``multiply_panel``; S[r] starts at ``start_at + r * start_row``."""
     i = types.intp
-    sig = types.void(layout, c, i, i, start, i, i, a, i, i, i, panel, i, i, i)
+    sig = types.void(layout, c, i, i, start, i, i, a, i, i, i, i, panel, i, i, i, i)
 
     def codegen(context, builder, sig, args):
         at = _Pointers(context, builder, sig, args)
         tile = _Tile(builder.module, layout, c, 1, adding=True)
-        one = _int(1)
-        follows = tile.follows(builder, at(11), one, args[14])
-        product = _Product(at(7), args[9], _int(0), args[10], at(11), one, args[14], *follows)
-        builder.call(tile.function(), [args[13], at(1), args[3], at(4), args[6], *product])
+        follows = tile.follows(builder, at(12), args[15], args[16])
+        product = _Product(at(7), *args[9:12], at(12), *args[15:17], *follows)
+        builder.call(tile.function(), [args[14], at(1), args[3], at(4), args[6], *product])
         return context.get_dummy_value()
 
     return sig, codegen
@@ -394,7 +393,7 @@ class _Tile:
             ahead, apart = self._lines_ahead(product, row)
         with _Loop(builder, product.segs) as seg:
             shift = builder.mul(seg, product.a_seg)
-            starts = [builder.gep(pointer, [shift]) for pointer in a_rows]
+            starts = [_opaque(builder, builder.gep(pointer, [shift])) for pointer in a_rows]
             k0 = builder.mul(seg, product.seg_k)
             with _Loop(builder, product.seg_k) as k:
                 panel_k = builder.add(k0, k)
@@ -479,6 +478,16 @@ def _no_unrolling(module):
     loop = module.add_metadata([disable, disable])
     loop.operands = (loop, disable)  # LLVM wants a loop's first operand to be the loop itself
     return loop
+
+
+def _opaque(builder, pointer):
+    """A pointer of which LLVM does not know how it stands to others.
+
+    It would add up the rows' addresses in every step, which takes a sixth of what a core can
+    begin in a cycle.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], side_effect=False)
 
 
 def _int(value):
