@@ -395,7 +395,7 @@ class _Tile:
             shift = builder.mul(seg, product.a_seg)
             starts = [_opaque(builder, builder.gep(pointer, [shift])) for pointer in a_rows]
             k0 = builder.mul(seg, product.seg_k)
-            with _Loop(builder, product.seg_k) as k:
+            with _Loop(builder, product.seg_k, unrolled=2) as k:
                 panel_k = builder.add(k0, k)
                 if HOST.fetches_ahead:
                     prefetch(builder, builder.gep(ahead, [builder.mul(panel_k, apart)]))
@@ -445,10 +445,10 @@ def _choose(builder, n, first, second):
 
 
 class _Loop:
-    """``for i in range(count)`` in LLVM, not unrolled: unrolling spills the accumulators."""
+    """``for i in range(count)`` in LLVM, unrolled so often: its own choice spills accumulators."""
 
-    def __init__(self, builder, count):
-        self.builder, self.count = builder, count
+    def __init__(self, builder, count, unrolled=1):
+        self.builder, self.count, self.unrolled = builder, count, unrolled
 
     def __enter__(self):
         builder = self.builder
@@ -469,14 +469,15 @@ class _Loop:
         builder = self.builder
         self.index.add_incoming(builder.add(self.index, _int(1), flags=["nsw"]), builder.block)
         branch = builder.branch(self.head)
-        branch.set_metadata("llvm.loop", _no_unrolling(builder.module))
+        branch.set_metadata("llvm.loop", _unrolling(builder.module, self.unrolled))
         builder.position_at_end(self.end)
 
 
-def _no_unrolling(module):
-    disable = module.add_metadata(["llvm.loop.unroll.disable"])
-    loop = module.add_metadata([disable, disable])
-    loop.operands = (loop, disable)  # LLVM wants a loop's first operand to be the loop itself
+def _unrolling(module, times):
+    """How often a loop's body is repeated, in LLVM's words."""
+    count = module.add_metadata(["llvm.loop.unroll.count", ir.Constant(ir.IntType(32), times)])
+    loop = module.add_metadata([count, count])
+    loop.operands = (loop, count)  # LLVM wants a loop's first operand to be the loop itself
     return loop
 
 
