@@ -325,9 +325,10 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
 
         The same bits as of ``update`` and ``predict``, without tables: made for values that arrive
         one by one. Windows slide along, so that a network over windows takes some tenths of a
-        millisecond for a series, and a simple rule some hundredths. DeepAR reads its window again
-        and draws its paths anew, and intervals of rules are worked out anew from their errors,
-        which takes longer. ``panel_`` has all values when it is looked at next.
+        millisecond for a series, and a simple rule some hundredths. DeepAR draws its paths anew,
+        which takes some milliseconds for each series (less with fewer ``n_paths`` or a smaller
+        ``h``), and intervals of rules are worked out anew from their errors. ``panel_`` has all
+        values when it is looked at next.
 
         Parameters
         ----------

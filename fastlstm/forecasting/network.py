@@ -19,7 +19,12 @@ from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.sliding import WindowLive
 from fastlstm.forecasting.streaming import Live
-from fastlstm.forecasting.transforming import SERIES_SCALERS, Transforms, check_transform
+from fastlstm.forecasting.transforming import (
+    SERIES_SCALERS,
+    Transforms,
+    check_scaler,
+    check_transform,
+)
 from fastlstm.forecasting.windows import WindowList, WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -199,13 +204,7 @@ class NetworkForecaster(BaseForecaster):
         self._check_scaler()
 
     def _check_scaler(self) -> None:
-        if self.scaler in SERIES_SCALERS:
-            return
-        try:
-            window_scaler(self.scaler)
-        except ValueError as error:
-            series = ", ".join(map(repr, SERIES_SCALERS))
-            raise ValueError(f"{error}; or, of whole series, one of {series}") from None
+        check_scaler(self.scaler)
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
@@ -380,9 +379,7 @@ class NetworkForecaster(BaseForecaster):
             scaler, past = window_scaler(self.scaler), windows.past
             shift, scale = windows.known("scaled", lambda: scaler.fit(past, np.isfinite(past)))
             return shift, scale
-        affine = [self._series_scalers.fitted[name] for name in windows.ids]
-        shift, scale = np.array([[one.shift, one.scale] for one in affine]).T  # type: ignore[attr-defined]
-        return shift[:, np.newaxis], scale[:, np.newaxis]
+        return self._series_scalers.affine(windows.ids)
 
     def _reach(self) -> int | None:
         return self.input_size_ + (self.season_ if self.transform == "difference" else 0)

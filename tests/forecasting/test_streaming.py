@@ -21,7 +21,7 @@ from fastlstm.forecasting import (
     load,
 )
 from fastlstm.forecasting.sliding import _ROOM
-from tests.forecasting.small import KINDS, H, make, same, series
+from tests.forecasting.small import KINDS, SEASON, H, make, same, series
 from tests.forecasting.tables import table
 
 
@@ -96,6 +96,32 @@ def test_logarithms_are_taken_as_long_as_series_are_positive(rng):
         same(made, slow.update(known[:, t : t + 1]).predict())
     with pytest.raises(ValueError, match=r"log=True expects values greater than 0, got -1"):
         make(MQRNN, log=True).fit(known[0]).step(-1.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transform": "difference", "season_length": SEASON},
+        {"transform": "boxcox"},
+        {"scaler": "series_robust"},
+        {"distribution": "NegativeBinomial"},
+    ],
+)
+def test_paths_go_on_whatever_is_done_to_series(options, rng):
+    known = [np.round(y) for y in series(rng)]
+    model = make(DeepAR, level=[80], **options).fit([y[:-3] for y in known])
+    slow = copy.deepcopy(model)
+    for t in (-3, -2, -1):
+        values = [y[t] for y in known]
+        same(model.step(values), slow.update([[value] for value in values]).predict())
+
+
+def test_paths_of_more_series_than_go_side_by_side(rng, monkeypatch):
+    monkeypatch.setattr("fastlstm.forecasting.paths._ROWS", 2 * 20)
+    known = series(rng)
+    model = make(DeepAR).fit([y[:-1] for y in known])
+    slow = copy.deepcopy(model).update([y[-1:] for y in known])
+    same(model.step([y[-1] for y in known]), slow.predict())
 
 
 class _Doubled(SegRNN):
