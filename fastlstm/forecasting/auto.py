@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm import forecasting
 from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.baselines import Drift, Naive, SeasonalNaive
 from fastlstm.forecasting.calibration import (
@@ -24,13 +23,9 @@ from fastlstm.forecasting.calibration import (
     past_cutoffs,
     past_of,
 )
+from fastlstm.forecasting.candidates import RULES, candidates, check_models
 from fastlstm.forecasting.combination import Combination, mean_of
-from fastlstm.forecasting.deepar import DeepAR
-from fastlstm.forecasting.esrnn import ESRNN
 from fastlstm.forecasting.forecast import Forecast
-from fastlstm.forecasting.holtwinters import HoltWinters
-from fastlstm.forecasting.mqrnn import MQRNN
-from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.regression import Ridge
 from fastlstm.forecasting.scores import unit_of
@@ -39,8 +34,6 @@ from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-# From the simplest on; networks come after these.
-_RULES = (Naive, SeasonalNaive, Drift, HoltWinters, Ridge)
 # These are in no mean.
 _TOO_SIMPLE = (Naive, SeasonalNaive, Drift)
 # What a network is always compared with.
@@ -49,8 +42,6 @@ _LEAST = (SeasonalNaive, Ridge)
 _TIE = 0.01
 # A mean is taken of models whose errors are larger than the least by no more than this part.
 _NEARLY = 0.15
-# Panels of so many points are learned from so quickly that more networks are compared.
-_SMALL = 20_000
 # Networks take this part of their updates while they are compared.
 _PART_OF_STEPS = 0.5
 _COVER = (80, 95)
@@ -87,7 +78,8 @@ class Forecaster(BaseForecaster):
         naive rule, drift, ridge regression on lags, ``ESRNN`` and ``MQRNN``, the quickest networks;
         of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``; and the
         mean of those networks and ridge regressions whose errors are within 15 % of the least.
-        Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
+        Their ``h`` must be that given here, and other common arguments become those given here;
+        each has a name, or ``alias``, of its own. Seasonal naive and ridge
         regression are always scored beside them, but not chosen unless they are among them.
     n_windows : int, optional
         From how many places the last points are forecast, h steps apart. By default from so many,
@@ -144,37 +136,12 @@ class Forecaster(BaseForecaster):
         super()._check()
         if self.n_windows is not None:
             whole_number(self.n_windows, "n_windows")
-        names = forecasting.MODELS
-        given = [] if self.models is None or _is_all(self.models) else self.models
-        if isinstance(given, str):
-            raise TypeError(
-                f'models expects a sequence of forecasters or their names, or "all", got {given!r}'
-            )
-        for model in given:
-            if isinstance(model, str) and model not in names:
-                raise ValueError(f"models expects names among {', '.join(names)}; got {model!r}")
-            if not isinstance(model, (str, BaseForecaster)):
-                raise TypeError(f"models expects forecasters or their names, got {model!r}")
+        check_models(self.models, self.h)
 
     def _candidates(self, panel: Panel) -> list[BaseForecaster]:
-        """Those to choose from, the simplest first."""
-        given = self.models
-        if given is None:
-            given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, ESRNN, MQRNN)]
-            if len(panel.y) <= _SMALL:
-                given += self._of_small_panels(panel)
-        elif _is_all(given):
-            given = forecasting.MODELS
-        made = [getattr(forecasting, one)(self.h) if isinstance(one, str) else one for one in given]
-        return [self._alike(model) for model in sorted(made, key=_complexity)]
-
-    def _of_small_panels(self, panel: Panel) -> list[BaseForecaster]:
-        """Networks that learn less by heart."""
-        season = panel.frequency.season
-        short = max(2 * season, self.h)
-        if self.input_size is not None or short >= usual_look_back(panel, self.h, season):
-            return [DeepAR(self.h)]
-        return [MQRNN(self.h, input_size=short, alias=f"MQRNN of {short}"), DeepAR(self.h)]
+        """Copies of those to choose from, the simplest first."""
+        given = candidates(self.models, panel, self.h, self.input_size)
+        return [self._alike(model) for model in given]
 
     def _alike(self, model: Any) -> Any:
         """A copy with the arguments that are common to all."""
@@ -326,7 +293,7 @@ class Forecaster(BaseForecaster):
         errors = np.abs(came - forecast.point)
         error = _mean_of_series(errors, seen.series, seen.units)
         bands = forecast.bands
-        if type(model) not in _RULES:
+        if type(model) not in RULES:
             positive = Heights.of(seen.known).positive()[seen.series]
             middle = np.sort(bands, axis=2)[..., len(LEVELS)]
             made = seen.ends - seen.known.lengths[seen.series]
@@ -366,14 +333,6 @@ class Forecaster(BaseForecaster):
         live = self.chosen_._live(panel)
         live.name = self.name
         return live
-
-
-def _is_all(models: Any) -> bool:
-    return isinstance(models, str) and models == "all"
-
-
-def _complexity(model: BaseForecaster) -> int:
-    return _RULES.index(type(model)) if type(model) in _RULES else len(_RULES)
 
 
 def _row(
