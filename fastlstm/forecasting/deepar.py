@@ -13,7 +13,7 @@ from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.distributions import distribution
 from fastlstm.forecasting.fitting import go_on, train
 from fastlstm.forecasting.forecast import Forecast
-from fastlstm.forecasting.network import spread_of, usual_steps
+from fastlstm.forecasting.network import spread_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.paths import PathLive, Paths, quantiles_of_paths
 from fastlstm.forecasting.scaling import window_scaler
@@ -25,6 +25,7 @@ from fastlstm.forecasting.transforming import (
     check_scaler,
     check_transform,
 )
+from fastlstm.forecasting.updates import usual_steps
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
 from fastlstm.randomness import drawing_from

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster
-from fastlstm.forecasting.calibration import past_cutoffs
 from fastlstm.forecasting.each import OneForEach
 from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.forecast import Forecast
@@ -25,6 +24,7 @@ from fastlstm.forecasting.transforming import (
     check_scaler,
     check_transform,
 )
+from fastlstm.forecasting.updates import Updates
 from fastlstm.forecasting.windows import WindowList, WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -39,10 +39,6 @@ Array = npt.NDArray[Any]
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Windows that are forecast at a time.
 _TOGETHER = 1024
-# Updates by default, and how often a window is seen at most.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 10
-# Looks in a row that may fail to improve, of 20, where updates are counted.
-_PATIENCE = 5
 
 
 class Sizes(NamedTuple):
@@ -58,7 +54,7 @@ class Sizes(NamedTuple):
     series: int
 
 
-class NetworkForecaster(BaseForecaster):
+class NetworkForecaster(Updates, BaseForecaster):
     """Base class of the forecasters that are networks over windows.
 
     A window is scaled by itself, so that series of any level are alike. The network answers in
@@ -292,44 +288,6 @@ class NetworkForecaster(BaseForecaster):
             series if self.pooled else 1,
         )
 
-    def _steps_that_hold(
-        self, seen: Panel, reader: WindowReader, made: Callable[[int], Model], steps: int
-    ) -> int:
-        """How many of these updates to take: fewer where they would learn the series by heart.
-
-        Windows overlap, so that it is values that count: where there are fewer of them than
-        weights, one network is trained without the end of each series, and forecasts it on the way.
-        """
-        free = self.max_steps is None and self.patience is None and self.pooled
-        if not free:
-            return steps
-        left = past_cutoffs(seen, self.h)
-        first = min(self.input_size_, 2 * self.h)
-        series, origins = reader.origins(first, int(left[0]))
-        if not len(series):
-            return steps
-        windows = WindowList(reader, series, origins, steps * self._batch_size)
-        generator = np.random.default_rng([self.seed, 1])
-        with drawing_from(generator):
-            model = made(steps)
-            if np.isfinite(seen.y).sum() >= model.count_params():
-                return steps
-            history = train(
-                model,
-                lambda index: self._batch(windows.read(index)),
-                len(windows),
-                steps=steps,
-                batch_size=self._batch_size,
-                generator=generator,
-                validation=self._batch(reader.read(*self._ends(seen, left))),
-                patience=_PATIENCE,
-                verbose=self.verbose,
-            )
-        best = int(history["step"][int(np.argmin(history["val_loss"]))])
-        # The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.
-        rate = 1.0 + np.cos(np.pi / steps * np.arange(best))
-        return min(steps, round(float(rate.sum())))
-
     def _go_on(self, panel: Panel, steps: int) -> None:
         seen = self._transformed(panel)
         self._meet(seen)
@@ -489,11 +447,6 @@ class NetworkForecaster(BaseForecaster):
             return Live(self, panel)
         return WindowLive(self, panel, getattr(self, "log", False))
 
-    def _steps_of(self, windows: int) -> int:
-        """Updates, on so many windows."""
-        steps = self.max_steps or usual_steps(windows, self._batch_size)
-        return max(1, round(self._part_of_steps * steps))
-
     def _too_short(self, panel: Panel, held: int, counts: Array) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
         name = type(self).__name__
@@ -524,11 +477,6 @@ def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
     seasons = -(-wanted // season) * season
     longest = int(panel.lengths.max()) - h
     return max(1, min(seasons, longest))
-
-
-def usual_steps(windows: int, batch_size: int) -> int:
-    """Updates that so many windows are worth."""
-    return int(np.clip(-(-_PASSES * windows // batch_size), _FEWEST_STEPS, _MOST_STEPS))
 
 
 def _binary_columns(panel: Panel) -> Array:
