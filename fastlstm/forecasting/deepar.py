@@ -13,7 +13,7 @@ from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.distributions import distribution
 from fastlstm.forecasting.fitting import go_on, train
 from fastlstm.forecasting.forecast import Forecast
-from fastlstm.forecasting.network import spread_of
+from fastlstm.forecasting.inputs import spread_of
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.paths import PathLive, Paths, quantiles_of_paths
 from fastlstm.forecasting.scaling import window_scaler
