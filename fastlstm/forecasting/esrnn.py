@@ -17,7 +17,8 @@ from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.logarithm import powers
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.pieces import Piece, Pieces
-from fastlstm.forecasting.smoothing_network import SmoothingNetwork
+from fastlstm.forecasting.smoothing_network import Readers, SmoothingLive, SmoothingNetwork
+from fastlstm.forecasting.streaming import Live
 from fastlstm.losses import Quantile
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
@@ -310,11 +311,15 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
     # -- forecasts ---------------------------------------------------------------------------------
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        return self._forecast_by({}, panel, h, quantiles)
+
+    def _forecast_by(self, readers: Readers, panel: Panel, h: int, quantiles: Array) -> Forecast:
+        """The same by views of the networks that are made once."""
         points, bands = [], []
         middle = int(np.searchsorted(self.quantiles_, self.tau))
         for first in range(0, h, self.h):
             read = self._read_series(panel)
-            answers, bases = self._answers(read)
+            answers, bases = self._answers(read, readers)
             made = powers(self._restored(answers + bases[..., np.newaxis], read), read.taken)
             points.append(made[..., middle])
             bands.append(between(made, self.quantiles_, quantiles))
@@ -335,14 +340,17 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
         ]
         return self._cutter.read(panel, self._known, tables, self.stride_, self._all_dilations)
 
-    def _answers(self, read: Read) -> tuple[Array, Array]:
+    def _answers(self, read: Read, readers: Readers) -> tuple[Array, Array]:
         """What the networks add, (P, h, Q) in rising order, and level and seasons, (P, h)."""
         pieces, count = read.pieces, len(read.taken)
         answers = np.zeros((count, self.h, len(self.quantiles_)))
         bases = np.zeros((count, self.h))
         at, starts = read.origins.ending(pieces.ends)
-        for model, coefficients in zip(self.models_, read.starts, strict=True):
-            reader, answerer = self._readers(model, pieces.values.shape[1])
+        steps = pieces.values.shape[1]
+        for number, coefficients in enumerate(read.starts):
+            if (number, steps) not in readers:
+                readers[number, steps] = self._readers(self.models_[number], steps)
+            reader, answerer = readers[number, steps]
             for first in range(0, count, _TOGETHER):
                 some = slice(first, first + _TOGETHER)
                 given = {
@@ -357,6 +365,9 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
                 answers[some] += np.sort(made.reshape(len(made), self.h, -1), axis=2)
                 bases[some] += base
         return answers / len(self.models_), bases / len(self.models_)
+
+    def _live(self, panel: Panel) -> Live:
+        return SmoothingLive(self, panel, self._reach())
 
     # -- what a forecast is made of ----------------------------------------------------------------
 
@@ -392,7 +403,7 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
         s = 0 if id is None else names.index(id)
         panel = panel.take([s])
         read = self._read_series(panel)
-        answers, bases = self._answers(read)
+        answers, bases = self._answers(read, {})
         end, n, h = int(read.pieces.ends[0]), int(read.lengths[0]), self.h
         each = [smoothed(read.pieces.values[0], starts[0], self.seasons_) for starts in read.starts]
         level, *seasons = (np.mean(parts, axis=0)[end - n :] for parts in zip(*each, strict=True))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.streaming import Asked, Live
 from fastlstm.kernels.smoothing import HEAD
 from fastlstm.layers import LSTM, Add, Dense, Embedding, Flatten, Input, Reshape
 from fastlstm.layers.dilated import Dilated
@@ -17,6 +19,10 @@ Array = npt.NDArray[Any]
 
 # How much wider than a state what is made of it is.
 _WIDER = 4
+
+
+# Views of a network to forecast by, by its number and the steps of a piece.
+Readers = dict[tuple[int, int], tuple[Model, Model]]
 
 
 class SmoothingNetwork:
@@ -87,3 +93,18 @@ def _through(layers: Sequence[Sequence[Any]], made: Any) -> Any:
         if number:
             made = Add()([made, before])
     return made
+
+
+class SmoothingLive(Live):
+    """Of ``ESRNN``: series are smoothed again, by views of its networks that are made once."""
+
+    def _begin(self, panel: Panel) -> None:
+        super()._begin(panel)
+        self._readers: Readers = {}
+
+    def _ahead(self, futr: Array | None, asked: Asked) -> tuple[Array, Array]:
+        # Series become longer, and pieces with them: what was made for shorter ones goes.
+        if len(self._readers) > len(self.model.models_):
+            self._readers.clear()
+        made = self.model._forecast_by(self._readers, self._end, self.h, asked.quantiles)
+        return made.point, made.bands
