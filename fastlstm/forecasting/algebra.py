@@ -53,8 +53,8 @@ def solve(square: Array, cross: Array) -> Array:
 
     Examples
     --------
-    >>> solve(np.array([[4.0, 2.0], [2.0, 3.0]]), np.array([[8.0], [7.0]])).ravel().tolist()
-    [1.25, 1.5]
+    >>> solve(np.array([[4.0, 2.0], [2.0, 5.0]]), np.array([[8.0], [12.0]])).ravel().tolist()
+    [1.0, 2.0]
     """
     factor = _cholesky(square)
     if factor is None:
