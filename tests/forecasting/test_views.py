@@ -62,7 +62,7 @@ def test_pictures_show_what_was_said(series):
     assert words == ["the past", "95 %", "80 %", "SeasonalNaive", "known until here"]
     with pytest.raises(ValueError, match="there is no series 'x'; there are 3"):
         model.plot_forecast(["x"])
-    with pytest.raises(TypeError, match="names of series, .*got a table; plots make forecasts"):
+    with pytest.raises(TypeError, match=r"names of series, .*got a table; plots make forecasts"):
         model.plot_cross_validation(pytest.importorskip("pandas").DataFrame({"y": [1.0]}))
     assert model.plot_forecast("s2").axes[0].get_title(loc="left") == "s2"
     lines = model.plot_cross_validation(["s1"]).axes[0].lines
