@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from fastlstm.forecasting import frame
 from fastlstm.forecasting.calibration import QUANTILES
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.writing import write_points
-from fastlstm.validation import whole_number
+from fastlstm.validation import real_number, whole_number
 
 if TYPE_CHECKING:
     from fastlstm.forecasting.panel import Panel
@@ -36,16 +37,20 @@ class Anomalies:
         last: int | None = None,
         h: int | None = None,
         level: float = 99,
+        leave_out: float | None = None,
         static_df: Any = None,
     ) -> Any:
         """Tell how surprising the last points of each series are.
 
         They are forecast h steps at a time, each time from all that came before. The score of a
         point is how improbable it was that it would be as far from the median as it is, or farther,
-        on its side: ``-log10(2 min(F, 1 - F))``, F being the part of the forecast's distribution
-        below the point. 0 is the median, 1.3 the end of the 95 % interval, 2 that of 99 %; of a
+        on either side: ``-log10(P)``, where P is told by how wide the intervals are. 0 is the
+        median, 1.3 as far from it as half of the 95 % interval is wide, 2 that of 99 %; of a
         forecaster whose intervals hold what they promise, one point in 1000 has 3 or more. Beyond
-        the outermost quantiles the distribution goes on as a normal one does.
+        the widest interval the distribution goes on as a normal one does. Both sides are taken
+        together, since the tail of one alone is told by few values, and a width is the mean of the
+        interval's and of the usual one so far: of faults put into loads of electricity that finds
+        more than each end by itself.
 
         Parameters
         ----------
@@ -59,6 +64,13 @@ class Anomalies:
             the one before it, so that an unusual stretch surprises at its beginning only.
         level : float
             Coverage in per cent of the interval that is shown beside.
+        leave_out : float, optional
+            Points with a greater score are missing to the forecasts of those after them, so that a
+            fault does not spoil what is expected next: 3, say, or a high quantile of the scores of
+            a stretch without faults. Of more than ``h`` such points in a row, as many as the
+            constructor says, the later ones are taken as they are: a level that stays is learned.
+            Forecasts are made one after the other then. By default all points are taken as they
+            are.
         static_df : data frame, optional
             Of the series in ``df``.
 
@@ -91,6 +103,8 @@ class Anomalies:
             like = frame.kind_of(df)
         shortest = int(panel.lengths.min())
         last = max(1, shortest // 4) if last is None else whole_number(last, "last")
+        if leave_out is not None:
+            leave_out = real_number("leave_out", leave_out)
         if last >= shortest:
             raise ValueError(
                 f"last expects fewer points than there are of each series, {shortest} of the "
@@ -101,13 +115,15 @@ class Anomalies:
         if df is None:
             model = self._copy(level=check_level(self.level) or _USUAL, verbose=0)
             model._learn(panel.until(panel.lengths - last))
-        columns = _scored(model, panel, left, h, one)
+        columns = _scored(model, panel, left, h, one, leave_out)
         columns = {name: values[:, values.shape[1] - last :] for name, values in columns.items()}
         return write_points(like, panel, columns, self._columns)
 
 
 def surprise(y: npt.ArrayLike, values: npt.ArrayLike, quantiles: npt.ArrayLike) -> Array:
-    """How improbable values are, as ``-log10`` of the probability on both sides.
+    """How improbable it is to be so far from the median, as ``-log10`` of the probability.
+
+    Distances are compared with half the widths of the intervals between quantiles, q and 1 - q.
 
     Parameters
     ----------
@@ -116,7 +132,7 @@ def surprise(y: npt.ArrayLike, values: npt.ArrayLike, quantiles: npt.ArrayLike) 
     values : array_like
         (..., Q) quantiles of its distribution.
     quantiles : array_like
-        (Q,) their levels, rising.
+        (Q,) their levels, rising, an odd number that lie evenly around 0.5.
 
     Returns
     -------
@@ -131,41 +147,118 @@ def surprise(y: npt.ArrayLike, values: npt.ArrayLike, quantiles: npt.ArrayLike) 
     array([0.     , 1.30103])
     """
     came, rising = np.asarray(y, np.float64), np.sort(np.asarray(values, np.float64), axis=-1)
-    scores = np.array([NormalDist().inv_cdf(float(q)) for q in np.ravel(quantiles)])
-    place = (rising <= came[..., np.newaxis]).sum(axis=-1) - 1
-    place = np.clip(place, 0, len(scores) - 2)
-    low, high = (
-        np.take_along_axis(rising, at[..., np.newaxis], axis=-1)[..., 0]
-        for at in (place, place + 1)
-    )
-    # Quantiles that are the same have some width, or all else would be infinitely far away.
-    whole = rising[..., -1] - rising[..., 0]
+    levels = np.ravel(np.asarray(quantiles, np.float64))
+    pairs = len(levels) // 2
+    away = np.abs(came - np.median(rising, axis=-1))
+    # Half the width of each interval, from the narrowest on, and the normal score of its end.
+    half = 0.5 * (rising[..., ::-1] - rising)[..., pairs - 1 :: -1]
+    scores = np.array([NormalDist().inv_cdf(float(q)) for q in levels[len(levels) - pairs :]])
+    # Intervals that are the same have some width, or all else would be infinitely far away.
+    whole = half[..., -1]
     least = 1e-3 * whole + 1e-9 * np.abs(rising).max(axis=-1) + 1e-300
-    away = (came - low) / np.maximum(high - low, least)
-    z = scores[place] + away * (scores[place + 1] - scores[place])
+    z = np.zeros(away.shape)
+    inner, below = np.zeros(away.shape), 0.0
+    for n, score in enumerate(scores):
+        # Where the distance lies between two intervals; beyond the last one in proportion to it.
+        part = (away - inner) / np.maximum(half[..., n] - inner, least)
+        z = np.where(away > inner, below + np.minimum(part, 1.0) * (score - below), z)
+        inner, below = half[..., n], score
+    beyond = away > np.maximum(whole, least)
+    z = np.where(beyond, scores[-1] * away / np.maximum(whole, least), z)
+    z = np.where(np.isnan(came), np.nan, z)
     z = np.clip(np.abs(z), 0.0, _FARTHEST)
     tails = np.vectorize(math.erfc, otypes=[np.float64])(z / math.sqrt(2.0))
     made: Array = np.maximum(-np.log10(tails), 0.0)
     return made
 
 
-def _scored(model: Any, panel: Panel, left: Array, h: int, level: float) -> dict[str, Array]:
+def _scored(
+    model: Any, panel: Panel, left: Array, h: int, level: float, leave_out: float | None
+) -> dict[str, Array]:
     """(S, W h) columns from the first cutoff on; that without a name is the target."""
     wanted = np.union1d(QUANTILES, quantiles_of([level]))
-    series, ends = model._ends(panel, left)
-    forecast, came = model._foresee_from(panel, series, ends, h, wanted)
     at = np.searchsorted(wanted, quantiles_of([level]))
     known = np.searchsorted(wanted, QUANTILES)
     name = model.name
-    found = {"": came, name: forecast.point}
-    for place, column in band_names(name, [level]):
-        found[column] = forecast.bands[..., at[place]]
-    found["anomaly"] = surprise(came, forecast.bands[..., known], QUANTILES)
-    # Windows back to where they are in their series.
-    cutoff = np.searchsorted(-left, -(panel.lengths[series] - ends))
-    columns = {}
-    for column, values in found.items():
-        whole = np.full((len(panel), len(left), h), np.nan)
-        whole[series, cutoff] = values
-        columns[column] = whole.reshape(len(panel), -1)
-    return columns
+    # All at once, or one cutoff after the other, between which points are left out.
+    parts = [left] if leave_out is None else list(left[:, np.newaxis])
+    sieve = None if leave_out is None else _Sieve(panel, leave_out, model.h)
+    usual, columns = _Usual(panel), dict[str, Array]()
+    for part in parts:
+        seen = panel if sieve is None else sieve.panel
+        series, ends = model._ends(panel, part)
+        if not len(series):
+            continue
+        forecast, came = model._foresee_from(seen, series, ends, h, wanted)
+        found = {"": came, name: forecast.point}
+        for place, column in band_names(name, [level]):
+            found[column] = forecast.bands[..., at[place]]
+        bands = usual.mixed_with(series, part, ends, forecast.bands[..., known])
+        found["anomaly"] = surprise(came, bands, QUANTILES)
+        if sieve is not None:
+            sieve.take(series, ends, found["anomaly"])
+        # Windows back to where they are in their series.
+        cutoff = np.searchsorted(-left, -(panel.lengths[series] - ends))
+        for column, values in found.items():
+            if column not in columns:
+                columns[column] = np.full((len(panel), len(left), h), np.nan)
+            columns[column][series, cutoff] = values
+    return {column: values.reshape(len(panel), -1) for column, values in columns.items()}
+
+
+class _Usual:
+    """How wide the intervals of each series are usually, as far as it has come.
+
+    Networks tell widths step by step, some of which are off: half of each is the usual one.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self._lengths = panel.lengths
+        self._sum = np.zeros((len(panel), len(QUANTILES)))
+        self._count = np.zeros(len(panel), np.int64)
+
+    def mixed_with(self, series: Array, left: Array, ends: Array, bands: Array) -> Array:
+        """(M, h, Q) of windows from these cutoffs, evenly around their medians."""
+        bands = np.sort(bands, axis=2)
+        middle = bands.shape[2] // 2
+        half = 0.5 * (bands - bands[..., ::-1])
+        cutoff = np.searchsorted(-left, -(self._lengths[series] - ends))
+        means = np.zeros((len(self._lengths), len(left), bands.shape[2]))
+        means[series, cutoff] = half.mean(axis=1)
+        there = np.zeros(means.shape[:2], np.int64)
+        there[series, cutoff] = 1
+        sums = self._sum[:, np.newaxis] + np.cumsum(means, axis=1)
+        counts = self._count[:, np.newaxis] + np.cumsum(there, axis=1)
+        self._sum, self._count = sums[:, -1], counts[:, -1]
+        usual = sums / np.maximum(counts, 1)[..., np.newaxis]
+        made: Array = bands[..., middle : middle + 1] + 0.5 * (
+            half + usual[series, cutoff][:, np.newaxis]
+        )
+        return made
+
+
+class _Sieve:
+    """Series without the points that surprised.
+
+    Parameters
+    ----------
+    panel : Panel
+        The series as they are.
+    limit : float
+        Points with a greater score are left out.
+    longest : int
+        How many in a row, at most.
+    """
+
+    def __init__(self, panel: Panel, limit: float, longest: int) -> None:
+        self.panel = replace(panel, y=panel.y.copy())
+        self._limit, self._longest = limit, longest
+        self._run = np.zeros(len(panel), np.int64)
+
+    def take(self, series: Array, ends: Array, scores: Array) -> None:
+        """Leave out what surprised of the points after ``ends``; scores are (M, h)."""
+        first = self.panel.offsets[series] + ends
+        for step, surprising in enumerate((scores > self._limit).T):
+            self._run[series] = np.where(surprising, self._run[series] + 1, 0)
+            out = surprising & (self._run[series] <= self._longest)
+            self.panel.y[first[out] + step] = np.nan

@@ -4,69 +4,35 @@ from __future__ import annotations
 
 import copy
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastlstm import forecasting
 from fastlstm.forecasting.base import BaseForecaster
-from fastlstm.forecasting.baselines import Drift, Naive, SeasonalNaive
+from fastlstm.forecasting.baselines import Naive, SeasonalNaive
 from fastlstm.forecasting.calibration import (
-    LEVELS,
-    QUANTILES,
     Calibration,
-    Heights,
     Past,
-    calibrated,
-    past_cutoffs,
-    past_of,
 )
-from fastlstm.forecasting.combination import Combination, mean_of
-from fastlstm.forecasting.deepar import DeepAR
-from fastlstm.forecasting.esrnn import ESRNN
+from fastlstm.forecasting.candidates import candidates, check_models
+from fastlstm.forecasting.comparison import COVER, Comparison, row_of
 from fastlstm.forecasting.forecast import Forecast
-from fastlstm.forecasting.holtwinters import HoltWinters
-from fastlstm.forecasting.mqrnn import MQRNN
-from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.regression import Ridge
-from fastlstm.forecasting.scores import unit_of
 from fastlstm.forecasting.streaming import Live
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-# From the simplest on; networks come after these.
-_RULES = (Naive, SeasonalNaive, Drift, HoltWinters, Ridge)
-# These are in no mean.
-_TOO_SIMPLE = (Naive, SeasonalNaive, Drift)
 # What a network is always compared with.
 _LEAST = (SeasonalNaive, Ridge)
 # A simpler model is chosen if its error is larger by no more than this part.
 _TIE = 0.01
-# A mean is taken of models whose errors are larger than the least by no more than this part.
-_NEARLY = 0.15
-# Panels of so many points are learned from so quickly that more networks are compared.
-_SMALL = 20_000
-# Networks take this part of their updates while they are compared.
-_PART_OF_STEPS = 0.5
-_COVER = (80, 95)
 
 
-class _Seen(NamedTuple):
-    """The points of the past that are forecast: M windows of some series."""
-
-    left: Array
-    known: Panel
-    series: Array
-    ends: Array
-    units: Array
-
-
-class Forecaster(BaseForecaster):
+class Forecaster(Comparison, BaseForecaster):
     """Forecast with whichever model was best on the last points of the series.
 
     Each model learns from all but the last points and forecasts these from several places. The one
@@ -87,7 +53,8 @@ class Forecaster(BaseForecaster):
         naive rule, drift, ridge regression on lags, ``ESRNN`` and ``MQRNN``, the quickest networks;
         of up to 20,000 points also ``MQRNN`` that sees two seasons alone, and ``DeepAR``; and the
         mean of those networks and ridge regressions whose errors are within 15 % of the least.
-        Their ``h`` and other common arguments are those given here. Seasonal naive and ridge
+        Their ``h`` must be that given here, and other common arguments become those given here;
+        each has a name, or ``alias``, of its own. Seasonal naive and ridge
         regression are always scored beside them, but not chosen unless they are among them.
     n_windows : int, optional
         From how many places the last points are forecast, h steps apart. By default from so many,
@@ -144,42 +111,17 @@ class Forecaster(BaseForecaster):
         super()._check()
         if self.n_windows is not None:
             whole_number(self.n_windows, "n_windows")
-        names = forecasting.MODELS
-        given = [] if self.models is None or _is_all(self.models) else self.models
-        if isinstance(given, str):
-            raise TypeError(
-                f'models expects a sequence of forecasters or their names, or "all", got {given!r}'
-            )
-        for model in given:
-            if isinstance(model, str) and model not in names:
-                raise ValueError(f"models expects names among {', '.join(names)}; got {model!r}")
-            if not isinstance(model, (str, BaseForecaster)):
-                raise TypeError(f"models expects forecasters or their names, got {model!r}")
+        check_models(self.models, self.h)
 
     def _candidates(self, panel: Panel) -> list[BaseForecaster]:
-        """Those to choose from, the simplest first."""
-        given = self.models
-        if given is None:
-            given = [kind(self.h) for kind in (Naive, SeasonalNaive, Drift, Ridge, ESRNN, MQRNN)]
-            if len(panel.y) <= _SMALL:
-                given += self._of_small_panels(panel)
-        elif _is_all(given):
-            given = forecasting.MODELS
-        made = [getattr(forecasting, one)(self.h) if isinstance(one, str) else one for one in given]
-        return [self._alike(model) for model in sorted(made, key=_complexity)]
-
-    def _of_small_panels(self, panel: Panel) -> list[BaseForecaster]:
-        """Networks that learn less by heart."""
-        season = panel.frequency.season
-        short = max(2 * season, self.h)
-        if self.input_size is not None or short >= usual_look_back(panel, self.h, season):
-            return [DeepAR(self.h)]
-        return [MQRNN(self.h, input_size=short, alias=f"MQRNN of {short}"), DeepAR(self.h)]
+        """Copies of those to choose from, the simplest first."""
+        given = candidates(self.models, panel, self.h, self.input_size)
+        return [self._alike(model) for model in given]
 
     def _alike(self, model: Any) -> Any:
         """A copy with the arguments that are common to all."""
         common: dict[str, Any] = {"h": self.h, "freq": self.freq, "seed": self.seed, "verbose": 0}
-        common["level"] = self.level or _COVER
+        common["level"] = self.level or COVER
         if self.input_size is not None:
             common["input_size"] = self.input_size
         if "conformal" in model.get_params():
@@ -196,7 +138,7 @@ class Forecaster(BaseForecaster):
         self._forecasts: dict[int, tuple[Forecast, Array]] = {}
         if seen is None:
             model, why = self._unseen(panel, candidates)
-            self.selection_ = [_row(model.name, why="taken unseen: " + why)]
+            self.selection_ = [row_of(model.name, why="taken unseen: " + why)]
         else:
             rows = [self._score(model, seen, n) for n, model in enumerate(candidates)]
             if self.models is None:
@@ -251,7 +193,7 @@ class Forecaster(BaseForecaster):
         width = max(16, *(len(row["model"]) for row in self.selection_))
         for row in self.selection_:
             told = f"  {row['model']:<{width}} {row['mase']:8.3f}"
-            told += "".join(f" {row[f'cover {one}']:6.1f} of {one} %" for one in _COVER)
+            told += "".join(f" {row[f'cover {one}']:6.1f} of {one} %" for one in COVER)
             lines.append(f"{told} {row['seconds']:8.1f} s" + f"  {row['why']}" * bool(row["why"]))
         better = [row["model"] for row in others if row["mase"] < first["mase"]]
         compared = {row["model"] for row in others if row["why"].startswith("to compare")}
@@ -261,19 +203,6 @@ class Forecaster(BaseForecaster):
             else:
                 lines.append(f"{name} was better by less than 1 %, and is less simple.")
         return "\n".join(lines)
-
-    def _held_out(self, panel: Panel) -> _Seen | None:
-        """What is forecast to compare the models; None where series are too short for it."""
-        left = past_cutoffs(panel, self.h)
-        if self.n_windows is not None:
-            left = self.h * np.arange(self.n_windows, 0, -1)
-        known = panel.take(np.flatnonzero(panel.lengths > left[0]))
-        if not len(known):
-            return None
-        series, ends = self._ends(known, left)
-        first = known.until(known.lengths - left[0])
-        units = [_unit(first.series(s), first.frequency.season) for s in range(len(first))]
-        return _Seen(left, known, series, ends, np.array(units))
 
     def _unseen(self, panel: Panel, candidates: list[BaseForecaster]) -> tuple[Any, str]:
         """The rule for series that are too short to compare models."""
@@ -285,61 +214,6 @@ class Forecaster(BaseForecaster):
             "the others"
         )
         return (rules or [self._alike(kind(self.h))])[0], why
-
-    def _score(self, model: Any, seen: _Seen, number: int) -> dict[str, Any]:
-        """How good a model is, and the calibration of a network."""
-        began = time.perf_counter()
-        try:
-            model._check()
-            model._part_of_steps = _PART_OF_STEPS
-            model._fit(seen.known.until(np.minimum.reduceat(*_by_series(seen))))
-            forecast, came = model._foresee_from(
-                seen.known, seen.series, seen.ends, self.h, QUANTILES
-            )
-        except (ValueError, ImportError) as trouble:
-            return _row(model.name, seconds=time.perf_counter() - began, why=str(trouble))
-        if number >= 0:
-            self._forecasts[number] = forecast, came
-        return self._rated(model, forecast, came, seen, number, time.perf_counter() - began)
-
-    def _combine(self, models: list[Any], rows: list[dict[str, Any]], seen: _Seen) -> None:
-        """Add the mean of those that are nearly as good as the best, if there are several."""
-        best = np.nanmin([row["mase"] for row in rows] + [np.inf])
-        good = [
-            n
-            for n, (model, row) in enumerate(zip(models, rows, strict=True))
-            if type(model) not in _TOO_SIMPLE and row["mase"] <= best * (1 + _NEARLY)
-        ]
-        if len(good) < 2:
-            return
-        name = "mean of " + ", ".join(models[n].name for n in good)
-        mixed = self._alike(Combination(self.h, models=[models[n] for n in good], alias=name))
-        forecast = mean_of([self._forecasts[n][0] for n in good])
-        came = self._forecasts[good[0]][1]
-        rows.append(self._rated(mixed, forecast, came, seen, len(models), 0.0))
-        models.append(mixed)
-
-    def _rated(
-        self, model: Any, forecast: Forecast, came: Array, seen: _Seen, number: int, seconds: float
-    ) -> dict[str, Any]:
-        """A row of the table, of forecasts of the points held out."""
-        errors = np.abs(came - forecast.point)
-        error = _mean_of_series(errors, seen.series, seen.units)
-        bands = forecast.bands
-        if type(model) not in _RULES:
-            positive = Heights.of(seen.known).positive()[seen.series]
-            middle = np.sort(bands, axis=2)[..., len(LEVELS)]
-            made = seen.ends - seen.known.lengths[seen.series]
-            self._pasts[number] = past_of(bands, came, positive, made, seen.left)
-            bands = _crossed(came, middle, bands, positive)
-        cover = {}
-        known = np.isfinite(came)
-        for level in _COVER:
-            place = LEVELS.index(level) + 1
-            low, high = bands[..., len(LEVELS) - place], bands[..., len(LEVELS) + place]
-            inside = ((low <= came) & (came <= high))[known]
-            cover[f"cover {level}"] = 100 * float(inside.mean()) if inside.size else float("nan")
-        return _row(model.name, error, seconds, "", **cover)
 
     def _reach(self) -> int | None:
         reach: int | None = self.chosen_._reach()
@@ -366,55 +240,3 @@ class Forecaster(BaseForecaster):
         live = self.chosen_._live(panel)
         live.name = self.name
         return live
-
-
-def _is_all(models: Any) -> bool:
-    return isinstance(models, str) and models == "all"
-
-
-def _complexity(model: BaseForecaster) -> int:
-    return _RULES.index(type(model)) if type(model) in _RULES else len(_RULES)
-
-
-def _row(
-    name: str, error: float = np.nan, seconds: float = 0.0, why: str = "", **cover: float
-) -> dict[str, Any]:
-    cover = {f"cover {level}": cover.get(f"cover {level}", float("nan")) for level in _COVER}
-    return {"model": name, "mase": error, **cover, "seconds": seconds, "why": why}
-
-
-def _unit(y: Array, season: int) -> float:
-    """What errors of a series are counted in, never 0."""
-    for steps in (season, 1):
-        unit = unit_of(y, steps)
-        if unit > 1e-10 * np.nanmax(np.abs(y), initial=0.0):
-            return unit
-    level = float(np.nanmean(np.abs(y))) if np.isfinite(y).any() else 0.0
-    return level if level > 0 else 1.0
-
-
-def _by_series(seen: _Seen) -> tuple[Array, Array]:
-    """Ends of windows, series after series, and where those of each begin."""
-    order = np.argsort(seen.series, kind="stable")
-    return seen.ends[order], np.searchsorted(seen.series[order], np.arange(len(seen.known)))
-
-
-def _mean_of_series(errors: Array, series: Array, units: Array) -> float:
-    """Mean over series of the means over their windows, in units of each."""
-    known = np.isfinite(errors)
-    total = np.bincount(series, np.where(known, errors, 0.0).sum(axis=1), len(units))
-    count = np.bincount(series, known.sum(axis=1), len(units))
-    some = count > 0
-    return float((total[some] / count[some] / units[some]).mean()) if some.any() else float("nan")
-
-
-def _crossed(came: Array, point: Array, bands: Array, positive: Array) -> Array:
-    """Intervals of each half of the windows, calibrated by the other half."""
-    made, half = np.sort(bands, axis=2), len(came) // 2
-    if not half:
-        return made
-    halves = (slice(0, half), slice(half, None))
-    for mine, other in (halves, halves[::-1]):
-        factors = calibrated(came[other], point[other], bands[other], positive[other])
-        made[mine] = factors.applied(point[mine], made[mine], QUANTILES, positive[mine])
-    return made

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting import frame
 from fastlstm.forecasting.anomalies import Anomalies
-from fastlstm.forecasting.calibration import QUANTILES, Heights
+from fastlstm.forecasting.backtesting import Backtests
 from fastlstm.forecasting.checkpoint import Checkpoint, keeping
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.foresight import Foresight
@@ -22,15 +20,17 @@ from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.intervals import band_names, check_level, quantiles_of
 from fastlstm.forecasting.panel import Panel, has_rows
 from fastlstm.forecasting.parameters import Parameters
+from fastlstm.forecasting.remarks import not_learned
 from fastlstm.forecasting.saving import save
-from fastlstm.forecasting.streaming import Live
+from fastlstm.forecasting.state import State
+from fastlstm.forecasting.stepping import Stepping
 from fastlstm.forecasting.views import Views
 from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
 
-class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
+class BaseForecaster(Parameters, Foresight, Views, Anomalies, Backtests, Stepping, State, ABC):
     """Base class of the forecasters.
 
     A forecaster is a class with the constructor's arguments ``h, freq=None, input_size=None,
@@ -185,82 +185,13 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         h = self.h if h is None else whole_number(h, "h")
         level = check_level(self.level if level is None else level)
         panel, like, rows = self.panel_, self._like, self._rows
-        _check_no_static(df, static_df)
+        frame.check_no_static(df, static_df)
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)
             like = frame.kind_of(df)
             rows = like is None and has_rows(df)
         columns = self._columns_ahead(panel, h, futr_df, level)
         return frame.write_forecast(like, panel, h, columns, self._columns, rows)
-
-    def cross_validation(
-        self,
-        df: Any = None,
-        *,
-        n_windows: int = 1,
-        step_size: int | None = None,
-        refit: bool = False,
-        h: int | None = None,
-        level: Sequence[float] | None = None,
-        static_df: Any = None,
-        **columns: Any,
-    ) -> Any:
-        """Forecast from several points in the past, each time without what comes after.
-
-        Parameters
-        ----------
-        df : optional
-            As for ``fit``, which need not be called before; by default the series of the last
-            ``fit``.
-        n_windows : int
-            How many cutoffs, the last one h steps before the end of each series.
-        step_size : int, optional
-            Steps from one cutoff to the next; h by default.
-        refit : bool
-            Learn anew at each cutoff; otherwise once, at the first one. Intervals that are
-            calibrated are so at the first one, and from then on by what has come since, too.
-        h, level
-            As for ``predict``.
-        static_df : data frame, optional
-            Of the series in ``df``.
-        **columns
-            ``futr_exog``, ``hist_exog``, ``static_exog``, ``id_col``, ``time_col``, ``target_col``:
-            which columns of ``df`` are what, as for ``fit``; by default those of the last ``fit``.
-
-        Returns
-        -------
-        data frame or dict of str to ndarray
-            As from ``predict``, with the columns ``cutoff``, the last stamp that was known, and
-            the target itself. Of arrays a dict of these: "cutoff", (series, windows) numbers of
-            steps, and (series, windows, h) the others; without the first axis where ``predict`` has
-            none. The forecaster itself is as before.
-
-        Raises
-        ------
-        ValueError
-            If a series is too short.
-        """
-        self._check()
-        if df is None:
-            self._check_fitted()
-        names = frame.named(columns, getattr(self, "_columns", frame.Columns()))
-        if columns and df is None:
-            raise ValueError(
-                f"{', '.join(columns)} name columns of a table, but df is None: pass the table too"
-            )
-        _check_no_static(df, static_df)
-        panel = self.panel_ if df is None else self._read(df, names, static_df)
-        like = self._like if df is None else frame.kind_of(df)
-        h = self.h if h is None else whole_number(h, "h")
-        step = h if step_size is None else whole_number(step_size, "step_size")
-        windows = whole_number(n_windows, "n_windows")
-        level = check_level(self.level if level is None else level)
-        parts = [
-            (known, self._columns_of(forecast, level), came)
-            for known, forecast, came in self._backtest(panel, windows, step, refit, h, level)
-        ]
-        rows = self._rows if df is None else like is None and has_rows(df)
-        return frame.write_cross_validation(like, parts, h, names, rows)
 
     def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
         """Let the series go on by new rows, and learn from them if asked to.
@@ -320,120 +251,12 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         self._check_fitted()
         save(self, filepath, overwrite=overwrite)
 
-    def step(self, y: Any, *, futr: Any = None, level: Sequence[float] | None = None) -> Any:
-        """Take the next value of each series, and forecast what comes after it.
-
-        The same bits as of ``update`` and ``predict``, without tables: made for values that arrive
-        one by one. Windows slide along, so that a network over windows takes some tenths of a
-        millisecond for a series, and a simple rule some hundredths. DeepAR reads its window again
-        and draws its paths anew, and intervals of rules are worked out anew from their errors,
-        which takes longer. ``panel_`` has all values when it is looked at next.
-
-        Parameters
-        ----------
-        y : float, array_like or mapping
-            The value of a single series; (series,) in the order of ``panel_.ids``; or values by
-            ids. NaN, None, and ids left out, are values that are missing.
-        futr : array_like, optional
-            (series, 1 + h, columns), of one series also (1 + h, columns): the columns ``futr_exog``
-            at the stamp of y and at the h to forecast, which models that learned from such columns
-            need.
-        level : sequence of float, optional
-            As for ``predict``.
-
-        Returns
-        -------
-        ndarray or dict of str to ndarray
-            (h,) for one series, or (series, h); with levels a dict of these by the names that the
-            columns of ``predict`` have.
-
-        Raises
-        ------
-        ValueError
-            If y or futr do not fit; the series are as before then. And for models that learned from
-            ``hist_exog``.
-
-        Examples
-        --------
-        >>> from fastlstm.forecasting import SeasonalNaive
-        >>> model = SeasonalNaive(h=2, season_length=3).fit([1.0, 2, 3, 4, 5, 6])
-        >>> model.step(7.0)
-        array([5., 6.])
-        >>> model.step(8.0)
-        array([6., 7.])
-        """
-        live = self.__dict__.get("_going")
-        if live is None or live.h != self.h:
-            self._check_fitted()
-            live = self._live(self.panel_)
-            self._going = live
-        return live.step(y, futr, self.level if level is None else level)
-
     def _remarks(self, panel: Panel) -> tuple[str, ...]:
         """What users should know of how this model takes these series."""
         # Rules do not mind.
-        return tuple(_not_learned(panel, self.h)) if "conformal" in self._names() else ()
+        return tuple(not_learned(panel, self.h)) if "conformal" in self._names() else ()
 
     # -- within ------------------------------------------------------------------------------------
-
-    @property
-    def panel_(self) -> Panel:
-        """The series, as of the last ``fit``, ``update`` or ``step``."""
-        going = self.__dict__.get("_going")
-        if going is not None:
-            self._panel = going.panel()
-        if "_panel" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} has no panel_ before fit")
-        panel: Panel = self._panel
-        return panel
-
-    @panel_.setter
-    def panel_(self, panel: Panel) -> None:
-        self.__dict__.pop("_going", None)
-        self._panel = panel
-
-    @contextmanager
-    def _or_as_before(self) -> Iterator[None]:
-        """If what is done within fails, or is broken off, attributes are as they were."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _live(self, panel: Panel) -> Live:
-        """What takes one value after another and forecasts, from the end of these series on."""
-        return Live(self, panel, self._reach())
-
-    def _reach(self) -> int | None:
-        """How many points before the end a forecast looks at; None if all of them."""
-        return None
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "panel_")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Attributes that a copy has: all but the arrays of ``step``, which begins anew."""
-        if self.__dict__.get("_going") is not None:
-            self._panel = self.panel_
-        return {name: value for name, value in self.__dict__.items() if name != "_going"}
-
-    def _state(self) -> dict[str, Any]:
-        """Attributes that a file holds."""
-        state = self.__getstate__()
-        like = state.get("_like")
-        if like is not None:
-            # Forecasts have columns of ids and stamps; the types of others do not matter.
-            names = self._columns[:2]
-            kept = [{name: part[name] for name in names if name in part} for part in like[1:]]
-            state["_like"] = like._replace(**dict(zip(like._fields[1:], kept, strict=True)))
-        return state
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take attributes from a file."""
-        self.__dict__.update(state)
 
     def _check(self) -> None:
         """An error where the constructor's arguments do not fit."""
@@ -444,47 +267,6 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             whole_number(self.input_size, "input_size")
         check_level(self.level)
         whole_number(self.seed, "seed", 0)
-
-    def _backtest(
-        self, panel: Panel, windows: int, step: int, refit: bool, h: int, level: Sequence[float]
-    ) -> Iterator[tuple[Panel, Forecast, Array]]:
-        """Go through the cutoffs: the series up to there, the forecast, and (S, h) what came.
-
-        Intervals are calibrated at the first cutoff, and after it by what came since then too.
-        """
-        held = h + step * (windows - 1)
-        short = panel.lengths <= held
-        if short.any():
-            some = ", ".join(repr(name) for name in panel.ids[short][:5])
-            raise ValueError(
-                f"{windows} windows of {h} steps, {step} apart, need series of more than {held} "
-                f"points; {short.sum()} are shorter: {some}"
-            )
-        model, past, every = None, None, np.arange(len(panel))
-        wanted = quantiles_of(level)
-        asked = np.union1d(wanted, QUANTILES)
-        for left in range(held, h - 1, -step):
-            known = panel.until(panel.lengths - left)
-            if model is None:
-                model = self._copy(level=self.level or level)
-                past = model._learn(known)
-                if past is not None:
-                    past = past.ending_at(-held)
-            elif refit:
-                model._fit(known)
-            futr, came = panel.following(every, known.lengths, h)
-            if past is None:
-                yield known, model._foresee(known, h, futr, wanted), came
-                continue
-            model._recalibrate(past.calibration(-left))
-            raw = model._raw(known, h, futr, asked)
-            yield known, model._calibrated(_only(raw, asked, wanted), known, wanted), came
-            if h >= self.h:
-                bands = _only(raw, asked, QUANTILES).bands[:, : self.h]
-                positive = Heights.of(known).positive()
-                past = past.and_then(
-                    bands, came[:, : self.h], positive, -left, min(1.0, step / self.h)
-                )
 
     def _copy(self, **changes: Any) -> Any:
         """One that is not fitted, with these arguments other than this one's."""
@@ -521,33 +303,3 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         for place, name in band_names(self.name, level):
             columns[name] = forecast.bands[..., place]
         return columns
-
-
-def _only(forecast: Forecast, quantiles: Array, wanted: Array) -> Forecast:
-    """Some of the quantiles of a forecast."""
-    return forecast._replace(bands=forecast.bands[..., np.searchsorted(quantiles, wanted)])
-
-
-def _not_learned(panel: Panel, h: int) -> list[str]:
-    """What a network cannot learn from."""
-    present, begins = np.isfinite(panel.y), panel.offsets[:-1]
-    least = np.minimum.reduceat(np.where(present, panel.y, np.inf), begins)
-    most = np.maximum.reduceat(np.where(present, panel.y, -np.inf), begins)
-    told = []
-    for which, what in (
-        (most <= least, "constant, and teach a network nothing"),
-        (panel.lengths <= h, f"no longer than h={h}, and are forecast without being learned from"),
-    ):
-        if which.any():
-            some = ", ".join(repr(name) for name in panel.ids[which][:3])
-            more = ", ..." if which.sum() > 3 else ""
-            told.append(f"{which.sum()} of {len(panel)} series are {what}: {some}{more}")
-    return told
-
-
-def _check_no_static(df: Any, static_df: Any) -> None:
-    """An error for columns of series that are not given."""
-    if df is None and static_df is not None:
-        raise ValueError(
-            "static_df has a row for each series in df, but df is None: those of fit have their own"
-        )

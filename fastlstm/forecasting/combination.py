@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.streaming import Asked, Live
 
 Array = npt.NDArray[Any]
 
@@ -87,11 +88,35 @@ class Combination(BaseForecaster):
         known = [reach for reach in each if reach is not None]
         return max(known) if len(known) == len(each) else None
 
+    def _live(self, panel: Panel) -> Live:
+        return MembersLive(self, panel)
+
     def _go_on(self, panel: Panel, steps: int) -> None:
         members = [copy.copy(model) for model in self.members_]
         for model in members:
             model._go_on(panel, steps)
         self.members_ = members
+
+
+class MembersLive(Live):
+    """Of a combination: its members go on side by side, each in its own way."""
+
+    def _begin(self, panel: Panel) -> None:
+        self._lives = [model._live(panel) for model in self.model.members_]
+
+    def _take(self, values: Array, futr: Array | None) -> None:
+        try:
+            for live in self._lives:
+                live._take(values, futr)
+        except ValueError:
+            self._begin(self.panel())  # some may have taken it
+            raise
+
+    def _ahead(self, futr: Array | None, asked: Asked) -> tuple[Array, Array]:
+        made = [Forecast(*live._ahead(futr, asked)) for live in self._lives]
+        if not asked.names:  # bands may be of any quantiles then
+            made = [one._replace(bands=one.point[..., np.newaxis]) for one in made]
+        return mean_of(made)
 
 
 def mean_of(forecasts: Sequence[Forecast]) -> Forecast:

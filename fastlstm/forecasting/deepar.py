@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,21 @@ import numpy.typing as npt
 from fastlstm.forecasting import frame, recursion
 from fastlstm.forecasting.base import BaseForecaster
 from fastlstm.forecasting.distributions import distribution
-from fastlstm.forecasting.fitting import Batch, go_on, train
+from fastlstm.forecasting.fitting import go_on, train
 from fastlstm.forecasting.forecast import Forecast
-from fastlstm.forecasting.network import spread_of, usual_steps
+from fastlstm.forecasting.inputs import spread_of
 from fastlstm.forecasting.panel import Panel
+from fastlstm.forecasting.paths import PathLive, Paths, quantiles_of_paths
 from fastlstm.forecasting.scaling import window_scaler
-from fastlstm.forecasting.transforming import Transforms, check_transform
-from fastlstm.forecasting.windows import WindowReader, Windows
+from fastlstm.forecasting.steps import ColumnScales, Steps
+from fastlstm.forecasting.streaming import Live
+from fastlstm.forecasting.transforming import (
+    SERIES_SCALERS,
+    Transforms,
+    check_scaler,
+    check_transform,
+)
+from fastlstm.forecasting.updates import usual_steps
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
 from fastlstm.randomness import drawing_from
@@ -26,22 +33,11 @@ from fastlstm.validation import whole_number
 
 Array = npt.NDArray[Any]
 
-# Rows of a stream: as many paths of several series as go through it side by side.
-_ROWS = 4096
-# What the network sees of a draw is kept within this, in units of the window.
-_FARTHEST = 1e6
 # Usual look-backs are not longer.
 _LONGEST_LOOK_BACK = 336
 
 
-class _Columns(NamedTuple):
-    """Mean and spread of the columns known in the future, and of those of a series."""
-
-    known: tuple[Array, Array]
-    static: tuple[Array, Array]
-
-
-class DeepAR(BaseForecaster):
+class DeepAR(Steps, BaseForecaster):
     """Probabilistic forecasts by paths that are drawn step by step.
 
     LSTM layers read, at each step, the value before it and those of one and two seasons before,
@@ -81,8 +77,9 @@ class DeepAR(BaseForecaster):
         Steps back of the values that are read, without the last one, which always is; by default
         one season and two.
     scaler : str or None
-        How a window is scaled: "standard", "robust", "mean", "last" or None. Counts are divided by
-        1 + their mean instead.
+        How values are scaled: as for ``MQRNN``, each window by itself ("standard", "robust",
+        "mean", "last"), all of a series alike ("series_standard", "series_robust",
+        "series_minmax"), or not at all (None). Counts are divided by 1 + their mean instead.
     season_length : int, optional
         Steps after which the series repeat, by default what the frequency suggests: a day of hours,
         a year of months. Of stamps that are whole numbers it is 1, so say it if there is one.
@@ -165,7 +162,12 @@ class DeepAR(BaseForecaster):
                 f"distribution={self.distribution!r} is one of counts, which are taken as they "
                 f"are: leave out transform={self.transform!r}, or take 'StudentT'"
             )
-        window_scaler(self.scaler)
+        check_scaler(self.scaler)
+        if distribution(self.distribution).counts and self.scaler in SERIES_SCALERS:
+            raise ValueError(
+                f"distribution={self.distribution!r} is one of counts, which are divided by 1 + "
+                f"their mean in the window: leave out scaler={self.scaler!r}"
+            )
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -190,8 +192,13 @@ class DeepAR(BaseForecaster):
         self._lags = sorted({1, *lags})
         self._transforms = Transforms.of(self.transform, panel, self.season_)
         panel = self._transforms.transform(panel)
-        self._columns_of_fit = _Columns(spread_of(panel.futr), spread_of(panel.static))
-        self._scaler = window_scaler(self.scaler)
+        self._columns_of_fit = ColumnScales(spread_of(panel.futr), spread_of(panel.static))
+        if self.scaler in SERIES_SCALERS:
+            kind = SERIES_SCALERS[self.scaler]
+            self._series_scalers = Transforms.of(kind, panel.take([]), self.season_)
+            self._meet(panel)
+        else:
+            self._scaler = window_scaler(self.scaler)
         held = 0 if self.patience is None else self.h
         reader = self._reader(panel, self.h)
         first = min(self.input_size_, 2 * self.h)
@@ -234,69 +241,15 @@ class DeepAR(BaseForecaster):
         self.models_, self.history_ = [model], [history]
 
     def _go_on(self, panel: Panel, steps: int) -> None:
-        reader = self._reader(self._transforms.transform(panel), self.h)
+        seen = self._transforms.transform(panel)
+        self._meet(seen)
+        reader = self._reader(seen, self.h)
         self.models_ = go_on(self, reader, steps=steps, batch_size=self.batch_size)
 
-    def _reader(self, panel: Panel, h: int, future: Array | None = None) -> WindowReader:
-        """Windows of what is read and of what the first of its steps looks back to."""
-        return WindowReader(panel, self.input_size_ + self._lags[-1], h, future)
-
-    def _batch(self, windows: Windows, *, past: bool = True) -> Batch:
-        """Inputs, targets and weights of windows; ``past`` if the steps of the past count."""
-        shift, scale = self._scale(windows)
-        values = np.concatenate([windows.past, windows.target], axis=1)
-        first = self._lags[-1]
-        steps = self._steps(self._seen((values - shift) / scale), windows, first)
-        x = {recursion.STEPS: steps}
-        if self._law.counts:
-            offsets = self._law.offsets(np.repeat(scale, steps.shape[1], axis=1))
-            x[recursion.OFFSETS] = offsets.astype(np.float32)
-        targets = values[:, first:] if self._law.counts else (values[:, first:] - shift) / scale
-        weights = np.isfinite(targets)
-        if not past:
-            weights[:, : self.input_size_] = False
-        targets = np.where(np.isfinite(targets), targets, 0.0)
-        return x, targets[..., np.newaxis].astype(np.float32), weights.astype(np.float32)
-
-    def _scale(self, windows: Windows) -> tuple[Array, Array]:
-        """(B, 1) shift and scale of each window, of the steps that are read."""
-        past = windows.past[:, self._lags[-1] :]
-        present = np.isfinite(past)
-        if self._law.counts:
-            total = np.where(present, past, 0.0).sum(axis=1, keepdims=True)
-            mean = total / np.maximum(present.sum(axis=1, keepdims=True), 1)
-            return np.zeros(mean.shape), 1.0 + mean
-        return self._scaler.fit(past, present)
-
-    def _seen(self, values: Array) -> Array:
-        """What the network sees of scaled values."""
-        if self._law.counts:
-            values = np.log1p(values)
-        return np.clip(values, -_FARTHEST, _FARTHEST)
-
-    def _steps(self, values: Array, windows: Windows, first: int) -> Array:
-        """(B, T, D) float32, inputs of the steps from ``first`` to the last of (B, P) values."""
-        last = values.shape[1]
-        before = np.stack([values[:, first - lag : last - lag] for lag in self._lags], axis=2)
-        known = self._known(windows)[:, first:]
-        return np.concatenate(
-            [_and_flags(before), known, self._static(windows, last - first)],
-            axis=2,
-            dtype=np.float32,
-        )
-
-    def _known(self, windows: Windows) -> Array:
-        """(B, P, F) columns that are known of all steps, those of the data in units of theirs."""
-        known = np.concatenate([windows.past_x, windows.future_x], axis=1)
-        mean, spread = self._columns_of_fit.known
-        known[..., : len(mean)] = (known[..., : len(mean)] - mean) / spread
-        return known
-
-    def _static(self, windows: Windows, steps: int) -> Array:
-        """(B, steps, C) columns of the series, the same at each step."""
-        mean, spread = self._columns_of_fit.static
-        static = (windows.static - mean) / spread
-        return np.repeat(static[:, np.newaxis], steps, axis=1)
+    def _meet(self, seen: Panel) -> None:
+        """Take note of series, as the network sees them, that were not there in ``fit``."""
+        if self.scaler in SERIES_SCALERS:
+            self._series_scalers.fitted.update(self._series_scalers.each(seen))
 
     def _reach(self) -> int:
         season = self.season_ if self.transform == "difference" else 0
@@ -328,108 +281,27 @@ class DeepAR(BaseForecaster):
         if df is not None:
             panel = self._read(df, self._columns, static_df, self.panel_)
         future = frame.read_future(futr_df, panel, h, self._columns)
-        return np.concatenate([paths for _, paths in self._paths(panel, h, future)])
+        return np.concatenate([paths for _, paths in self._drawn(panel, h, future)])
 
     def _forecast(
         self, panel: Panel, h: int, future: Array | None, quantiles: Array
     ) -> Forecast:  # fmt: skip
-        points, bands = np.empty((len(panel), h)), np.empty((len(panel), h, len(quantiles)))
-        for index, paths in self._paths(panel, h, future):
-            points[index] = np.median(paths, axis=1)
-            bands[index] = np.moveaxis(np.quantile(paths, quantiles, axis=1), 0, -1)
-        return Forecast(points, bands)
+        return quantiles_of_paths(self._drawn(panel, h, future), len(panel), h, quantiles)
 
-    def _paths(self, panel: Panel, h: int, future: Array | None) -> Iterator[tuple[Array, Array]]:
+    def _drawn(
+        self, panel: Panel, h: int, future: Array | None, paths: Paths | None = None
+    ) -> Iterator[tuple[Array, Array]]:
         """Numbers of some series, and (series, paths, h) futures of theirs, until all are there."""
-        windows = self._reader(self._transforms.transform(panel), h, future).last()
-        encoder, stepper, names = recursion.parts(self.models_[0])
-        together = min(len(panel), max(1, _ROWS // self.n_paths))
-        stream = stepper.stream(together * self.n_paths)
-        for start in range(0, len(panel), together):
-            index = np.arange(start, min(start + together, len(panel)))
-            # A stream has as many rows for the last series, however few are left.
-            rows = np.resize(index, together)
-            some = windows.take(rows)
-            shift, scale = self._scale(some)
-            past = self._seen((some.past - shift) / scale)
-            first = self._lags[-1]
-            read = self._steps(past, some._replace(future_x=some.future_x[:, :0]), first)
-            states = encoder.predict({recursion.STEPS: read}, batch_size=together, verbose=0)
-            repeated = [np.repeat(state, self.n_paths, axis=0) for state in states]
-            stream.reset(start=dict(zip(names, repeated, strict=True)))
-            generators = [_generator(self.seed, panel.ids[s]) for s in index]
-            paths = self._walk(stream, some, past, shift, scale, generators, h)
-            yield index, self._transforms.paths_back(paths[: len(index)], panel.take(index))
+        seen = self._transforms.transform(panel)
+        self._meet(seen)
+        windows = self._reader(seen, h, future).last()
+        for index, made in (paths or Paths(self, len(panel))).drawn(windows, h):
+            yield index, self._transforms.paths_back(made, panel.take(index))
 
-    def _walk(
-        self,
-        stream: Any,
-        windows: Windows,
-        past: Array,
-        shift: Array,
-        scale: Array,
-        generators: list[np.random.Generator],
-        h: int,
-    ) -> Array:
-        """(B, paths, h) draws, step by step."""
-        count, n, lags = len(past), self.n_paths, np.array(self._lags)
-        draw = self._draws(generators, h)
-        known, static = self._known(windows), self._static(windows, 1)[:, 0]
-        # Each lag of a step is either of the past, the same for all paths, or has been drawn.
-        values = np.full((count, n, past.shape[1] + h), np.nan)
-        values[:, :, : past.shape[1]] = past[:, np.newaxis]
-        drawn = np.zeros((count, n, h))
-        given: dict[str, Array] = {}
-        if self._law.counts:
-            offsets = np.repeat(self._law.offsets(scale[:, 0]), n, axis=0)
-            given[recursion.OFFSETS] = offsets.astype(np.float32)
-        for step in range(h):
-            at = past.shape[1] + step
-            alike = np.concatenate([known[:, at], static], axis=1)
-            x = np.concatenate(
-                [
-                    _and_flags(values[:, :, at - lags]).reshape(count * n, -1),
-                    np.repeat(alike, n, axis=0),
-                ],
-                axis=1,
-                dtype=np.float32,
-            )
-            given[recursion.STEPS] = x
-            parameters = np.asarray(stream.step(given if len(given) > 1 else x), np.float64)
-            now = drawn[:, :, step]
-            now[: len(generators)] = draw(parameters.reshape(count, n, -1), step)
-            values[:, :, at] = self._seen(now / scale if self._law.counts else now)
-        if self._law.counts:
-            return drawn
-        return drawn * scale[..., np.newaxis] + shift[..., np.newaxis]
-
-    def _draws(
-        self, generators: list[np.random.Generator], h: int
-    ) -> Callable[[Array, int], Array]:
-        """Draws of a step from (series, paths, parameters), each series by its own generator."""
-        count, law = len(generators), self._law
-        if not law.uniforms:
-            return lambda parameters, step: np.stack(
-                [law.sample(*one) for one in zip(parameters, generators, strict=False)]
-            )
-        # All steps at once, in their order: what comes first does not depend on h.
-        shape = (h, law.uniforms, self.n_paths)
-        uniform = np.stack([generator.random(shape) for generator in generators], axis=2)
-        return lambda parameters, step: law.made_of(parameters[:count], uniform[step])
-
-
-def _and_flags(values: Array) -> Array:
-    """Values, 0 where they are missing, and beside them whether they are there."""
-    present = np.isfinite(values)
-    return np.concatenate([np.where(present, values, 0.0), present], axis=-1)
+    def _live(self, panel: Panel) -> Live:
+        return PathLive(self, panel, self._reach())
 
 
 def _usual_look_back(panel: Panel, h: int, season: int) -> int:
     longest = int(panel.lengths.max()) - h
     return max(1, min(max(h, 2 * season), longest, _LONGEST_LOOK_BACK))
-
-
-def _generator(seed: int, name: Any) -> np.random.Generator:
-    """Draws of one series, whatever the others are."""
-    digest = hashlib.blake2b(str(name).encode(), digest_size=16).digest()
-    return np.random.default_rng([seed, *np.frombuffer(digest, np.uint32).tolist()])

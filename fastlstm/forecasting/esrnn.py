@@ -17,12 +17,9 @@ from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.logarithm import powers
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.pieces import Piece, Pieces
-from fastlstm.kernels.smoothing import HEAD
-from fastlstm.layers import LSTM, Add, Dense, Embedding, Flatten, Input, Reshape
-from fastlstm.layers.dilated import Dilated
-from fastlstm.layers.smoothing import Smoothing
+from fastlstm.forecasting.smoothing_network import Readers, SmoothingLive, SmoothingNetwork
+from fastlstm.forecasting.streaming import Live
 from fastlstm.losses import Quantile
-from fastlstm.models import Model
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
 from fastlstm.randomness import drawing_from
@@ -44,11 +41,9 @@ _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1500, 60
 _UNITS, _FEWER_UNITS, _MANY_PIECES = 64, 32, 64
 # Series that are read at a time when they are forecast.
 _TOGETHER = 64
-# How much wider than a state what is made of it is.
-_WIDER = 4
 
 
-class ESRNN(BaseForecaster):
+class ESRNN(SmoothingNetwork, BaseForecaster):
     """Exponential smoothing with a network for what it leaves, the winner of the M4 competition.
 
     Each series has a level and seasons of its own, which follow it by rates of its own. What is
@@ -313,65 +308,18 @@ class ESRNN(BaseForecaster):
 
     # -- the network -------------------------------------------------------------------------------
 
-    def _network(self, steps: int, table: Array) -> Model:
-        """From the values of pieces, and which row of the table is theirs, to all quantiles."""
-        count = len(self.quantiles_)
-        values = Input((steps, 2), name="values")
-        row = Input((1,), name="row", dtype="int32")
-        starts = Input((1,), name="starts")
-        series = Embedding(*table.shape, weights=table / self.series_rate, name="series")
-        coefficients = Flatten()(series(row)) * self.series_rate
-        seen, base = self._smoothing(count, self.level_penalty)([values, coefficients, starts])
-        layers = [
-            [
-                Dilated(LSTM(self.units_, return_sequences=True), dilation, name=_name(number, n))
-                for n, dilation in enumerate(block)
-            ]
-            for number, block in enumerate(self.dilations_)
-        ]
-        size = self.h * count
-        mixed = Dense(_WIDER * self.units_, activation="relu", name="mixed")
-        answers = Dense(size, kernel_initializer="zeros", name="answers")
-        linear = Dense(size, use_bias=False, kernel_initializer="zeros", name="linear")
-        made = Add()([answers(mixed(_through(layers, seen))), linear(seen), base])
-        return Model([values, row, starts], Reshape((made.shape[1] * self.h, count))(made))
-
-    def _smoothing(self, outputs: int = 1, penalty: float = 0.0) -> Smoothing:
-        return Smoothing(
-            self.input_size_,
-            self.h,
-            self.seasons_,
-            outputs,
-            ahead=max(self.seasons_, default=0),
-            stride=self.stride_,
-            penalty=penalty,
-        )
-
-    def _readers(self, model: Model, steps: int) -> tuple[Model, Model]:
-        """Two views of a network: from values and coefficients to what each step sees; answers."""
-        values = Input((steps, 2), name="values")
-        starts = Input((1,), name="starts")
-        coefficients = Input((HEAD + sum(self.seasons_),), name="coefficients")
-        seen, base = self._smoothing()([values, coefficients, starts])
-        layers = [
-            [model.get_layer(_name(number, n)) for n in range(len(block))]
-            for number, block in enumerate(self.dilations_)
-        ]
-        reader = Model([values, coefficients, starts], [_through(layers, seen), seen, base])
-        state = Input((self.units_,), name="state")
-        window = Input((seen.shape[-1],), name="window")
-        mixed, answers, linear = map(model.get_layer, ("mixed", "answers", "linear"))
-        made = Add()([answers(mixed(state)), linear(window)])
-        return reader, Model([state, window], made)
-
     # -- forecasts ---------------------------------------------------------------------------------
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
+        return self._forecast_by({}, panel, h, quantiles)
+
+    def _forecast_by(self, readers: Readers, panel: Panel, h: int, quantiles: Array) -> Forecast:
+        """The same by views of the networks that are made once."""
         points, bands = [], []
         middle = int(np.searchsorted(self.quantiles_, self.tau))
         for first in range(0, h, self.h):
             read = self._read_series(panel)
-            answers, bases = self._answers(read)
+            answers, bases = self._answers(read, readers)
             made = powers(self._restored(answers + bases[..., np.newaxis], read), read.taken)
             points.append(made[..., middle])
             bands.append(between(made, self.quantiles_, quantiles))
@@ -392,14 +340,17 @@ class ESRNN(BaseForecaster):
         ]
         return self._cutter.read(panel, self._known, tables, self.stride_, self._all_dilations)
 
-    def _answers(self, read: Read) -> tuple[Array, Array]:
+    def _answers(self, read: Read, readers: Readers) -> tuple[Array, Array]:
         """What the networks add, (P, h, Q) in rising order, and level and seasons, (P, h)."""
         pieces, count = read.pieces, len(read.taken)
         answers = np.zeros((count, self.h, len(self.quantiles_)))
         bases = np.zeros((count, self.h))
         at, starts = read.origins.ending(pieces.ends)
-        for model, coefficients in zip(self.models_, read.starts, strict=True):
-            reader, answerer = self._readers(model, pieces.values.shape[1])
+        steps = pieces.values.shape[1]
+        for number, coefficients in enumerate(read.starts):
+            if (number, steps) not in readers:
+                readers[number, steps] = self._readers(self.models_[number], steps)
+            reader, answerer = readers[number, steps]
             for first in range(0, count, _TOGETHER):
                 some = slice(first, first + _TOGETHER)
                 given = {
@@ -414,6 +365,9 @@ class ESRNN(BaseForecaster):
                 answers[some] += np.sort(made.reshape(len(made), self.h, -1), axis=2)
                 bases[some] += base
         return answers / len(self.models_), bases / len(self.models_)
+
+    def _live(self, panel: Panel) -> Live:
+        return SmoothingLive(self, panel, self._reach())
 
     # -- what a forecast is made of ----------------------------------------------------------------
 
@@ -449,7 +403,7 @@ class ESRNN(BaseForecaster):
         s = 0 if id is None else names.index(id)
         panel = panel.take([s])
         read = self._read_series(panel)
-        answers, bases = self._answers(read)
+        answers, bases = self._answers(read, {})
         end, n, h = int(read.pieces.ends[0]), int(read.lengths[0]), self.h
         each = [smoothed(read.pieces.values[0], starts[0], self.seasons_) for starts in read.starts]
         level, *seasons = (np.mean(parts, axis=0)[end - n :] for parts in zip(*each, strict=True))
@@ -475,18 +429,3 @@ class ESRNN(BaseForecaster):
             "forecast": np.concatenate([nothing, back(made)]),
             "multiplicative": np.array(multiplicative),
         }
-
-
-def _name(block: int, layer: int) -> str:
-    return f"lstm_{block}_{layer}"
-
-
-def _through(layers: Sequence[Sequence[Any]], made: Any) -> Any:
-    """What the blocks of layers make, one after the other."""
-    for number, block in enumerate(layers):
-        before = made
-        for layer in block:
-            made = layer(made)
-        if number:
-            made = Add()([made, before])
-    return made

@@ -311,3 +311,11 @@ def _static(static_df: Any, columns: Columns, ids: Sequence[Any], known: Panel |
         lost = [ids[s] for s in wrong.tolist()]
         raise ValueError(f"static_df expects finite numbers, but has none for {some_of(lost)}")
     return table
+
+
+def check_no_static(df: Any, static_df: Any) -> None:
+    """An error for columns of series that are not given."""
+    if df is None and static_df is not None:
+        raise ValueError(
+            "static_df has a row for each series in df, but df is None: those of fit have their own"
+        )

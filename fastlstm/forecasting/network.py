@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster
-from fastlstm.forecasting.calibration import past_cutoffs
 from fastlstm.forecasting.each import OneForEach
 from fastlstm.forecasting.fitting import Batch, go_on, train
 from fastlstm.forecasting.forecast import Forecast
+from fastlstm.forecasting.inputs import Inputs, binary_columns, spread_of
 from fastlstm.forecasting.intervals import between, quantiles_of
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.sliding import WindowLive
 from fastlstm.forecasting.streaming import Live
-from fastlstm.forecasting.transforming import SERIES_SCALERS, Transforms, check_transform
+from fastlstm.forecasting.transforming import (
+    SERIES_SCALERS,
+    Transforms,
+    check_scaler,
+    check_transform,
+)
+from fastlstm.forecasting.updates import Updates
 from fastlstm.forecasting.windows import WindowList, WindowReader, Windows
 from fastlstm.losses import Quantile
 from fastlstm.models import Model
@@ -34,10 +39,6 @@ Array = npt.NDArray[Any]
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 # Windows that are forecast at a time.
 _TOGETHER = 1024
-# Updates by default, and how often a window is seen at most.
-_FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 4000, 10
-# Looks in a row that may fail to improve, of 20, where updates are counted.
-_PATIENCE = 5
 
 
 class Sizes(NamedTuple):
@@ -53,7 +54,7 @@ class Sizes(NamedTuple):
     series: int
 
 
-class NetworkForecaster(BaseForecaster):
+class NetworkForecaster(Inputs, Updates, BaseForecaster):
     """Base class of the forecasters that are networks over windows.
 
     A window is scaled by itself, so that series of any level are alike. The network answers in
@@ -199,20 +200,14 @@ class NetworkForecaster(BaseForecaster):
         self._check_scaler()
 
     def _check_scaler(self) -> None:
-        if self.scaler in SERIES_SCALERS:
-            return
-        try:
-            window_scaler(self.scaler)
-        except ValueError as error:
-            series = ", ".join(map(repr, SERIES_SCALERS))
-            raise ValueError(f"{error}; or, of whole series, one of {series}") from None
+        check_scaler(self.scaler)
 
     def _fit(self, panel: Panel) -> None:
         generator = np.random.default_rng(self.seed)
         self.season_ = self.season_length or panel.frequency.season
         self.input_size_ = self.input_size or usual_look_back(panel, self.h, self.season_)
         self.quantiles_ = self._learned()
-        self._binary = _binary_columns(panel)
+        self._binary = binary_columns(panel)
         self._static = spread_of(panel.static)
         held = self._held()
         self._transforms = Transforms.of(self.transform, panel, self.season_)
@@ -293,44 +288,6 @@ class NetworkForecaster(BaseForecaster):
             series if self.pooled else 1,
         )
 
-    def _steps_that_hold(
-        self, seen: Panel, reader: WindowReader, made: Callable[[int], Model], steps: int
-    ) -> int:
-        """How many of these updates to take: fewer where they would learn the series by heart.
-
-        Windows overlap, so that it is values that count: where there are fewer of them than
-        weights, one network is trained without the end of each series, and forecasts it on the way.
-        """
-        free = self.max_steps is None and self.patience is None and self.pooled
-        if not free:
-            return steps
-        left = past_cutoffs(seen, self.h)
-        first = min(self.input_size_, 2 * self.h)
-        series, origins = reader.origins(first, int(left[0]))
-        if not len(series):
-            return steps
-        windows = WindowList(reader, series, origins, steps * self._batch_size)
-        generator = np.random.default_rng([self.seed, 1])
-        with drawing_from(generator):
-            model = made(steps)
-            if np.isfinite(seen.y).sum() >= model.count_params():
-                return steps
-            history = train(
-                model,
-                lambda index: self._batch(windows.read(index)),
-                len(windows),
-                steps=steps,
-                batch_size=self._batch_size,
-                generator=generator,
-                validation=self._batch(reader.read(*self._ends(seen, left))),
-                patience=_PATIENCE,
-                verbose=self.verbose,
-            )
-        best = int(history["step"][int(np.argmin(history["val_loss"]))])
-        # The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.
-        rate = 1.0 + np.cos(np.pi / steps * np.arange(best))
-        return min(steps, round(float(rate.sum())))
-
     def _go_on(self, panel: Panel, steps: int) -> None:
         seen = self._transformed(panel)
         self._meet(seen)
@@ -370,77 +327,8 @@ class NetworkForecaster(BaseForecaster):
         fits = np.flatnonzero(ends > 0)
         return fits, ends[fits]
 
-    def _scales(self, windows: Windows) -> tuple[Array, Array]:
-        """What an answer of 0 stands for, (B, h) or (B, 1), and its unit, (B, 1)."""
-        return self._scaled(windows)
-
-    def _scaled(self, windows: Windows) -> tuple[Array, Array]:
-        """(B, 1) shift and scale of what the network sees of each window."""
-        if self.scaler not in SERIES_SCALERS:
-            scaler, past = window_scaler(self.scaler), windows.past
-            shift, scale = windows.known("scaled", lambda: scaler.fit(past, np.isfinite(past)))
-            return shift, scale
-        affine = [self._series_scalers.fitted[name] for name in windows.ids]
-        shift, scale = np.array([[one.shift, one.scale] for one in affine]).T  # type: ignore[attr-defined]
-        return shift[:, np.newaxis], scale[:, np.newaxis]
-
     def _reach(self) -> int | None:
         return self.input_size_ + (self.season_ if self.transform == "difference" else 0)
-
-    def _weights(self, windows: Windows, scale: Array) -> Array:
-        """(B, 1) how much errors in units of ``scale`` count; all alike."""
-        return np.ones_like(scale)
-
-    def _batch(self, windows: Windows) -> Batch:
-        """Inputs, targets and weights of windows, scaled."""
-        shift, scale = self._scales(windows)
-        targets = windows.target - shift
-        targets /= scale
-        return (
-            self._inputs(windows, shift, scale),
-            _filled(targets)[..., np.newaxis],
-            (np.isfinite(windows.target) * self._weights(windows, scale)).astype(np.float32),
-        )
-
-    def _inputs(self, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
-        past_x, future_x = self._scaled_columns(windows)
-        past = windows.cells
-        if past is None or past_x is not windows.past_x:
-            past = np.empty((*windows.past.shape, 2 + past_x.shape[2]), np.float32)
-            past[..., 1], past[..., 2:] = np.isfinite(windows.past), past_x
-        values = windows.past - shift
-        values /= scale
-        past[..., 0] = values if windows.whole else _filled(values)
-        inputs = {"past": past}
-        if future_x.shape[2]:
-            inputs["future"] = future_x
-        if windows.static.shape[1]:
-            mean, spread = self._static
-            inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
-        return inputs
-
-    def _scaled_columns(self, windows: Windows) -> tuple[Array, Array]:
-        """The other columns, those that are no flags in units of their spread in the window."""
-        free = ~self._binary
-        if not free.any():
-            return windows.past_x, windows.future_x
-        past, future = windows.past_x.copy(), windows.future_x.copy()
-        places = np.flatnonzero(free)
-        columns = past[..., places]
-        began = None
-        if not windows.whole:
-            began = np.logical_or.accumulate(np.isfinite(windows.past), axis=1)[..., np.newaxis]
-        found = windows.known("columns", lambda: _means_and_spreads(columns, began))
-        mean, spread = np.array(found).reshape(2, len(places), -1, 1).transpose(0, 2, 3, 1)
-        scaled = columns - mean
-        scaled /= spread
-        past[..., places] = scaled if began is None else np.where(began, scaled, 0)
-        hist = past.shape[2] - future.shape[2]
-        for n, place in enumerate(places):
-            if place >= hist:
-                column = future[..., place - hist]
-                future[..., place - hist] = (column - mean[..., n]) / spread[..., n]
-        return past, future
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         points, bands = [], []
@@ -492,11 +380,6 @@ class NetworkForecaster(BaseForecaster):
             return Live(self, panel)
         return WindowLive(self, panel, getattr(self, "log", False))
 
-    def _steps_of(self, windows: int) -> int:
-        """Updates, on so many windows."""
-        steps = self.max_steps or usual_steps(windows, self._batch_size)
-        return max(1, round(self._part_of_steps * steps))
-
     def _too_short(self, panel: Panel, held: int, counts: Array) -> str:
         needed = min(self.input_size_, 2 * self.h) + self.h + held
         name = type(self).__name__
@@ -527,41 +410,3 @@ def usual_look_back(panel: Panel, h: int, season: int | None = None) -> int:
     seasons = -(-wanted // season) * season
     longest = int(panel.lengths.max()) - h
     return max(1, min(seasons, longest))
-
-
-def usual_steps(windows: int, batch_size: int) -> int:
-    """Updates that so many windows are worth."""
-    return int(np.clip(-(-_PASSES * windows // batch_size), _FEWEST_STEPS, _MOST_STEPS))
-
-
-def _binary_columns(panel: Panel) -> Array:
-    """(K + F,) of historic and future columns, which are only 0 and 1."""
-    columns = np.concatenate([panel.hist, panel.futr], axis=1)
-    return np.asarray(np.isin(columns, (0.0, 1.0)).all(axis=0))
-
-
-def _means_and_spreads(columns: Array, began: Array | None) -> tuple[Array, ...]:
-    """(B, 1) means of (B, L, n) columns, then deviations, of the steps since a series began."""
-    count: Any = columns.shape[1]
-    if began is not None:
-        count = np.maximum(began.sum(axis=1, keepdims=True), 1)
-        columns = np.where(began, columns, 0)
-    mean = columns.sum(axis=1, keepdims=True) / np.float64(count)
-    away = columns - mean if began is None else np.where(began, columns - mean, 0)
-    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
-    spread[spread < 1e-6 * (1 + np.abs(mean))] = 1.0
-    return (*np.moveaxis(mean, 2, 0), *np.moveaxis(spread, 2, 0))
-
-
-def _filled(values: Array) -> Array:
-    """Zero where there is no value, in single precision."""
-    filled: Array = values.astype(np.float32)
-    filled[np.isnan(filled)] = 0.0
-    return filled
-
-
-def spread_of(columns: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of columns, 1 where they do not vary."""
-    spread = columns.std(axis=0)
-    largest = np.abs(columns).max(axis=0, initial=0.0)
-    return columns.mean(axis=0), np.where(spread > 1e-10 * largest, spread, 1.0)

@@ -253,16 +253,25 @@ def _date_formatter(locator: Any) -> Any:
     return ConciseDateFormatter(locator)
 
 
-def places_of(panel: Panel, ids: Sequence[Any] | None) -> list[int]:
-    """Numbers of the series with these ids; the first ones by default.
+def places_of(panel: Panel, ids: Any) -> list[int]:
+    """Numbers of the series with these ids, or with this one; the first ones by default.
 
     Raises
     ------
+    TypeError
+        For a table.
     ValueError
         For an id that there is not.
     """
     if ids is None:
         return list(range(min(len(panel), _MOST)))
+    if hasattr(ids, "columns"):
+        raise TypeError(
+            "ids expects names of series, such as ['a', 'b'], got a table; plots make forecasts "
+            "and backtests of their own, from the series of the last fit"
+        )
+    if isinstance(ids, str) or np.ndim(ids) == 0:
+        ids = [ids]
     known = {name: s for s, name in enumerate(panel.ids)}
     unknown = [name for name in ids if name not in known]
     if unknown:

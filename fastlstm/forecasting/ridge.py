@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.forecasting.algebra import product, solve
 from fastlstm.validation import real_number, whole_number
 
 Array = npt.NDArray[Any]
@@ -62,7 +63,7 @@ class RidgeFit:
         for _ in range(-(-h // own)):
             window = known[:, -look_back:]
             shift = _shift(window, self.center)
-            block = (window - shift) @ self.weights + self.intercept + shift
+            block = product(window - shift, self.weights) + self.intercept + shift
             known = np.concatenate([known, block], axis=1)
         made: Array = known[:, look_back : look_back + h]
         return made
@@ -132,14 +133,11 @@ def fit_ridge(
     products = np.zeros((look_back, span))
     for block in blocks:
         rows = _centered(block, look_back, center) - mean
-        products += rows[:, :look_back].T @ rows
+        products += product(rows[:, :look_back].T, rows)
     square, cross = products[:, :look_back].copy(), products[:, look_back:]
     square[np.diag_indices(look_back)] += alpha
-    if alpha > 0.0:
-        weights = np.linalg.solve(square, cross)
-    else:
-        weights = np.linalg.lstsq(square, cross, rcond=None)[0]
-    intercept = mean[look_back:] - mean[:look_back] @ weights
+    weights = solve(square, cross)
+    intercept = mean[look_back:] - product(mean[np.newaxis, :look_back], weights)[0]
     return RidgeFit(weights, intercept, center)
 
 
@@ -156,7 +154,8 @@ class Moments:
         rows = np.concatenate([x, np.ones((len(x), 1))], axis=1, dtype=np.float64)
         y = np.asarray(y, np.float64)
         self.count = len(x)
-        self.square, self.cross, self.total = rows.T @ rows, rows.T @ y, float((y**2).sum())
+        self.square, self.cross = product(rows.T, rows), product(rows.T, y)
+        self.total = float((y**2).sum())
 
     def __iadd__(self, other: Moments) -> Moments:
         self.count += other.count
@@ -169,12 +168,11 @@ class Moments:
         """(L + 1, h) weights for the least squares with this penalty, then the intercept."""
         square = self.square.copy()
         square[np.diag_indices(len(square) - 1)] += alpha
-        made: Array = np.linalg.solve(square, self.cross)
-        return made
+        return solve(square, self.cross)
 
     def loss(self, weights: Array) -> float:
         """Sum of the squared errors of the rows."""
-        explained = (weights * (2.0 * self.cross - self.square @ weights)).sum()
+        explained = (weights * (2.0 * self.cross - product(self.square, weights))).sum()
         return self.total - float(explained)
 
 

@@ -14,7 +14,7 @@ from fastlstm.forecasting.intervals import between
 from fastlstm.forecasting.logarithm import positive
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.streaming import Asked, Live
-from fastlstm.forecasting.windows import WindowReader
+from fastlstm.forecasting.windows import WindowReader, Windows
 from fastlstm.kernels.parallel import on_one_thread
 
 Array = npt.NDArray[Any]
@@ -23,6 +23,66 @@ Array = npt.NDArray[Any]
 _ROOM = 256
 # Series whose windows are so little work that other threads would only be waited for.
 _FEW = 8
+
+
+class SlidingWindows:
+    """The window at the end of each series, and what is known of the steps behind it.
+
+    Parameters
+    ----------
+    panel : Panel
+        The series so far, without historic columns.
+    look_back, h : int
+        Steps of the past, and steps to come.
+    """
+
+    def __init__(self, panel: Panel, look_back: int, h: int) -> None:
+        self._look_back, self._h, self._now = look_back, h, 0
+        self._columns, count = panel.futr.shape[1], len(panel)
+        windows = WindowReader(panel, look_back, h).last()
+        unknown = np.full((count, h), np.nan)
+        self._still = windows._replace(target=unknown, whole=False, cells=None)
+        size = look_back + h + _ROOM
+        self._y = np.full((count, size), np.nan)
+        self._y[:, :look_back] = windows.past
+        self._x = np.zeros((count, size, windows.past_x.shape[2]), np.float32)
+        self._x[:, :look_back] = windows.past_x
+        self._grid = panel.starts[:, np.newaxis], panel.frequency, panel.zone
+        self._later = panel.lengths[:, np.newaxis]
+        self._fill_calendar(look_back)
+
+    def _fill_calendar(self, done: int) -> None:
+        """The calendar of the steps behind so many that have theirs."""
+        columns, steps = self._x.shape[2] - self._columns, self._x.shape[1] - done
+        at = self._later + np.arange(steps)
+        if columns:
+            starts, frequency, zone = self._grid
+            made, _ = features(frequency.at(starts, at).ravel(), frequency, zone)
+            self._x[:, done:, self._columns :] = made.reshape(len(at), steps, columns)
+        self._later = self._later + steps
+
+    def take(self, values: Array, futr: Array | None) -> None:
+        """Slide on by (S,) values; ``futr`` is (S, 1 + h, F)."""
+        span = self._look_back + self._h
+        if self._now + span == self._x.shape[1]:
+            self._y[:, : self._look_back] = self._y[:, self._now : self._now + self._look_back]
+            self._x[:, :span] = self._x[:, self._now : self._now + span].copy()
+            self._now = 0
+            self._fill_calendar(span)
+        end = self._now + self._look_back
+        self._y[:, end] = values
+        if futr is not None:
+            self._x[:, end : end + 1 + self._h, : self._columns] = futr
+        self._now += 1
+
+    def windows(self) -> Windows:
+        """As they are now: views, which ``take`` changes."""
+        end = self._now + self._look_back
+        return self._still._replace(
+            past=self._y[:, self._now : end],
+            past_x=self._x[:, self._now : end],
+            future_x=self._x[:, end : end + self._h],
+        )
 
 
 class WindowLive(Live):
@@ -47,18 +107,7 @@ class WindowLive(Live):
         # Models remember what they see of a series at its first forecast.
         future = np.zeros((count, self.h, self._columns)) if self._columns else None
         model._forecast(panel, self.h, future, np.array([0.5]))
-        self._look_back, self._now = model.input_size_, 0
-        windows = WindowReader(panel, self._look_back, self.h).last()
-        unknown = np.full((count, self.h), np.nan)
-        self._still = windows._replace(target=unknown, whole=False, cells=None)
-        size = self._look_back + self.h + _ROOM
-        self._y = np.full((count, size), np.nan)
-        self._y[:, : self._look_back] = windows.past
-        self._x = np.zeros((count, size, windows.past_x.shape[2]), np.float32)
-        self._x[:, : self._look_back] = windows.past_x
-        self._grid = panel.starts[:, np.newaxis], panel.frequency, panel.zone
-        self._later = panel.lengths[:, np.newaxis]
-        self._fill_calendar(self._look_back)
+        self._sliding = SlidingWindows(panel, model.input_size_, self.h)
         # Of each series its values in rising order, where they tell whether it is positive.
         rising = [] if self._log is not None else [panel.series(s) for s in range(count)]
         self._rising = [np.sort(y[~np.isnan(y)]).tolist() for y in rising]
@@ -67,30 +116,10 @@ class WindowLive(Live):
         # Types of the inputs, by which they need no more checks.
         self._kinds: list[dict[str, Any] | None] = [None] * self._members
 
-    def _fill_calendar(self, done: int) -> None:
-        """The calendar of the steps behind so many that have theirs."""
-        columns, steps = self._x.shape[2] - self._columns, self._x.shape[1] - done
-        at = self._later + np.arange(steps)
-        if columns:
-            starts, frequency, zone = self._grid
-            made, _ = features(frequency.at(starts, at).ravel(), frequency, zone)
-            self._x[:, done:, self._columns :] = made.reshape(len(at), steps, columns)
-        self._later = self._later + steps
-
     def _take(self, values: Array, futr: Array | None) -> None:
         if self._log and (values <= 0).any():
             raise ValueError(f"log=True expects values greater than 0, got {values.min()}")
-        span = self._look_back + self.h
-        if self._now + span == self._x.shape[1]:
-            self._y[:, : self._look_back] = self._y[:, self._now : self._now + self._look_back]
-            self._x[:, :span] = self._x[:, self._now : self._now + span].copy()
-            self._now = 0
-            self._fill_calendar(span)
-        end = self._now + self._look_back
-        self._y[:, end] = values
-        if futr is not None:
-            self._x[:, end : end + 1 + self.h, : self._columns] = futr
-        self._now += 1
+        self._sliding.take(values, futr)
         for s, rising in enumerate(self._rising):
             if values[s] == values[s]:
                 insort(rising, float(values[s]))
@@ -99,22 +128,18 @@ class WindowLive(Live):
             self._taken[s] = positive(rising[0], middle)
 
     def _ahead(self, futr: Array | None, asked: Asked) -> tuple[Array, Array]:
-        model, end = self.model, self._now + self._look_back
+        model = self.model
         known, wanted = model.quantiles_, asked.quantiles
         if len(known) < len(wanted) and len(known) == 1:  # which is an error
             return model._forecast(self.panel(), self.h, None, wanted)
-        past = self._y[:, self._now : end]
+        windows = self._sliding.windows()
         if self._taken.any():
-            past = past.copy()
+            past = windows.past.copy()
             past[self._taken] = np.log(past[self._taken])
-        windows = self._still._replace(
-            past=past,
-            past_x=self._x[:, self._now : end],
-            future_x=self._x[:, end : end + self.h, :],
-        )
+            windows = windows._replace(past=past)
         shift, scale = model._scales(windows)
         given = model._inputs(windows, shift, scale)
-        with on_one_thread() if len(past) <= _FEW else nullcontext():
+        with on_one_thread() if len(windows.past) <= _FEW else nullcontext():
             each = [np.sort(self._run(number, given), axis=2) for number in range(self._members)]
         made = np.mean(each, axis=0, dtype=np.float64) * scale[..., np.newaxis]
         made += shift[..., np.newaxis]

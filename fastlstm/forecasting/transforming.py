@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.rules import seasonal_naive_from
+from fastlstm.forecasting.scaling import window_scaler
 from fastlstm.forecasting.transforms import Transform, series_transform
 
 Array = npt.NDArray[Any]
@@ -111,6 +112,12 @@ class Transforms:
         made: Array = before + self._added(values, axis=2)
         return made
 
+    def affine(self, ids: Array) -> tuple[Array, Array]:
+        """(B, 1) shift and scale of these series, of a transform that has no more than these."""
+        each: list[Any] = [self.fitted[name] for name in ids]
+        shift, scale = np.array([[one.shift, one.scale] for one in each]).T
+        return shift[:, np.newaxis], scale[:, np.newaxis]
+
     def each(self, panel: Panel) -> dict[Any, Transform]:
         """Of these series; of those that were there the one that was fitted."""
         if self.name == "difference":
@@ -150,6 +157,17 @@ class Transforms:
         for step in range(self.season, len(made)):
             made[step] += made[step - self.season]
         return np.moveaxis(made, 0, axis)
+
+
+def check_scaler(name: Any) -> None:
+    """An error where this is no name of a scaler, be it of windows or of whole series."""
+    if name in SERIES_SCALERS:
+        return
+    try:
+        window_scaler(name)
+    except ValueError as error:
+        series = ", ".join(map(repr, SERIES_SCALERS))
+        raise ValueError(f"{error}; or, of whole series, one of {series}") from None
 
 
 def check_transform(name: Any) -> None:

@@ -57,8 +57,49 @@ def test_what_was_planted_is_found(kind, h, rng):
         low, high = found[f"{kind.__name__}-lo-99"], found[f"{kind.__name__}-hi-99"]
         outside = (found["y"] < low) | (found["y"] > high)
         assert outside[[48, 78]].all()
-        np.testing.assert_array_equal(outside, scores > 2)
+        # The score is of both sides, the interval of each.
+        assert (outside != (scores > 2)).sum() <= 6
         assert (scores > 3).sum() <= 8
+
+
+@pytest.mark.parametrize(("kind", "h"), [(SeasonalNaive, 1), (SeasonalNaive, 5), (Ridge, 5)])
+def test_what_surprised_does_not_spoil_what_is_expected_next(kind, h, rng):
+    """A season later it would be expected again, unless it is left out."""
+    y = _series(rng)
+    y[350:354] += 8.0
+    options = {"verbose": 0, "freq": "MS"}
+    model = kind(5, **options).fit(_series(rng))
+    taken = model.anomaly_scores(y, last=98, h=h)
+    left = model.anomaly_scores(y, last=98, h=h, leave_out=4)
+    fault, later = slice(48, 52), slice(60, 64)
+    assert left["anomaly"][fault].min() > 4
+    assert taken["anomaly"][later].max() > 1.5 * left["anomaly"][later].max()
+    # Up to the fault nothing was left out. (A regression learns how wide it is from what there is.)
+    np.testing.assert_allclose(taken[kind.__name__][:48], left[kind.__name__][:48], rtol=1e-9)
+    alike = 1e-9 if kind is SeasonalNaive else 0.1
+    np.testing.assert_allclose(taken["anomaly"][:48], left["anomaly"][:48], alike, alike)
+    np.testing.assert_array_equal(taken["y"], left["y"])
+    with pytest.raises(ValueError, match="leave_out"):
+        model.anomaly_scores(leave_out=-1)
+
+
+def test_a_level_that_stays_is_learned(rng):
+    y = _series(rng, 200)
+    y[150:] += 30.0
+    found = Naive(4).fit(y).anomaly_scores(last=80, h=1, leave_out=3)["anomaly"]
+    assert (found[30:34] > 3).all()
+    assert (found[36:] > 3).mean() < 0.1
+    assert (found[30:35] > 3).sum() == 5
+
+
+def test_distances_are_measured_by_both_sides():
+    """A tail that is told by nothing does not make all beyond it infinitely improbable."""
+    quantiles, values = [0.025, 0.25, 0.5, 0.75, 0.975], [-8.0, -1.0, 0.0, 1.0, 1.001]
+    made = surprise([-6.0, 6.0, 4.5005, -9.0, 18.0], np.tile(values, (5, 1)), quantiles)
+    assert made[0] == made[1]
+    assert made[2] == pytest.approx(-np.log10(0.05), abs=1e-6)
+    exact = -np.log10(2 * NormalDist().cdf(-NormalDist().inv_cdf(0.975) * 4 * 1.0))
+    assert made[4] == pytest.approx(exact, rel=1e-2)
 
 
 def test_tables_series_and_gaps(rng):

@@ -102,13 +102,44 @@ def test_names_all_and_what_is_not_one(rng):
     names = [one.name for one in everything]
     assert {"MQRNN", "DeepAR", "SegRNN", "Ridge"} <= set(names)
     assert names[0] == "Naive"
-    for wrong, error, words in (
-        (["naive"], ValueError, "names among MQRNN, .*got 'naive'"),
-        ([3], TypeError, "forecasters or their names, got 3"),
-        ("MQRNN", TypeError, "or \"all\", got 'MQRNN'"),
-    ):
-        with pytest.raises(error, match=words):
-            Forecaster(H, models=wrong).fit(series)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        (["ridge"], ValueError, "names among MQRNN, .*got 'ridge'; did you mean 'Ridge'"),
+        (["seasonalnaiv"], ValueError, "did you mean 'SeasonalNaive'"),
+        (["ARIMA"], ValueError, "names among MQRNN, .*got 'ARIMA'$"),
+        ([3], TypeError, r"of h=6 steps or their names, such as \['Ridge', MQRNN\(6\)\]; got 3"),
+        ("MQRNN", TypeError, "in a list, or \"all\" of them; got 'MQRNN': put it in a list"),
+        (Naive(H), TypeError, "got Naive alone: put it in a list"),
+        (Naive, TypeError, "got Naive alone: put it in a list"),
+        ({"Naive": 1}, TypeError, 'in a list, or "all" of them; got {'),
+        ([], ValueError, "at least one; got none. Leave models out"),
+        ((), ValueError, "at least one; got none"),
+        (["Ridge", MQRNN], TypeError, r"got the class MQRNN: write MQRNN\(6\)"),
+        (
+            ["Ridge", MQRNN(12)],
+            ValueError,
+            r"got MQRNN of h=12: write MQRNN\(h=6, ...\), or Forecaster\(h=12, ...\)",
+        ),
+        (["Naive", Drift(H), "Naive"], ValueError, "name of its own, but 'Naive' is there 2 times"),
+        (
+            [MQRNN(H), MQRNN(H, units=8)],
+            ValueError,
+            "'MQRNN' is there 2 times: leave out .* by alias, such as .*alias='my MQRNN'",
+        ),
+    ],
+)
+def test_models_that_are_not_what_they_should_be(wrong, error, words, rng):
+    with pytest.raises(error, match=words):
+        Forecaster(H, models=wrong, verbose=0).fit(_series(rng, 1, 60))
+
+
+def test_the_same_kind_twice_by_names_of_their_own(rng):
+    two = [MQRNN(H, **SMALL, alias="one"), MQRNN(H, **SMALL, alias="other")]
+    model = Forecaster(H, models=two, verbose=0, freq="MS").fit(_series(rng))
+    assert {row["model"] for row in model.selection_} >= {"one", "other"}
 
 
 def test_series_too_short_to_compare_get_a_rule(rng, capsys):

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlstm.forecasting import MQRNN, Combination, Drift, Forecaster, Naive, Ridge, auto, load
+from fastlstm.forecasting import (
+    MQRNN,
+    Combination,
+    Drift,
+    Forecaster,
+    Naive,
+    Ridge,
+    comparison,
+    load,
+)
 from fastlstm.forecasting.combination import mean_of
 
 H = 4
@@ -65,7 +74,7 @@ def test_the_choice_adds_the_mean_of_those_that_are_nearly_as_good(rng, monkeypa
     model = Forecaster(H, freq="h", verbose=0).fit(made)
     rows = [row for row in model.selection_ if not row["model"].startswith("mean of ")]
     errors = {row["model"]: row["mase"] for row in rows}
-    monkeypatch.setattr(auto, "_NEARLY", errors["Ridge"] / min(errors.values()) - 0.99)
+    monkeypatch.setattr(comparison, "_NEARLY", errors["Ridge"] / min(errors.values()) - 0.99)
     model.fit(made)
     (mixed,) = [row["model"] for row in model.selection_ if row["model"].startswith("mean of ")]
     near = {name for name, error in errors.items() if error <= 1.01 * errors["Ridge"]}

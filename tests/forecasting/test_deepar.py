@@ -78,7 +78,7 @@ def test_a_forecast_depends_on_neither_the_batch_nor_the_other_series(fitted, kn
 
 def test_the_stream_may_take_few_series_at_a_time(fitted, monkeypatch):
     expected = fitted.sample_paths()
-    monkeypatch.setattr("fastlstm.forecasting.deepar._ROWS", 3 * QUICK["n_paths"])
+    monkeypatch.setattr("fastlstm.forecasting.paths._ROWS", 3 * QUICK["n_paths"])
     np.testing.assert_array_equal(fitted.sample_paths(), expected)
 
 
@@ -115,8 +115,8 @@ def test_the_first_step_is_that_of_the_trained_network(fitted):
     reader = fitted._reader(known, 1)
     x, _, _ = fitted._batch(reader.last())
     parameters = fitted.models_[0].predict(x, verbose=0)[:, -1]
-    shift, scale = fitted._scale(reader.last())
-    [(_, paths)] = list(fitted._paths(known, 1, None))
+    shift, scale = fitted._scales(reader.last())
+    [(_, paths)] = list(fitted._drawn(known, 1, None))
     exact = fitted._law.quantiles(parameters, [0.5]) * scale + shift
     found = np.median(paths[..., 0], axis=1)[:, np.newaxis]
     wide = (paths.std(axis=1) / np.sqrt(QUICK["n_paths"])) * 5
@@ -159,6 +159,38 @@ def test_inputs_of_a_step_are_what_came_before_it(known_and_true):
     np.testing.assert_array_equal(steps[:, 3], np.arange(10 + H) >= 4)
     np.testing.assert_array_equal(steps[:4, 1], 0)
     np.testing.assert_array_equal(weight, 1)
+
+
+@pytest.mark.parametrize("scaler", ["series_standard", "series_robust", "series_minmax"])
+def test_whole_series_may_be_scaled_alike(scaler, known_and_true):
+    """By their own numbers, be they known from the fit or new, and the same for all windows."""
+    known, _ = known_and_true
+    model = DeepAR(**QUICK, scaler=scaler, max_steps=3).fit(known)
+    y = known.groupby("unique_id")["y"]
+    shift, scale = {
+        "series_standard": (y.mean(), y.std(ddof=0)),
+        "series_robust": (y.median(), (y.quantile(0.75) - y.quantile(0.25)) / 1.3489795),
+        "series_minmax": (y.min(), y.max() - y.min()),
+    }[scaler]
+    reader = model._reader(model.panel_, H)
+    for at in (60, 200):
+        found = np.hstack(model._scales(reader.read(np.arange(4), np.full(4, at))))
+        np.testing.assert_allclose(found, np.stack([shift, scale], axis=1), rtol=1e-6)
+    _, targets, _ = model._batch(reader.read(np.array([2]), np.array([100])))
+    wanted = (model.panel_.series(2)[52 : 100 + H] - shift.iloc[2]) / scale.iloc[2]
+    np.testing.assert_allclose(targets[0, :, 0], wanted, rtol=1e-4, atol=1e-5)
+    # A series with another name brings numbers of its own.
+    other = known[known["unique_id"] == "s1"].assign(unique_id="new", y=lambda t: 10 * t["y"])
+    assert np.isfinite(model.sample_paths(other)).all()
+    own = model._series_scalers.fitted["new"]
+    np.testing.assert_allclose([own.shift, own.scale], 10 * found[1], rtol=1e-6)
+    again = pickle.loads(pickle.dumps(model)).update(other)
+    assert len(again.predict()) == 5 * H
+
+
+def test_counts_have_a_scale_of_their_own():
+    with pytest.raises(ValueError, match="divided by 1 \\+ their mean in the window: leave out"):
+        DeepAR(4, distribution="NegativeBinomial", scaler="series_robust").fit(np.arange(50.0))
 
 
 def test_missing_values_are_neither_learned_nor_fatal(known_and_true):
@@ -235,7 +267,7 @@ def test_series_that_are_too_short_are_refused():
         ({"distribution": "poisson"}, "distribution expects"),
         ({"n_paths": 0}, "n_paths"),
         ({"lags": [0]}, "a lag"),
-        ({"scaler": "max"}, "scaler expects"),
+        ({"scaler": "max"}, "scaler expects .* or, of whole series, one of 'series_standard'"),
         ({"layers": 0}, "layers"),
         ({"season_length": 0}, "season_length"),
         ({"max_steps": 0}, "max_steps"),

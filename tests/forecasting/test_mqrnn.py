@@ -9,8 +9,9 @@ import pytest
 
 import fastlstm
 from fastlstm.forecasting.mqrnn import MQRNN
-from fastlstm.forecasting.network import usual_look_back, usual_steps
+from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Names, Panel
+from fastlstm.forecasting.updates import usual_steps
 
 H, SEASON = 6, 8
 

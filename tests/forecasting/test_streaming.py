@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from fastlstm.forecasting import (
+    ESRNN,
     MQRNN,
+    Combination,
     DeepAR,
     Drift,
     Forecaster,
@@ -21,7 +23,7 @@ from fastlstm.forecasting import (
     load,
 )
 from fastlstm.forecasting.sliding import _ROOM
-from tests.forecasting.small import KINDS, H, make, same, series
+from tests.forecasting.small import KINDS, SEASON, H, make, same, series
 from tests.forecasting.tables import table
 
 
@@ -96,6 +98,69 @@ def test_logarithms_are_taken_as_long_as_series_are_positive(rng):
         same(made, slow.update(known[:, t : t + 1]).predict())
     with pytest.raises(ValueError, match=r"log=True expects values greater than 0, got -1"):
         make(MQRNN, log=True).fit(known[0]).step(-1.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transform": "difference", "season_length": SEASON},
+        {"transform": "boxcox"},
+        {"scaler": "series_robust"},
+        {"distribution": "NegativeBinomial"},
+    ],
+)
+def test_paths_go_on_whatever_is_done_to_series(options, rng):
+    known = [np.round(y) for y in series(rng)]
+    model = make(DeepAR, level=[80], **options).fit([y[:-3] for y in known])
+    slow = copy.deepcopy(model)
+    for t in (-3, -2, -1):
+        values = [y[t] for y in known]
+        same(model.step(values), slow.update([[value] for value in values]).predict())
+
+
+def test_paths_of_more_series_than_go_side_by_side(rng, monkeypatch):
+    monkeypatch.setattr("fastlstm.forecasting.paths._ROWS", 2 * 20)
+    known = series(rng)
+    model = make(DeepAR).fit([y[:-1] for y in known])
+    slow = copy.deepcopy(model).update([y[-1:] for y in known])
+    same(model.step([y[-1] for y in known]), slow.predict())
+
+
+def _mean(level):
+    quick = {"units": 8, "max_steps": 4, "input_size": 24, "verbose": 0}
+    models = [Ridge(H), Naive(H), MQRNN(H, **quick), SegRNN(H, **quick)]
+    return Combination(H, models=models, level=level, verbose=0)
+
+
+def _smoothing(level):
+    return ESRNN(H, units=8, max_steps=4, season_length=SEASON, level=level, verbose=0, members=2)
+
+
+@pytest.mark.parametrize("level", [None, [80]])
+@pytest.mark.parametrize("made", [_mean, _smoothing])
+def test_what_forecaster_chooses_from_goes_on_too(made, level, rng):
+    """Far enough for pieces of the series to become longer."""
+    known = series(rng, 2)
+    model = made(level).fit([y[:-30] for y in known])
+    slow = copy.deepcopy(model)
+    for t in range(-30, 0):
+        values = [y[t] for y in known]
+        said = model.step(values)
+        slow.update([[value] for value in values])
+        if t < -25 or t % 6 == 0:
+            same(said, slow.predict())
+    same(model.predict(), slow.predict())
+
+
+def test_a_member_that_refuses_a_value_leaves_the_others_as_they_were(rng):
+    known = [y - y.min() + 1.0 for y in series(rng)]
+    model = Combination(H, models=[Naive(H), make(MQRNN, log=True)], verbose=0).fit(known)
+    slow = copy.deepcopy(model)
+    model.step([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="log=True expects values greater than 0"):
+        model.step([1.0, -2.0, 3.0])
+    slow.update([[1.0], [2.0], [3.0]])
+    same(model.step([4.0, 5.0, 6.0]), slow.update([[4.0], [5.0], [6.0]]).predict())
 
 
 class _Doubled(SegRNN):

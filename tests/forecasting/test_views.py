@@ -62,6 +62,9 @@ def test_pictures_show_what_was_said(series):
     assert words == ["the past", "95 %", "80 %", "SeasonalNaive", "known until here"]
     with pytest.raises(ValueError, match="there is no series 'x'; there are 3"):
         model.plot_forecast(["x"])
+    with pytest.raises(TypeError, match=r"names of series, .*got a table; plots make forecasts"):
+        model.plot_cross_validation(pytest.importorskip("pandas").DataFrame({"y": [1.0]}))
+    assert model.plot_forecast("s2").axes[0].get_title(loc="left") == "s2"
     lines = model.plot_cross_validation(["s1"]).axes[0].lines
     np.testing.assert_array_equal(lines[1].get_ydata(), series["s1"][-H:])
     within = model.plot_calibration(n_windows=2).axes[0].lines[1].get_ydata()
