@@ -115,7 +115,8 @@ def multiply_panel_onto(
         at = _Pointers(context, builder, sig, args)
         tile = _Tile(builder.module, layout, c, 1, adding=True)
         follows = tile.follows(builder, at(12), args[15], args[16])
-        product = _Product(at(7), *args[9:12], at(12), *args[15:17], *follows)
+        a_row, a_seg, a_k = args[9:12]
+        product = _Product(at(7), a_row, a_seg, a_k, at(12), args[15], args[16], *follows)
         builder.call(tile.function(), [args[14], at(1), args[3], at(4), args[6], *product])
         return context.get_dummy_value()
 
