@@ -55,7 +55,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     seed: int
     verbose: int
     alias: str | None = None
-    # Whether intervals are calibrated; those of simple rules are made of errors of the past anyway.
+    # Whether intervals are calibrated.
     conformal: bool | None = False
     # Of the updates that training would take; less where models are only compared.
     _part_of_steps: float = 1.0
@@ -217,8 +217,9 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         step_size : int, optional
             Steps from one cutoff to the next; h by default.
         refit : bool
-            Learn anew at each cutoff; otherwise once, at the first one. Intervals that are
-            calibrated are so at the first one, and from then on by what has come since, too.
+            Learn anew at each cutoff; otherwise once, at the first one. Intervals are calibrated at
+            the first one, and from then on by what has come since, too: they become wider where
+            they held less than they promise, and narrower where they held more.
         h, level
             As for ``predict``.
         static_df : data frame, optional
@@ -265,6 +266,11 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
     def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
         """Let the series go on by new rows, and learn from them if asked to.
 
+        Intervals that are calibrated learn from new rows in any case: whenever h of them have come
+        since they did so last, the model forecasts these from what it knew before, and intervals
+        become wider if they held less than they promise, and narrower if they held more. Those of
+        rules and regressions do so if ``fit`` was given a ``level``.
+
         Parameters
         ----------
         df : optional
@@ -272,9 +278,9 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         static_df : data frame, optional
             Of series that are new.
         steps : int
-            0 learns nothing: the same model goes on from later points. Otherwise a network goes on
-            with so many updates, on windows of all points, new and old, at a tenth of the rate that
-            it began with; and what is no network learns anew, however many they are.
+            0 learns no weights: the same model goes on from later points. Otherwise a network goes
+            on with so many updates, on windows of all points, new and old, at a tenth of the rate
+            that it began with; and what is no network learns anew, however many they are.
 
         Returns
         -------
@@ -290,9 +296,11 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         new = self._read(df, self._columns, static_df, self.panel_, goes_on=True)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
-        panel = self.panel_.append(new)
-        if steps:
-            with self._or_as_before():
+        known = self.panel_
+        panel = known.append(new)
+        with self._or_as_before():
+            self._go_through(panel, known.lengths)
+            if steps:
                 self._go_on(panel, steps)
         self.panel_ = panel
         return self
@@ -327,7 +335,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         one by one. Windows slide along, so that a network over windows takes some tenths of a
         millisecond for a series, and a simple rule some hundredths. DeepAR reads its window again
         and draws its paths anew, and intervals of rules are worked out anew from their errors,
-        which takes longer. ``panel_`` has all values when it is looked at next.
+        which takes longer; so does every h-th step, where intervals are calibrated. ``panel_`` has
+        all values when it is looked at next.
 
         Parameters
         ----------
@@ -451,6 +460,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
         """Go through the cutoffs: the series up to there, the forecast, and (S, h) what came.
 
         Intervals are calibrated at the first cutoff, and after it by what came since then too.
+        Those of rules follow their coverage only.
         """
         held = h + step * (windows - 1)
         short = panel.lengths <= held
@@ -467,7 +477,8 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             known = panel.until(panel.lengths - left)
             if model is None:
                 model = self._copy(level=self.level or level)
-                past = model._learn(known)
+                model._learn(known)
+                past = model._own_past()
                 if past is not None:
                     past = past.ending_at(-held)
             elif refit:
@@ -476,15 +487,16 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, ABC):
             if past is None:
                 yield known, model._foresee(known, h, futr, wanted), came
                 continue
-            model._recalibrate(past.calibration(-left))
+            past = past.followed(-left)
+            calibration = past.calibration(-left)
+            model._recalibrate(calibration)
             raw = model._raw(known, h, futr, asked)
             yield known, model._calibrated(_only(raw, asked, wanted), known, wanted), came
             if h >= self.h:
                 bands = _only(raw, asked, QUANTILES).bands[:, : self.h]
                 positive = Heights.of(known).positive()
-                past = past.and_then(
-                    bands, came[:, : self.h], positive, -left, min(1.0, step / self.h)
-                )
+                share = min(1.0, step / self.h)
+                past = past.and_then(bands, came[:, : self.h], positive, -left, share, calibration)
 
     def _copy(self, **changes: Any) -> Any:
         """One that is not fitted, with these arguments other than this one's."""
