@@ -76,7 +76,7 @@ class Forecaster(BaseForecaster):
 
     Networks take half of their updates while they are compared. Intervals of the network that is
     chosen are calibrated by its forecasts of the points held out, as ``MQRNN`` does it with
-    ``conformal=True``.
+    ``conformal=True``; from then on those of any model follow what they held of the values to come.
 
     Parameters
     ----------
