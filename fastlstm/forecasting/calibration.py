@@ -32,6 +32,8 @@ _MOST = 10.0
 # By how much the logarithm of a width grows after a window that held nothing at all; by less where
 # a window is of fewer values than these.
 _RATE, _FEW = 0.4, 4
+# A window counts as if it had missed no more than so many times what it may.
+_WORST = 5.0
 
 
 class Heights:
@@ -266,8 +268,9 @@ def _too_narrow(scores: Array, factors: Array, share: float) -> Array:
     known = np.isfinite(scores)
     count = known.sum(axis=(0, 2))
     missed = (known & (scores > factors)).sum(axis=(0, 2)) / np.maximum(count, 1)
-    rate = _RATE * share * np.minimum(1.0, count / _FEW)
-    made: Array = rate * (missed - (1.0 - np.array(LEVELS) / 100))
+    rate, wanted = _RATE * share * np.minimum(1.0, count / _FEW), 1.0 - np.array(LEVELS) / 100
+    # A day unlike all others would widen the outermost for months.
+    made: Array = rate * (np.minimum(missed, _WORST * wanted) - wanted)
     return made
 
 
