@@ -42,7 +42,7 @@ class Forecaster(Comparison, BaseForecaster):
 
     Networks take half of their updates while they are compared. Intervals of the network that is
     chosen are calibrated by its forecasts of the points held out, as ``MQRNN`` does it with
-    ``conformal=True``.
+    ``conformal=True``; from then on those of any model follow what they held of the values to come.
 
     Parameters
     ----------
@@ -160,20 +160,26 @@ class Forecaster(Comparison, BaseForecaster):
         model = model._copy()
         model._check()
         model._fit(panel)
-        model.calibration_ = None if past is None else past.calibration()
-        self.chosen_, self._past = model, past
+        if past is None and type(model) in _RULES:
+            past = Past.empty(self.h)
+        model._begin(past, panel)
+        self.chosen_ = model
         del self._forecasts, self._pasts
         if self.verbose:
             print(self.explanation(), file=sys.stderr)
 
-    def _learn(self, panel: Panel) -> Past | None:
-        super()._learn(panel)
-        past: Past | None = self.__dict__.pop("_past")
+    def _learn(self, panel: Panel) -> None:
+        self._fit(panel)
+        self.calibration_ = None
+
+    def _own_past(self) -> Past | None:
+        past: Past | None = self.chosen_._own_past()
         return past
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Of one that is a part of another model, which does not ask for it.
-        return {name: value for name, value in super().__getstate__().items() if name != "_past"}
+    def _go_through(self, panel: Panel, before: Array) -> None:
+        chosen = copy.copy(self.chosen_)
+        chosen._go_through(panel, before)
+        self.chosen_ = chosen
 
     def explanation(self) -> str:
         """Which model was chosen, and why.
@@ -228,7 +234,7 @@ class Forecaster(Comparison, BaseForecaster):
     def _calibrated(self, forecast: Forecast, panel: Panel, quantiles: Array) -> Forecast:
         return self.chosen_._calibrated(forecast, panel, quantiles)
 
-    def _recalibrate(self, calibration: Calibration) -> None:
+    def _recalibrate(self, calibration: Calibration | None) -> None:
         self.chosen_.calibration_ = calibration
 
     def _go_on(self, panel: Panel, steps: int) -> None:

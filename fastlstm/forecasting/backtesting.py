@@ -45,8 +45,9 @@ class Backtests:
         step_size : int, optional
             Steps from one cutoff to the next; h by default.
         refit : bool
-            Learn anew at each cutoff; otherwise once, at the first one. Intervals that are
-            calibrated are so at the first one, and from then on by what has come since, too.
+            Learn anew at each cutoff; otherwise once, at the first one. Intervals are calibrated at
+            the first one, and from then on by what has come since, too: they become wider where
+            they held less than they promise, and narrower where they held more.
         h, level
             As for ``predict``.
         static_df : data frame, optional
@@ -102,6 +103,7 @@ class Backtests:
         """Go through the cutoffs: the series up to there, the forecast, and (S, h) what came.
 
         Intervals are calibrated at the first cutoff, and after it by what came since then too.
+        Those of rules follow their coverage only.
         """
         held = h + step * (windows - 1)
         short = panel.lengths <= held
@@ -118,7 +120,8 @@ class Backtests:
             known = panel.until(panel.lengths - left)
             if model is None:
                 model = self._copy(level=self.level or level)
-                past = model._learn(known)
+                model._learn(known)
+                past = model._own_past()
                 if past is not None:
                     past = past.ending_at(-held)
             elif refit:
@@ -127,15 +130,16 @@ class Backtests:
             if past is None:
                 yield known, model._foresee(known, h, futr, wanted), came
                 continue
-            model._recalibrate(past.calibration(-left))
+            past = past.followed(-left)
+            calibration = past.calibration(-left)
+            model._recalibrate(calibration)
             raw = model._raw(known, h, futr, asked)
             yield known, model._calibrated(_only(raw, asked, wanted), known, wanted), came
             if h >= self.h:
                 bands = _only(raw, asked, QUANTILES).bands[:, : self.h]
                 positive = Heights.of(known).positive()
-                past = past.and_then(
-                    bands, came[:, : self.h], positive, -left, min(1.0, step / self.h)
-                )
+                share = min(1.0, step / self.h)
+                past = past.and_then(bands, came[:, : self.h], positive, -left, share, calibration)
 
 
 def _only(forecast: Forecast, quantiles: Array, wanted: Array) -> Forecast:

@@ -55,7 +55,7 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, Backtests, Steppin
     seed: int
     verbose: int
     alias: str | None = None
-    # Whether intervals are calibrated; those of simple rules are made of errors of the past anyway.
+    # Whether intervals are calibrated.
     conformal: bool | None = False
     # Of the updates that training would take; less where models are only compared.
     _part_of_steps: float = 1.0
@@ -196,6 +196,11 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, Backtests, Steppin
     def update(self, df: Any, *, static_df: Any = None, steps: int = 0) -> Any:
         """Let the series go on by new rows, and learn from them if asked to.
 
+        Intervals that are calibrated learn from new rows in any case: whenever h of them have come
+        since they did so last, the model forecasts these from what it knew before, and intervals
+        become wider if they held less than they promise, and narrower if they held more. Those of
+        rules and regressions do so if ``fit`` was given a ``level``.
+
         Parameters
         ----------
         df : optional
@@ -203,9 +208,9 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, Backtests, Steppin
         static_df : data frame, optional
             Of series that are new.
         steps : int
-            0 learns nothing: the same model goes on from later points. Otherwise a network goes on
-            with so many updates, on windows of all points, new and old, at a tenth of the rate that
-            it began with; and what is no network learns anew, however many they are.
+            0 learns no weights: the same model goes on from later points. Otherwise a network goes
+            on with so many updates, on windows of all points, new and old, at a tenth of the rate
+            that it began with; and what is no network learns anew, however many they are.
 
         Returns
         -------
@@ -221,9 +226,11 @@ class BaseForecaster(Parameters, Foresight, Views, Anomalies, Backtests, Steppin
         new = self._read(df, self._columns, static_df, self.panel_, goes_on=True)
         if frame.kind_of(df) is None:
             new = new.after(self.panel_)
-        panel = self.panel_.append(new)
-        if steps:
-            with self._or_as_before():
+        known = self.panel_
+        panel = known.append(new)
+        with self._or_as_before():
+            self._go_through(panel, known.lengths)
+            if steps:
                 self._go_on(panel, steps)
         self.panel_ = panel
         return self

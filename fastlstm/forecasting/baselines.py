@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster
+from fastlstm.forecasting.calibration import Past
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import conformal
 from fastlstm.forecasting.panel import Panel
@@ -34,8 +35,9 @@ class Baseline(BaseForecaster):
     """Base class of forecasters that look at each series by itself.
 
     An interval is as wide as the errors would have been that were made from points of the past, of
-    each step by itself: ``intervals.conformal``. Columns beside the target are not used, which
-    ``notes_`` say.
+    each step by itself: ``intervals.conformal``. Where values come after those of ``fit``, in
+    ``cross_validation`` and ``update``, intervals become wider or narrower by how many of these lay
+    within: ``calibration.Past``. Columns beside the target are not used, which ``notes_`` say.
     """
 
     def __init__(
@@ -52,8 +54,15 @@ class Baseline(BaseForecaster):
         self.h, self.freq, self.input_size, self.level = h, freq, input_size, level
         self.seed, self.verbose, self.alias = seed, verbose, alias
 
+    # As those of networks are: where a level is given.
+    conformal = None
+
     def _fit(self, panel: Panel) -> None:
         """Nothing is learned."""
+
+    def _forecasts_of_the_past(self, panel: Panel) -> Past:
+        # Intervals are made of these already.
+        return Past.empty(self.h)
 
     def _live(self, panel: Panel) -> Live:
         return SeriesLive(self, panel)

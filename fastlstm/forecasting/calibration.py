@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 LEVELS = (50, 80, 90, 95, 99)
 QUANTILES = quantiles_of(LEVELS)
 # Forecasts of the past that are looked at, of all series together.
-_WANTED = 256
+WANTED = 256
 # Windows that do not overlap, by how many of which widths are found where there are more.
 _COUNTED = 64
 # A series whose least value is nearer to zero than this part of the mean is not one of ratios.
@@ -29,6 +29,11 @@ _PART = 5
 _NEAREST = 0.05
 # Intervals are made no wider or narrower than this many times.
 _MOST = 10.0
+# By how much the logarithm of a width grows after a window that held nothing at all; by less where
+# a window is of fewer values than these.
+_RATE, _FEW = 0.4, 4
+# A window counts as if it had missed no more than so many times what it may.
+_WORST = 5.0
 
 
 class Heights:
@@ -98,7 +103,7 @@ class Calibration:
         ndarray
             (S, h, Q). A higher level is never lower.
         """
-        middle, ends = _on_scale(point, bands, positive)
+        middle, ends, logs = _on_scale(point, bands, positive)
         known = np.array([_score(0.5 + level / 200) for level in LEVELS])
         wanted = np.array([abs(_score(q)) for q in quantiles])
         steps = np.minimum(np.arange(point.shape[1]), self.factors.shape[1] - 1)
@@ -109,7 +114,6 @@ class Calibration:
         away[..., half:] = np.maximum.accumulate(np.maximum(away[..., half:], 0.0), axis=2)
         lower = np.minimum(away[..., half::-1], 0.0)
         away[..., half::-1] = np.minimum.accumulate(lower, axis=2)
-        logs = positive[:, np.newaxis, np.newaxis]
         made: Array = middle + away
         with np.errstate(over="ignore"):
             np.exp(made, out=made, where=np.broadcast_to(logs, made.shape))
@@ -117,54 +121,122 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Past:
-    """Forecasts of values that the model had not seen, and how long ago they were made.
+class Issued:
+    """Intervals that were given out, of which not all has come yet.
 
     Attributes
     ----------
-    y, point, bands, positive : ndarray
-        Of M windows, as for ``calibrated``.
+    made, share, scores
+        As of ``Past``, of windows made at one place.
+    factors : ndarray
+        (V, h) by which they were widened.
+    """
+
+    made: int
+    share: float
+    scores: Array
+    factors: Array
+
+
+@dataclass(frozen=True)
+class Past:
+    """How good intervals were that were given for values not seen, and how long ago that was.
+
+    Two things are learned from it. Factors are ranks of the scores of all windows, which need many
+    of them, and windows like those to come. They may not be: those of a copy that knew less, or of
+    another season. So each coverage is followed besides: whenever all of a window has come, the
+    factors of a level become larger if it held less than it promised, and smaller if it held more.
+
+    Attributes
+    ----------
+    scores : ndarray
+        (M, V, h) how many times wider intervals had to be to hold what came; NaN of what did not.
     made : ndarray
         (M,) places in time at which they were made; only differences matter.
     share : ndarray
         (M,) how much each counts: less than 1 where windows overlap.
     stretch : int
         Steps after which a window counts half.
+    shift : ndarray
+        (V,) logarithms of what following coverage has made of the factors.
+    waiting : tuple of Issued
+        Windows that are not followed yet.
+    only_followed : bool
+        Whether factors are 1 but for that: of intervals that are made of errors of the past anyway.
+
+    References
+    ----------
+    Gibbs, Candès, "Adaptive conformal inference under distribution shift", NeurIPS 2021;
+    Angelopoulos, Candès, Tibshirani, "Conformal PID control for time series prediction", NeurIPS
+    2023, of which it is quantile tracking, on the logarithm of the width.
     """
 
-    y: Array
-    point: Array
-    bands: Array
-    positive: Array
+    scores: Array
     made: Array
     share: Array
     stretch: int
+    shift: Array
+    waiting: tuple[Issued, ...] = ()
+    only_followed: bool = False
 
-    def calibration(self, now: int | None = None) -> Calibration:
-        """What those of which something has come by ``now`` say together."""
-        y = self.y
-        if now is not None:
-            later = self.made[:, np.newaxis] + np.arange(y.shape[1]) >= now
-            y = np.where(later, np.nan, y)
-        weight = self.share * 0.5 ** ((self.made.max() - self.made) / self.stretch)
-        return calibrated(y, self.point, self.bands, self.positive, weight=weight)
+    @classmethod
+    def empty(cls, h: int) -> Past:
+        """Of one whose intervals are followed only."""
+        none, levels = np.empty(0), len(LEVELS)
+        return cls(np.empty((0, levels, h)), none, none, h, np.zeros(levels), only_followed=True)
+
+    def calibration(self, now: int | None = None) -> Calibration | None:
+        """What those of which something has come by ``now`` say; None if that is nothing."""
+        if self.only_followed and not self.shift.any():
+            return None
+        factors = np.ones(self.scores.shape[1:])
+        if not self.only_followed:
+            scores = self.scores
+            if now is not None:
+                later = self.made[:, np.newaxis] + np.arange(scores.shape[2]) >= now
+                scores = np.where(later[:, np.newaxis], np.nan, scores)
+            age = self.made.max() - self.made
+            factors = _factors(scores, self.share * 0.5 ** (age / self.stretch))
+        factors = factors * np.exp(self.shift)[:, np.newaxis]
+        return Calibration(np.clip(factors, 1 / _MOST, _MOST))
 
     def ending_at(self, place: int) -> Past:
         """The same with times counted so that the series ended there."""
         return replace(self, made=self.made + place)
 
-    def and_then(self, bands: Array, y: Array, positive: Array, made: int, share: float) -> Past:
-        """These and forecasts made later; bands are (S, h, Q) of ``QUANTILES``."""
-        bands = np.sort(bands, axis=2)
-        return Past(
-            np.concatenate([self.y, y]),
-            np.concatenate([self.point, bands[..., len(LEVELS)]]),
-            np.concatenate([self.bands, bands]),
-            np.concatenate([self.positive, positive]),
-            np.concatenate([self.made, np.full(len(y), made)]),
-            np.concatenate([self.share, np.full(len(y), share)]),
-            self.stretch,
+    def and_then(
+        self,
+        bands: Array,
+        y: Array,
+        positive: Array,
+        made: int,
+        share: float,
+        calibration: Calibration | None,
+    ) -> Past:
+        """These and forecasts made later, of (S, h, Q) bands before they were calibrated so."""
+        scores = _scores(y, bands, positive)
+        factors = np.ones(scores.shape[1:]) if calibration is None else calibration.factors
+        more = replace(self, waiting=(*self.waiting, Issued(made, share, scores, factors)))
+        if self.only_followed:
+            return more
+        # What counts a millionth is let go.
+        recent = self.made > made - 20 * self.stretch
+        return replace(
+            more,
+            scores=np.concatenate([self.scores[recent], scores]),
+            made=np.concatenate([self.made[recent], np.full(len(y), made)]),
+            share=np.concatenate([self.share[recent], np.full(len(y), share)]),
         )
+
+    def followed(self, now: int) -> Past:
+        """With what windows that have come by ``now`` say of how much was held."""
+        shift, waiting = self.shift, []
+        for one in self.waiting:
+            if one.made + one.scores.shape[2] <= now:
+                shift = shift + _too_narrow(one.scores, one.factors, one.share)
+            else:
+                waiting.append(one)
+        return replace(self, shift=shift, waiting=tuple(waiting))
 
 
 def past_of(bands: Array, y: Array, positive: Array, made: Array, left: Array) -> Past:
@@ -173,13 +245,33 @@ def past_of(bands: Array, y: Array, positive: Array, made: Array, left: Array) -
     Windows that overlap count by what is new in each. What was long ago says less of what comes:
     by half after so many steps that some 64 windows side by side, of all series together, count.
     """
-    h, bands = y.shape[1], np.sort(bands, axis=2)
+    h = y.shape[1]
     apart = h if len(left) == 1 else min(h, int(left[0] - left[1]))
-    point = bands[..., len(LEVELS)]
-    share = np.full(len(y), apart / h)
-    series = max(1, len(y) // len(left))
-    stretch = max(h, round(_COUNTED * np.log(2.0) * h / series))
-    return Past(y, point, bands, positive, made, share, stretch)
+    share = apart / h
+    stretch = _stretch(h, max(1, len(y) // len(left)))
+    scores, shift = _scores(y, bands, positive), np.zeros(len(LEVELS))
+    past = Past(scores, made, np.full(len(y), share), stretch, shift)
+    # As if their intervals had been given out one after the other, by the factors of them all.
+    factors: Any = past.calibration()
+    for place in np.unique(made):
+        now = factors.factors * np.exp(shift)[:, np.newaxis]
+        shift = shift + _too_narrow(scores[made == place], now, share)
+    return replace(past, shift=shift)
+
+
+def _stretch(h: int, series: int) -> int:
+    return max(h, round(_COUNTED * np.log(2.0) * h / series))
+
+
+def _too_narrow(scores: Array, factors: Array, share: float) -> Array:
+    """(V,) by how much the logarithms of factors should grow, by what these intervals held."""
+    known = np.isfinite(scores)
+    count = known.sum(axis=(0, 2))
+    missed = (known & (scores > factors)).sum(axis=(0, 2)) / np.maximum(count, 1)
+    rate, wanted = _RATE * share * np.minimum(1.0, count / _FEW), 1.0 - np.array(LEVELS) / 100
+    # A day unlike all others would widen the outermost for months.
+    made: Array = rate * (np.minimum(missed, _WORST * wanted) - wanted)
+    return made
 
 
 def calibrated(
@@ -221,26 +313,39 @@ def calibrated(
     methods", Stat 9(1), 2020; weights: Barber, Candès, Ramdas, Tibshirani, "Conformal prediction
     beyond exchangeability", Annals of Statistics 51(2), 2023.
     """
-    h = y.shape[1]
-    weight = np.ones(len(y)) if weight is None else weight
-    smooth = max(1, h // 8) if smooth is None else smooth
-    middle, ends = _on_scale(point, bands, positive)
+    return Calibration(_factors(_scores(y, bands, positive), weight, smooth))
+
+
+def _scores(y: Array, bands: Array, positive: Array) -> Array:
+    """(M, V, h) how many times wider intervals had to be to hold what came."""
+    bands = np.sort(bands, axis=2)
+    middle, ends, logs = _on_scale(bands[..., len(LEVELS)], bands, positive)
     with np.errstate(invalid="ignore", divide="ignore"):
-        came = np.where(positive[:, np.newaxis], np.log(np.maximum(y, 1e-300)), y)
+        came = np.where(logs[..., 0], np.log(np.maximum(y, 1e-300)), y)
     away = came - middle[..., 0]
-    factors = np.ones((len(LEVELS), h))
-    for place, level in enumerate(LEVELS):
+    scores = np.empty((len(y), len(LEVELS), y.shape[1]))
+    for place in range(len(LEVELS)):
         low = (middle - ends)[..., len(LEVELS) - 1 - place]
         high = (ends - middle)[..., len(LEVELS) + 1 + place]
         least = _NEAREST * (low + high)
         with np.errstate(invalid="ignore", divide="ignore"):
-            score = np.abs(away) / np.maximum(np.where(away < 0, low, high), least)
-        score[~np.isfinite(score)] = np.nan
+            scores[:, place] = np.abs(away) / np.maximum(np.where(away < 0, low, high), least)
+    scores[~np.isfinite(scores)] = np.nan
+    return scores
+
+
+def _factors(scores: Array, weight: Array | None = None, smooth: int | None = None) -> Array:
+    """(V, h) scores of the rank that split-conformal prediction asks for."""
+    h = scores.shape[2]
+    weight = np.ones(len(scores)) if weight is None else weight
+    smooth = max(1, h // 8) if smooth is None else smooth
+    factors = np.ones((len(LEVELS), h))
+    for place, level in enumerate(LEVELS):
         for k in range(h):
-            near = score[:, max(0, k - smooth) : k + smooth + 1]
+            near = scores[:, place, max(0, k - smooth) : k + smooth + 1]
             factors[place, k] = _weighted(near, weight, level)
     factors = np.where(np.isnan(factors), 1.0, factors)
-    return Calibration(np.clip(factors, 1 / _MOST, _MOST))
+    return np.clip(factors, 1 / _MOST, _MOST)
 
 
 def _weighted(scores: Array, weight: Array, level: float) -> float:
@@ -260,7 +365,7 @@ def _weighted(scores: Array, weight: Array, level: float) -> float:
     return float(scores[known][order[min(place, order.size - 1)]])
 
 
-def past_cutoffs(panel: Panel, h: int, wanted: int = _WANTED) -> Array:
+def past_cutoffs(panel: Panel, h: int, wanted: int = WANTED) -> Array:
     """Points that are left out at the end of each series, to forecast them.
 
     As many as make ``wanted`` forecasts of all series together, h steps apart at most, in the last
@@ -278,14 +383,19 @@ def past_cutoffs(panel: Panel, h: int, wanted: int = _WANTED) -> Array:
     return h + step * np.arange(windows - 1, -1, -1)
 
 
-def _on_scale(point: Array, bands: Array, positive: Array) -> tuple[Array, Array]:
-    """(M, h, 1) medians and (M, h, Q) quantiles, of positive series their logarithms."""
-    logs = positive[:, np.newaxis, np.newaxis]
+def _on_scale(point: Array, bands: Array, positive: Array) -> tuple[Array, Array, Array]:
+    """(M, h, 1) medians and (M, h, Q) quantiles, or logarithms of these; (M, h, 1) where.
+
+    They are of positive series, whose quantiles are no further down than they are themselves.
+    """
     middle = point[..., np.newaxis]
+    logs = positive[:, np.newaxis, np.newaxis] & (middle > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
+        lowest = np.maximum(bands, _NEAR_ZERO * middle)
         return (
             np.where(logs, np.log(np.maximum(middle, 1e-300)), middle),
-            np.where(logs, np.log(np.maximum(bands, 1e-300)), bands),
+            np.where(logs, np.log(np.maximum(lowest, 1e-300)), bands),
+            logs,
         )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastlstm.forecasting.calibration import (
     QUANTILES,
+    WANTED,
     Calibration,
     Heights,
     Past,
@@ -29,14 +30,8 @@ _AT_ONCE = 1 << 22
 class Foresight:
     """Methods that make use of a forecaster's ``_fit`` and ``_forecast``."""
 
-    def _learn(self: Any, panel: Panel) -> Past | None:
-        """``_fit``, and how wide intervals are, by one that has not seen the last points.
-
-        Returns
-        -------
-        Past or None
-            What that one forecast, if intervals are calibrated.
-        """
+    def _learn(self: Any, panel: Panel) -> None:
+        """``_fit``, and how wide intervals are, by one that has not seen the last points."""
         wanted = bool(check_level(self.level)) if self.conformal is None else self.conformal
         past = None
         self._fit(panel)
@@ -52,8 +47,47 @@ class Foresight:
                     ) from None
                 if self.verbose:
                     print(f"{self.name}: intervals are not calibrated: {trouble}", file=sys.stderr)
+        self._begin(past, panel)
+
+    def _begin(self: Any, past: Past | None, panel: Panel) -> None:
+        """Calibrate by the past; from the end of these series on, by what comes."""
+        self._past, self._began = past, panel.lengths
         self.calibration_ = None if past is None else past.calibration()
+
+    def _own_past(self: Any) -> Past | None:
+        """What intervals are calibrated by, if they are."""
+        past: Past | None = getattr(self, "_past", None)
         return past
+
+    def _go_through(self: Any, panel: Panel, before: Array) -> None:
+        """Calibrate by what came after so many points of the first of these series, as well.
+
+        They are forecast from every h-th point since ``fit`` of which the next h are there, by the
+        model as it is: what it has not learned from.
+        """
+        past, h = self._own_past(), self.h
+        if past is None:
+            return
+        began = np.concatenate([self._began, panel.lengths[len(self._began) :]])
+        done, come = (before - began[: len(before)]) // h, (panel.lengths - began) // h
+        done = np.concatenate([done, np.zeros(len(come) - len(done), np.int64)])
+        done = np.maximum(done, come.max() - -(-WANTED // len(panel)))
+        self._began = began
+        if not (done < come).any():
+            return
+        for place in range(int(done[done < come].min()), int(come.max())):
+            now, series = h * place, np.flatnonzero((done <= place) & (place < come))
+            if not len(series):
+                continue
+            ends = began[series] + now
+            known = panel.windows(series, ends)
+            futr, came = panel.following(series, ends, h)
+            bands = self._raw(known, h, futr, QUANTILES).bands
+            positive = Heights.of(known).positive()
+            past = past.and_then(bands, came, positive, now, 1.0, past.calibration())
+            past = past.followed(now + h)
+        self._past = past
+        self.calibration_ = past.calibration()
 
     def _forecasts_of_the_past(self: Any, panel: Panel) -> Past:
         """Of the last points, by a model that learned without them."""
@@ -81,7 +115,7 @@ class Foresight:
         made: Forecast = self._forecast(panel, h, future, quantiles)
         return made
 
-    def _recalibrate(self: Any, calibration: Calibration) -> None:
+    def _recalibrate(self: Any, calibration: Calibration | None) -> None:
         """Take these widths from now on."""
         self.calibration_ = calibration
 
@@ -109,7 +143,12 @@ class Foresight:
         return series[ends > 0], ends[ends > 0]
 
     def _foresee_from(
-        self: Any, panel: Panel, series: Array, ends: Array, h: int, quantiles: Array
+        self: Any,
+        panel: Panel,
+        series: Array,
+        ends: Array,
+        h: int,
+        quantiles: Array,
     ) -> tuple[Forecast, Array]:
         """(M, h) forecasts of series from points in the past, and what came."""
         reach = self._reach()

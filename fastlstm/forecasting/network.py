@@ -112,8 +112,9 @@ class NetworkForecaster(Inputs, Updates, BaseForecaster):
     conformal : bool, optional
         Calibrate intervals: a copy of the network learns without the last points of each series and
         forecasts them; intervals become so much wider or narrower, step by step, that they would
-        have held there what they promise. That takes as long again as the fit. By default where
-        ``level`` is given.
+        have held there what they promise. That takes as long again as the fit. Where values come
+        later, in ``cross_validation``, ``update`` and ``step``, intervals follow how many of these
+        they held. By default where ``level`` is given.
     transform : str, optional
         What is done to the values of each series before all else, and taken back in forecasts:
         "log1p", log(1 + y) of values from 0 on; "boxcox", of positive values, their likeliest

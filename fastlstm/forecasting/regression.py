@@ -37,7 +37,8 @@ class Ridge(Baseline):
         for which that is too many has less of its own.
     level : sequence of float, optional
         Coverage of prediction intervals in per cent. They are as wide as the errors in the last
-        quarter of the series, at most 1000 points, of a regression that knew only what was before.
+        quarter of the series, at most 1000 points, of a regression that knew only what was before;
+        after ``fit`` they follow how many of the values to come they held.
     alpha : float
         Penalty of the weights; more of it for series that are short or noisy.
     pooled : bool

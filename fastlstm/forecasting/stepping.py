@@ -23,8 +23,8 @@ class Stepping:
         one by one. Windows slide along, so that a network over windows takes some tenths of a
         millisecond for a series, and a simple rule some hundredths. DeepAR draws its paths anew,
         which takes some milliseconds for each series (less with fewer ``n_paths`` or a smaller
-        ``h``), and intervals of rules are worked out anew from their errors. ``panel_`` has all
-        values when it is looked at next.
+        ``h``), and intervals of rules are worked out anew from their errors. Every h-th step takes
+        longer where intervals are calibrated. ``panel_`` has all values when it is looked at next.
 
         Parameters
         ----------

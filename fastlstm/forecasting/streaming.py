@@ -53,8 +53,11 @@ class Live:
         self._beside = np.empty((len(panel), _ROOM, self._columns))
         self._count = 0
         self._asked: dict[Any, Asked] = {}
-        calibrated = getattr(model, "calibration_", None) is not None
+        goes_on = model._own_past() is not None
+        calibrated = goes_on or getattr(model, "calibration_", None) is not None
         self._heights = Heights.of(panel) if calibrated else None
+        # How many values have come since intervals were calibrated on some.
+        self._since = (panel.lengths - model._began) % self.h if goes_on else None
         self._begin(panel)
 
     # -- what a model may do its own way -----------------------------------------------------------
@@ -94,8 +97,13 @@ class Live:
         self._note(values, known)
         if self._heights is not None:
             self._heights.take(values)
+        if self._since is not None:
+            self._since = (self._since + 1) % self.h
+            if not self._since.all():
+                series = self.panel()
+                self.model._go_through(series, series.lengths - 1)
         point, bands = self._ahead(known, asked)
-        if self._heights is not None and asked.names:
+        if self._heights is not None and self.model.calibration_ is not None and asked.names:
             bands = self.model._widened(bands, asked.quantiles, self._heights)
         if not asked.names:
             return point[0] if self._alone else point

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fastlstm.forecasting import MQRNN, DeepAR
+from fastlstm.forecasting import MQRNN, DeepAR, Forecaster, Naive, Ridge, SeasonalNaive, load
 from fastlstm.forecasting.calibration import (
     LEVELS,
     QUANTILES,
     Calibration,
+    Past,
     calibrated,
     past_cutoffs,
     past_of,
@@ -20,6 +23,7 @@ from fastlstm.forecasting.calibration import (
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import quantiles_of
 from fastlstm.forecasting.panel import Panel
+from tests.forecasting.small import make, same, series
 
 H = 6
 
@@ -176,7 +180,8 @@ def test_what_is_long_ago_and_windows_that_overlap_count_less(rng):
     for place in range(6):
         later, _, same = _of_normal(40, H, 3.0, rng)
         now = place * 200
-        past = past.and_then(3.0 * same, 3.0 * later, np.zeros(40, bool), now, 1.0)
+        none = np.zeros(40, bool)
+        past = past.and_then(3.0 * same, 3.0 * later, none, now, 1.0, past.calibration())
     assert np.abs(past.calibration().factors[:4] / 3 - 1).max() < 0.35
 
 
@@ -184,8 +189,9 @@ def test_nothing_that_has_not_come_yet_counts(rng):
     y, _, bands = _of_normal(50, H, 1.0, rng)
     left = np.arange(50, 0, -1) + H - 1
     first = past_of(bands, y, np.zeros(50, bool), -left, left)
-    wild = first.and_then(bands, 1e6 * y, np.zeros(50, bool), -2, 1.0)
-    tame = first.and_then(bands, y, np.zeros(50, bool), -2, 1.0)
+    none, widths = np.zeros(50, bool), first.calibration()
+    wild = first.and_then(bands, 1e6 * y, none, -2, 1.0, widths).followed(0)
+    tame = first.and_then(bands, y, none, -2, 1.0, widths).followed(0)
     # Two of the six steps have come.
     early = [past.calibration(0).factors for past in (wild, tame)]
     np.testing.assert_array_equal(early[0][:, 3:], early[1][:, 3:])
@@ -224,3 +230,140 @@ def test_models_that_learn_anew_at_each_cutoff_are_calibrated_once(rng, monkeypa
     assert fits[1] < fits[0] == 204
     assert fits[2:] == [216, 228]
     assert (made["MQRNN-lo-80"] < made["MQRNN-hi-80"]).all()
+
+
+@pytest.mark.parametrize("wide", [0.5, 2.0])
+def test_coverage_is_followed_where_windows_to_come_are_unlike_those_before(wide, rng):
+    """Two series: factors of 256 windows before would hold far too little, or too much."""
+    y, _, bands = _of_normal(256, H, 1.0, rng)
+    left, none = H * np.arange(128, 0, -1), np.zeros(2, bool)
+    past = past_of(bands, y, np.zeros(256, bool), np.repeat(-left, 2), left)
+    first, inside = past.calibration(), []
+    for place in range(60):
+        now, calibration = H * place, past.calibration(H * place)
+        came, point, given = _of_normal(2, H, 1.0, rng)
+        after = calibration.applied(point, given, QUANTILES, none)
+        inside.append(
+            [
+                ((after[..., 5 - n] <= wide * came) & (wide * came <= after[..., 5 + n])).mean()
+                for n in (2, 4)
+            ]
+        )
+        past = past.and_then(given, wide * came, none, now, 1.0, calibration).followed(now + H)
+        assert not past.waiting
+    assert np.abs(past.calibration().factors[1:4] / first.factors[1:4] / wide - 1).max() < 0.35
+    np.testing.assert_allclose(np.mean(inside[10:], axis=0), [0.8, 0.95], atol=0.03)
+
+
+def test_windows_count_for_coverage_when_all_of_them_has_come(rng):
+    y, _, bands = _of_normal(4, H, 1.0, rng)
+    none, past = np.zeros(4, bool), Past.empty(H)
+    assert past.calibration() is None
+    past = past.and_then(bands, 100 * y, none, 0, 1.0, None)
+    past = past.and_then(bands, 0 * y, none, 3, 1.0, None)
+    assert past.followed(H - 1).calibration() is None
+    some = past.followed(H)
+    held = 1 - np.array(LEVELS) / 100
+    missed = np.minimum(1.0, 5 * held)
+    np.testing.assert_allclose(some.shift, 0.4 * (missed - held), atol=0.05)
+    np.testing.assert_allclose(some.followed(H + 3).shift, some.shift - 0.4 * held)
+    np.testing.assert_allclose(some.calibration().factors, np.exp(some.shift)[:, None].repeat(H, 1))
+    # One value tells less than many, and what is missing nothing.
+    one = Past.empty(1).and_then(bands[:1, :1], 1e3 + y[:1, :1], none[:1], 0, 1.0, None).followed(1)
+    np.testing.assert_allclose(one.shift, 0.1 * (missed - held))
+    y[:] = np.nan
+    assert (
+        not past.and_then(bands, y, none, 9, 1.0, None).followed(99).shift[0]
+        - (past.followed(99).shift[0])
+    )
+
+
+def test_medians_below_zero_of_positive_series_make_no_intervals_without_end():
+    """A regression may forecast such; logarithms of these would be hundreds away."""
+    bands = np.linspace(-2.0, 1.0, len(QUANTILES)) * np.ones((3, H, 1))
+    y, positive = np.full((3, H), 2.0), np.full(3, True)
+    made = calibrated(y, bands[..., len(LEVELS)], bands, positive)
+    after = made.applied(bands[..., len(LEVELS)], bands, QUANTILES, positive)
+    assert np.abs(after).max() < 30
+    bands += 1.9
+    made = calibrated(y, bands[..., len(LEVELS)], bands, positive)
+    after = made.applied(bands[..., len(LEVELS)], bands, QUANTILES, positive)
+    assert after.min() > 0
+    assert after.max() < 30
+
+
+@pytest.mark.parametrize("kind", [MQRNN, DeepAR, Ridge, SeasonalNaive, Forecaster])
+def test_intervals_learn_from_new_rows(kind, rng, tmp_path):
+    """At once, in pieces or by steps, the same bits; forecasts themselves stay as they are."""
+    y = np.stack([one[:80] for one in series(rng)])
+    later = np.stack([one[:54] for one in series(rng)]) + 6 * rng.standard_normal((3, 54))
+    options = {"models": [Naive(H), Ridge(H)]} if kind is Forecaster else {}
+    model = make(kind, level=[80], **options).fit(y)
+    name = model.name
+
+    def wide(made):
+        return (made[f"{name}-hi-80"] - made[f"{name}-lo-80"]).mean()
+
+    without = make(kind, level=[80], **options).fit(y)
+    getattr(without, "chosen_", without)._own_past = lambda: None
+    same(model.update(later[:, :5]).predict(), without.update(later[:, :5]).predict())
+    # Not enough of them for a window yet. A file keeps what they are counted from.
+    model.save(tmp_path / "model")
+    pieces, steps = load(tmp_path / "model"), load(tmp_path / "model")
+    model.update(later[:, 5:])
+    for some in np.split(later[:, 5:], [1, 8, 9, 30], axis=1):
+        pieces.update(some)
+    same(pieces.predict(), model.predict())
+    for values in later[:, 5:].T:
+        made = steps.step(values)
+    same(made, model.predict())
+    unlike = without.update(later[:, 5:]).predict()
+    np.testing.assert_array_equal(unlike[name], model.predict()[name])
+    assert abs(np.log(wide(model.predict()) / wide(unlike))) > 0.03
+
+
+def test_coverage_comes_true_as_values_come(rng):
+    """A network that has hardly learned, and noise six times as large from its last value on."""
+    y = np.stack([one[:360] for one in series(rng, 3, 380)])
+    y[:, 120:] += 6 * rng.standard_normal((3, 240))
+    model = make(MQRNN, level=[80]).fit(y[:, :120])
+    inside = {True: [], False: []}
+    for follows in inside:
+        one = copy.deepcopy(model)
+        if not follows:
+            one._own_past = lambda: None
+        for t in range(120, 354):
+            made = one.step(y[:, t])
+            if t % H == 0:
+                came = y[:, t + 1 : t + 1 + H]
+                held = (made["MQRNN-lo-80"] <= came) & (came <= made["MQRNN-hi-80"])
+                inside[follows].append(held.mean())
+    assert np.mean(inside[True][10:]) == pytest.approx(0.8, abs=0.04)
+    assert abs(np.mean(inside[False][10:]) - 0.8) > 0.08
+
+
+def test_series_that_are_new_or_late_count_from_where_they_began(rng):
+    y = _noisy(rng, 3, 90)
+    model = make(MQRNN, level=[80]).fit({"a": y[0, :60], "b": y[1, :60]})
+    model.update({"a": y[0, 60:80], "c": y[2, :50]})
+    first = model.calibration_.factors
+    assert len(model._past.waiting) == 0
+    # Two windows of "b"; one of "c" with two values more.
+    model.update({"b": y[1, 60:75], "c": y[2, 50:56]})
+    assert (model.calibration_.factors != first).any()
+    windows = np.bincount((model._past.made[model._past.made >= 0] // H).astype(int))
+    assert windows.tolist() == [3, 2, 1]
+    model.update({"c": y[2, 56:57]})
+    assert len(model._past.made[model._past.made >= 0]) == 6
+
+
+def test_intervals_of_rules_follow_their_coverage_in_a_backtest(rng):
+    """Noise that is three times as large from the first cutoff on."""
+    y = 100 + rng.standard_normal((4, 1260))
+    y[:, 900:] = 100 + 3 * rng.standard_normal((4, 360))
+    made = Naive(H).cross_validation(y, n_windows=60, level=[80, 95])
+    for level in (80, 95):
+        low, high = made[f"Naive-lo-{level}"], made[f"Naive-hi-{level}"]
+        inside = (low <= made["y"]) & (made["y"] <= high)
+        assert inside[:, 0].mean() < level / 100 - 0.1
+        assert inside[:, 12:].mean() == pytest.approx(level / 100, abs=0.03)
