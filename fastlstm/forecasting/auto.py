@@ -16,7 +16,7 @@ from fastlstm.forecasting.calibration import (
     Calibration,
     Past,
 )
-from fastlstm.forecasting.candidates import candidates, check_models
+from fastlstm.forecasting.candidates import RULES, candidates, check_models
 from fastlstm.forecasting.comparison import COVER, Comparison, row_of
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.panel import Panel
@@ -160,7 +160,7 @@ class Forecaster(Comparison, BaseForecaster):
         model = model._copy()
         model._check()
         model._fit(panel)
-        if past is None and type(model) in _RULES:
+        if past is None and type(model) in RULES:
             past = Past.empty(self.h)
         model._begin(past, panel)
         self.chosen_ = model
