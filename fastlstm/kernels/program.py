@@ -14,7 +14,7 @@ import contextlib
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from operator import is_not
 from typing import Any
 
@@ -32,6 +32,7 @@ from fastlstm.kernels.arguments import (
     words_of,
     words_of_one,
 )
+from fastlstm.kernels.cache import source_lines
 from fastlstm.kernels.jit import body, cached, inline
 from fastlstm.kernels.parallel import SERIAL_WORK, claim_threads, release_threads, workers
 from fastlstm.kernels.simd import flush_denormals, restore_denormals
@@ -60,8 +61,12 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.entry = cached(_entry(function), function, "entry")
         self._addresses: dict[Arguments, int] = {}
+
+    @cached_property
+    def entry(self) -> Any:
+        """What Numba compiles; made when first asked for, since most kernels never are."""
+        return cached(_entry(self.function), self.function, "entry")
 
     def address(self, kinds: Arguments) -> int:
         """Where the machine code for these types is; compiled, or loaded, when first asked for."""
@@ -101,7 +106,7 @@ def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _statements(function: Callable[..., Any]) -> list[ast.stmt]:
-    lines, first = inspect.getsourcelines(function)
+    lines, first = source_lines(function)
     module = ast.parse(textwrap.dedent("".join(lines)))
     ast.increment_lineno(module, first - 1)
     return _definition(module).body
