@@ -39,12 +39,21 @@ tally = {"compiled": 0, "loaded": 0}
 
 
 class KernelCache(_Cache):
-    """Loads and saves the compiled versions of one kernel."""
+    """Loads and saves the compiled versions of one kernel.
+
+    Parameters
+    ----------
+    function : callable
+        What gives the kernel its name, and its source file to the key.
+    variant : str
+        Tells several of one name apart.
+    """
 
     def __init__(self, function: Callable[..., Any], variant: str) -> None:
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-{variant}"
         self._source = function.__code__.co_filename
         self._enabled = True
+        self.tally = {"compiled": 0, "loaded": 0}
 
     @property
     def cache_path(self) -> str | None:
@@ -65,10 +74,15 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = self._load(sig, target_context)
-        tally["compiled" if found is None else "loaded"] += 1
         if found is None:
             _announce()
+        else:
+            self._count("loaded")
         return found
+
+    def _count(self, what: str) -> None:
+        tally[what] += 1
+        self.tally[what] += 1
 
     def _load(self, sig: Any, target_context: Any) -> Any:
         path = self._path(sig, target_context.codegen())
@@ -84,6 +98,7 @@ class KernelCache(_Cache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        self._count("compiled")
         path = self._path(sig, data.codegen)
         if path is None or data.library.has_dynamic_globals:
             return
