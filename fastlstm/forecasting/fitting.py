@@ -16,6 +16,7 @@ from fastlstm.forecasting.windows import WindowList
 from fastlstm.models import Model
 from fastlstm.optimizers import Adam, Optimizer
 from fastlstm.randomness import drawing_from
+from fastlstm.training.data import Data
 
 Array = npt.NDArray[Any]
 Batch = tuple[Any, Array, Array]
@@ -66,6 +67,7 @@ def train(
         how many steps they were taken.
     """
     every = max(1, steps // LOOKS)
+    checked = _Checked(model)
     checkpoint, number, found = current(), 0, None
     if checkpoint is not None:
         number, found = checkpoint.next_run()
@@ -88,8 +90,7 @@ def train(
             if now.at >= count:
                 now.order, now.at = generator.permutation(count), 0
             index = now.order[now.at : now.at + batch_size]
-            x, y, weight = batch_of(index)
-            now.losses.append(float(model.train_on_batch(x, y, sample_weight=weight)))
+            now.losses.append(float(model.train_on_batch(checked(batch_of(index)), None)))
             now.at += batch_size
             now.step += 1
             bar.update()
@@ -155,6 +156,38 @@ def go_on(forecaster: Any, reader: Any, *, steps: int, batch_size: int) -> list[
             )
         made.append(model)
     return made
+
+
+class _Checked:
+    """Batches as a model's steps take them; those that are like the one before fit as well.
+
+    That they are finite is not looked at: a loss that is not ends the training.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._like: list[Any] | None = None
+
+    def __call__(self, batch: Batch) -> Data:
+        x, y, weight = batch
+        xs = tuple(x[name] for name in self._model.input_names)
+        like = _like((*xs, y, weight))
+        if like == self._like and all(one.flags.c_contiguous for one in (*xs, y, weight)):
+            return Data(xs, (y,), (weight,))
+        data: Data = self._model.prepare(x, y, weight)
+        # Remembered if they are taken as they are.
+        weights = () if data.weight is None else data.weight
+        self._like = like if _like((*data.x, *data.y, *weights)) == like else None
+        return data
+
+
+def _like(arrays: tuple[Array, ...]) -> list[Any]:
+    return [(one.shape, one.dtype) for one in arrays]
 
 
 class _Progress:

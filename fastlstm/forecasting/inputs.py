@@ -10,9 +10,7 @@ import numpy.typing as npt
 from fastlstm.forecasting.fitting import Batch
 from fastlstm.forecasting.panel import Panel
 from fastlstm.forecasting.scaling import window_scaler
-from fastlstm.forecasting.transforming import (
-    SERIES_SCALERS,
-)
+from fastlstm.forecasting.transforming import SERIES_SCALERS
 from fastlstm.forecasting.windows import Windows
 
 Array = npt.NDArray[Any]
@@ -49,44 +47,47 @@ class Inputs:
         )
 
     def _inputs(self: Any, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
-        past_x, future_x = self._scaled_columns(windows)
+        """What the network is shown of windows, which are read once: their cells are used up."""
         past = windows.cells
-        if past is None or past_x is not windows.past_x:
-            past = np.empty((*windows.past.shape, 2 + past_x.shape[2]), np.float32)
-            past[..., 1], past[..., 2:] = np.isfinite(windows.past), past_x
+        if past is None:  # its columns may be parts of arrays that others need
+            past = np.empty((*windows.past.shape, 2 + windows.past_x.shape[2]), np.float32)
+            past[..., 1], past[..., 2:] = np.isfinite(windows.past), windows.past_x
+            windows = windows._replace(future_x=windows.future_x.copy())
         values = windows.past - shift
-        values /= scale
-        past[..., 0] = values if windows.whole else _filled(values)
+        if windows.whole:
+            np.divide(values, scale, out=past[..., 0], casting="same_kind")
+        else:
+            values /= scale
+            past[..., 0] = _filled(values)
         inputs = {"past": past}
-        if future_x.shape[2]:
-            inputs["future"] = future_x
+        if windows.future_x.shape[2]:
+            inputs["future"] = windows.future_x
+        self._scale_columns(windows, past[..., 2:])
         if windows.static.shape[1]:
             mean, spread = self._static
             inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
         return inputs
 
-    def _scaled_columns(self: Any, windows: Windows) -> tuple[Array, Array]:
-        """The other columns, those that are no flags in units of their spread in the window."""
-        free = ~self._binary
-        if not free.any():
-            return windows.past_x, windows.future_x
-        past, future = windows.past_x.copy(), windows.future_x.copy()
-        places = np.flatnonzero(free)
-        columns = past[..., places]
-        began = None
+    def _scale_columns(self: Any, windows: Windows, past: Array) -> None:
+        """Bring columns that are no flags into units of their spread in the window, in place."""
+        places = np.flatnonzero(~self._binary)
+        if not places.size:
+            return
+        future, began = windows.future_x, None
         if not windows.whole:
-            began = np.logical_or.accumulate(np.isfinite(windows.past), axis=1)[..., np.newaxis]
-        found = windows.known("columns", lambda: _means_and_spreads(columns, began))
-        mean, spread = np.array(found).reshape(2, len(places), -1, 1).transpose(0, 2, 3, 1)
-        scaled = columns - mean
-        scaled /= spread
-        past[..., places] = scaled if began is None else np.where(began, scaled, 0)
+            began = np.logical_or.accumulate(np.isfinite(windows.past), axis=1)
+        found = windows.known("columns", lambda: _means_and_spreads(past[..., places], began))
         hist = past.shape[2] - future.shape[2]
-        for n, place in enumerate(places):
+        for place, mean, spread in zip(
+            places, found[: len(places)], found[len(places) :], strict=True
+        ):
+            column = past[..., place]
+            np.divide(column - mean, spread, out=column, casting="same_kind")
+            if began is not None:
+                column[~began] = 0.0
             if place >= hist:
                 column = future[..., place - hist]
-                future[..., place - hist] = (column - mean[..., n]) / spread[..., n]
-        return past, future
+                np.divide(column - mean, spread, out=column, casting="same_kind")
 
 
 def binary_columns(panel: Panel) -> Array:
@@ -99,11 +100,13 @@ def _means_and_spreads(columns: Array, began: Array | None) -> tuple[Array, ...]
     """(B, 1) means of (B, L, n) columns, then deviations, of the steps since a series began."""
     count: Any = columns.shape[1]
     if began is not None:
+        began = began[..., np.newaxis]
         count = np.maximum(began.sum(axis=1, keepdims=True), 1)
         columns = np.where(began, columns, 0)
     mean = columns.sum(axis=1, keepdims=True) / np.float64(count)
     away = columns - mean if began is None else np.where(began, columns - mean, 0)
-    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
+    away *= away
+    spread = np.sqrt(away.sum(axis=1, keepdims=True) / count)
     spread[spread < 1e-6 * (1 + np.abs(mean))] = 1.0
     return (*np.moveaxis(mean, 2, 0), *np.moveaxis(spread, 2, 0))
 

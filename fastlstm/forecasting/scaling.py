@@ -116,8 +116,10 @@ def _standard(values: Array, present: Array, count: Array) -> tuple[Array, Array
 
 
 def _robust(values: Array, present: Array, count: Array) -> tuple[Array, Array]:
-    rising = np.sort(np.where(present, values, np.inf), axis=1)
-    low, median, high = (_quantile(rising, count, q) for q in (0.25, 0.5, 0.75))
+    whole = present.all()
+    rising = np.sort(values if whole else np.where(present, values, np.inf), axis=1)
+    quantile = _quantile_of_all if whole else _quantile
+    low, median, high = (quantile(rising, count, q) for q in (0.25, 0.5, 0.75))
     some = present.any(axis=1, keepdims=True)
     median = np.where(some, median, 0.0)
     spread = np.subtract(high, low, where=some, out=np.zeros(count.shape)) / _QUARTILES
@@ -135,6 +137,15 @@ def _quantile(rising: Array, count: Array, q: float) -> Array:
     left, right = (np.take_along_axis(rising, at, axis=1) for at in (below, above))
     step = np.subtract(right, left, where=above > below, out=np.zeros(count.shape))
     return left + (place - below) * step
+
+
+def _quantile_of_all(rising: Array, count: Array, q: float) -> Array:
+    """The same, to the last bit, where no value is missing."""
+    place = q * (rising.shape[1] - 1)
+    below = int(place)
+    above = min(below + 1, rising.shape[1] - 1)
+    left = rising[:, below : below + 1]
+    return left + (place - below) * (rising[:, above : above + 1] - left)
 
 
 _SCALERS: dict[str | None, Callable[[Array, Array, Array], tuple[Array, Array]]] = {

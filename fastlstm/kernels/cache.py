@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import logging
 import os
 import pickle
@@ -26,8 +27,10 @@ from typing import Any
 
 import llvmlite
 import numba
+from llvmlite.binding import address_of_symbol, parse_assembly
 from numba.core import compiler, serialize
 from numba.core.caching import _Cache
+from numba.core.runtime import rtsys
 
 _PACKAGE = Path(__file__).parent.parent
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -36,12 +39,21 @@ tally = {"compiled": 0, "loaded": 0}
 
 
 class KernelCache(_Cache):
-    """Loads and saves the compiled versions of one kernel."""
+    """Loads and saves the compiled versions of one kernel.
+
+    Parameters
+    ----------
+    function : callable
+        What gives the kernel its name, and its source file to the key.
+    variant : str
+        Tells several of one name apart.
+    """
 
     def __init__(self, function: Callable[..., Any], variant: str) -> None:
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-{variant}"
         self._source = function.__code__.co_filename
         self._enabled = True
+        self.tally = {"compiled": 0, "loaded": 0}
 
     @property
     def cache_path(self) -> str | None:
@@ -62,13 +74,17 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = self._load(sig, target_context)
-        tally["compiled" if found is None else "loaded"] += 1
         if found is None:
             _announce()
+        else:
+            self._count("loaded")
         return found
 
+    def _count(self, what: str) -> None:
+        tally[what] += 1
+        self.tally[what] += 1
+
     def _load(self, sig: Any, target_context: Any) -> Any:
-        target_context.refresh()
         path = self._path(sig, target_context.codegen())
         if path is None:
             return None
@@ -77,17 +93,18 @@ class KernelCache(_Cache):
             digest, payload = blob[:_DIGEST_BYTES], blob[_DIGEST_BYTES:]
             if hashlib.sha256(payload).digest() != digest:
                 return None
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+            return _rebuilt(target_context, payload)
         except Exception:  # whatever is wrong with the file, compiling again puts it right
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        self._count("compiled")
         path = self._path(sig, data.codegen)
         if path is None or data.library.has_dynamic_globals:
             return
         # A full disk or a folder that vanished costs the next process a compilation, no more.
         with contextlib.suppress(Exception):
-            payload = serialize.dumps(data._reduce())
+            payload = serialize.dumps(_reduced(data))
             _write(path, hashlib.sha256(payload).digest() + payload)
 
     def _path(self, sig: Any, codegen: Any) -> Path | None:
@@ -109,6 +126,40 @@ class KernelCache(_Cache):
             if _PACKAGE not in Path(file).parents
         ]
         return [hashlib.sha256(file.read_bytes()).hexdigest() for file in outside if file.is_file()]
+
+
+def _reduced(result: Any) -> tuple[list[str], Any]:
+    """What a file holds of a kernel: symbols that it wants of others, and the kernel.
+
+    Numba keeps the module beside the machine code, to be built into functions that call this one.
+    Nobody does, and it takes longer to read than all else: its names are enough.
+    """
+    (name, kind, (code, _)), *others = result._reduce()
+    module = result.library._final_module
+    wanted = [one.name for one in module.functions if one.is_declaration]
+    own = [one.name for one in module.functions if not one.is_declaration]
+    own += [one.name for one in module.global_variables if not one.is_declaration]
+    names = "".join(f'@"{one}" = global i8 0\n' for one in own)
+    stub = parse_assembly(names).as_bitcode()
+    outside = [one for one in wanted if not one.startswith("llvm.")]
+    return outside, ((name, kind, (code, stub)), *others)
+
+
+def _rebuilt(context: Any, payload: bytes) -> Any:
+    """The kernel of a file.
+
+    To be ready for whatever may be compiled, Numba loads all that it can compile, and scipy's
+    products with it, in a third of a second. What is compiled wants Numba's runtime and what its
+    own hooks load; only if it wants more is all of it loaded.
+    """
+    outside, parts = pickle.loads(payload)
+    rtsys.initialize(context)
+    *_, reload_init, _ = parts
+    for load in reload_init:
+        load()
+    if not all(map(address_of_symbol, outside)):
+        context.refresh()
+    return compiler.CompileResult._rebuild(context, *parts)
 
 
 @lru_cache(maxsize=1)
@@ -158,13 +209,25 @@ def _fingerprint() -> str:
     versions = (sys.version, numba.__version__, llvmlite.__version__)
     digest.update(repr(versions).encode())
     for source in sorted([*_PACKAGE.glob("kernels/*.py"), *_PACKAGE.glob("cells/*.py")]):
-        digest.update(source.name.encode() + source.read_bytes())
+        text = _SOURCES[str(source)] = source.read_bytes()
+        digest.update(source.name.encode() + text)
     return digest.hexdigest()[:16]
 
 
 # Taken when the sources are imported: an upgrade while a process runs must not file what was
 # compiled from the old ones under the new ones' name.
+_SOURCES: dict[str, bytes] = {}
 _FINGERPRINT = _fingerprint()
+
+
+def source_lines(function: Callable[..., Any]) -> tuple[list[str], int]:
+    """The lines of a function as they were imported, and the number of the first one."""
+    text = _SOURCES.get(function.__code__.co_filename)
+    if text is None:
+        return inspect.getsourcelines(function)
+    first = function.__code__.co_firstlineno
+    lines = text.decode().splitlines(keepends=True)
+    return inspect.getblock(lines[first - 1 :]), first
 
 
 def _write(path: Path, blob: bytes) -> None:

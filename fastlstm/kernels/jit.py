@@ -41,23 +41,12 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(nogil=True, inline="always", **INLINE)(function)
 
 
-def cached(
-    function: Callable[..., Any], named: Callable[..., Any], variant: str, *, parallel: bool = False
-) -> Any:
-    """Compile what Python calls, or takes the address of; kept on disk as ``variant`` of a name.
+def cached(function: Callable[..., Any], cache: KernelCache, *, parallel: bool = False) -> Any:
+    """Compile what Python calls, or takes the address of; ``cache`` keeps it on disk.
 
-    Parameters
-    ----------
-    function : callable
-        What is compiled.
-    named : callable
-        What gives the entry its name, and its source file to the cache's key.
-    variant : str
-        Tells several of one name apart.
-    parallel : bool
-        Whether its ``prange`` launches threads.
+    ``parallel`` says whether its ``prange`` launches threads.
     """
     compiled = numba.njit(parallel=_PRANGE_ONLY if parallel else False, **_OPTIONS)(function)
     if hasattr(compiled, "_cache"):  # a plain function when the JIT is disabled
-        compiled._cache = KernelCache(named, variant)
+        compiled._cache = cache
     return compiled

@@ -14,7 +14,7 @@ import contextlib
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from operator import is_not
 from typing import Any
 
@@ -22,6 +22,8 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import prange, types
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from fastlstm.kernels.arguments import (
@@ -32,6 +34,7 @@ from fastlstm.kernels.arguments import (
     words_of,
     words_of_one,
 )
+from fastlstm.kernels.cache import KernelCache, source_lines
 from fastlstm.kernels.jit import body, cached, inline
 from fastlstm.kernels.parallel import SERIAL_WORK, claim_threads, release_threads, workers
 from fastlstm.kernels.simd import flush_denormals, restore_denormals
@@ -60,18 +63,34 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.entry = cached(_entry(function), function, "entry")
+        self.cache = KernelCache(function, "entry")
         self._addresses: dict[Arguments, int] = {}
+        self._kept: list[Any] = []  # machine code lives as long as what Numba says of it
+
+    @cached_property
+    def entry(self) -> Any:
+        """What Numba compiles; made when first asked for, since most kernels never are."""
+        return cached(_entry(self.function), self.cache)
 
     def address(self, kinds: Arguments) -> int:
         """Where the machine code for these types is; compiled, or loaded, when first asked for."""
         found = self._addresses.get(kinds)
         if found is None:
-            self.entry.compile((kinds, types.intp, CREW_TYPE))
-            (result,) = (result for sig, result in self.entry.overloads.items() if sig[0] == kinds)
-            name = result.fndesc.llvm_func_name
-            found = self._addresses[kinds] = result.library.get_pointer_to_function(name)
+            with global_compiler_lock:
+                result = self._loaded(kinds) or self._compiled(kinds)
+                name = result.fndesc.llvm_func_name
+                found = self._addresses[kinds] = result.library.get_pointer_to_function(name)
+                self._kept.append(result)
         return found
+
+    def _loaded(self, kinds: Arguments) -> Any:
+        """What the cache has, for which there need be no entry; None if it has nothing."""
+        return self.cache.load_overload((kinds, types.intp, CREW_TYPE), cpu_target.target_context)
+
+    def _compiled(self, kinds: Arguments) -> Any:
+        self.entry.compile((kinds, types.intp, CREW_TYPE))
+        (result,) = (result for sig, result in self.entry.overloads.items() if sig[0] == kinds)
+        return result
 
     def __call__(self, *args: Any, work: float = 0.0) -> None:
         """Run now, on as many threads as ``work`` floating-point operations deserve."""
@@ -101,7 +120,7 @@ def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _statements(function: Callable[..., Any]) -> list[ast.stmt]:
-    lines, first = inspect.getsourcelines(function)
+    lines, first = source_lines(function)
     module = ast.parse(textwrap.dedent("".join(lines)))
     ast.increment_lineno(module, first - 1)
     return _definition(module).body
@@ -330,5 +349,5 @@ def call(typingctx, row, crew):
     return types.void(types.intp, crew), codegen
 
 
-_launch_alone = cached(_launch, _launch, "alone")
-_launch_together = cached(_launch, _launch, "together", parallel=True)
+_launch_alone = cached(_launch, KernelCache(_launch, "alone"))
+_launch_together = cached(_launch, KernelCache(_launch, "together"), parallel=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from fastlstm.kernels.arguments import words_of
+from fastlstm.kernels.cache import KernelCache
 from fastlstm.kernels.jit import body, cached
 from fastlstm.kernels.parallel import claim_threads, get_num_threads, release_threads, workers
 from fastlstm.kernels.program import WORK_PER_LAUNCH, Program, call
@@ -179,5 +180,5 @@ def _run(tables, words, relocations, teams, finished, team, first, last, threads
     restore_denormals(mode)
 
 
-_launch_alone: Any = cached(_launch, _launch, "alone")
-_launch_together: Any = cached(_launch, _launch, "together", parallel=True)
+_launch_alone: Any = cached(_launch, KernelCache(_launch, "alone"))
+_launch_together: Any = cached(_launch, KernelCache(_launch, "together"), parallel=True)

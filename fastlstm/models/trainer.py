@@ -347,7 +347,9 @@ class Trainer(Network):
             The loss; with metrics a list [loss, *metrics], or a dict where ``return_dict``.
         """
         self._compiled("train_on_batch")
-        data = self.prepare(x, y, sample_weight, self.mask_for(x, mask, lengths))
+        data = x  # that of ``prepare``, from a loop of this package that has checked it
+        if not isinstance(x, Data):
+            data = self.prepare(x, y, sample_weight, self.mask_for(x, mask, lengths))
         if class_weight is not None:
             data = self.weigh_classes(data, class_weight)
         bptt = self.check_bptt(bptt)

@@ -18,6 +18,7 @@ import pytest
 from fastlstm.kernels import cache
 from fastlstm.kernels.program import Kernel
 from tests.marks import needs_jit
+from tests.process import run_python
 
 pytestmark = needs_jit
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="no such permissions there")
@@ -35,7 +36,7 @@ def _hits(kind=np.float32):
     out = np.zeros_like(x)
     doubled(out, x)
     np.testing.assert_array_equal(out, [0, 2, 4])
-    return sum(doubled.entry.stats.cache_hits.values())
+    return doubled.cache.tally["loaded"]
 
 
 @pytest.fixture
@@ -249,17 +250,48 @@ def test_a_kernel_outside_the_package_follows_its_own_file(root, tmp_path):
         mine = Kernel(module["fill"])
         mine(out)
         assert out[0] == value
-        assert sum(mine.entry.stats.cache_hits.values()) == hits
+        assert mine.cache.tally["loaded"] == hits
 
 
 def test_disable_and_flush(entry):
     doubled = Kernel(_double)
-    doubled.entry._cache.disable()
+    doubled.cache.disable()
     x = np.ones(2, np.float32)
     doubled(np.zeros_like(x), x)
-    assert not doubled.entry.stats.cache_hits
-    doubled.entry._cache.enable()
-    assert doubled.entry._cache.cache_path == str(entry.parent)
-    doubled.entry._cache.flush()
+    assert not doubled.cache.tally["loaded"]
+    doubled.cache.enable()
+    assert doubled.cache.cache_path == str(entry.parent)
+    doubled.cache.flush()
     assert not entry.exists()
-    doubled.entry._cache.flush()  # nothing there: no error
+    doubled.cache.flush()  # nothing there: no error
+
+
+_MINE = """
+import numpy as np
+from fastlstm.kernels.program import kernel
+
+@kernel
+def inner(out, x, crew):
+    out[0] = {}
+"""
+_RUN = """
+import sys
+import numpy as np
+from fastlstm.kernels import cache
+from mine import inner
+out = np.zeros(1)
+inner(out, np.arange(3.0))
+inner(out, np.arange(3.0), work=1e9)  # enough for threads
+print(out[0], cache.tally["compiled"] > 0, "numba.np.linalg" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "everything"), [("x[1] * 5", False), ("np.dot(x, x)", True)], ids=["plain", "BLAS"]
+)
+def test_what_is_cached_loads_no_more_of_numba_than_it_wants(tmp_path, what, everything):
+    (tmp_path / "mine.py").write_text(_MINE.format(what))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    for new, loaded in ((True, True), (False, everything)):
+        told = run_python(_RUN, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=path)
+        assert told.split() == ["5.0", str(new), str(loaded)]

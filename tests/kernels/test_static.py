@@ -14,8 +14,8 @@ import numpy as np
 from fastlstm.kernels import recurrent
 from fastlstm.layers import LSTM
 LSTM(3)(np.zeros((2, 3, 1), "float32"))
-stats = recurrent.forward.entry.stats
-print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+tally = recurrent.forward.cache.tally
+print(tally["loaded"], tally["compiled"])
 """
 
 
