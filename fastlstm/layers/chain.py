@@ -444,6 +444,13 @@ class Chain:
 
     def predict(self) -> list[np.ndarray]:
         """The outputs for what was fed, batch first, in arrays of their own."""
+        outs = self.outputs_of_fed()
+        if outs is None:
+            raise RuntimeError("the input was changed while it was being computed with")
+        return outs
+
+    def outputs_of_fed(self) -> list[np.ndarray] | None:
+        """The same; None where the program found that the input is not right."""
         program, outs = self.program, []
         for y, calls in zip(self.ys, self.outputs, strict=True):
             rows = with_steps(y, y.ndim == 3)
@@ -451,9 +458,7 @@ class Chain:
             for call, argument in calls:
                 program.point(call, argument, out.reshape(-1, out.shape[2]))
             outs.append(out if y.ndim == 3 else out[:, 0])
-        if not self.forward(last="output"):
-            raise RuntimeError("the input was changed while it was being computed with")
-        return outs
+        return outs if self.forward(last="output") else None
 
 
 class Backward(NamedTuple):

@@ -13,7 +13,7 @@ from fastlstm.kernels.parallel import get_num_threads
 from fastlstm.layers.chain import Chain, chain_shape
 from fastlstm.layers.freezing import Freezable
 from fastlstm.layers.graph import Graph
-from fastlstm.layers.repeat import Repeat
+from fastlstm.layers.repeat import Repeat, repeat_of
 from fastlstm.memory import Arena
 from fastlstm.validation import as_floats, as_ids, numeric_array
 
@@ -123,8 +123,8 @@ class Runner:
             )
             self._repeat = None
             output = run(chain, samples, mask, initial_state)
-            if plain and Repeat.suits(chain):
-                self._repeat = Repeat(chain, samples[0])
+            if plain:
+                self._repeat = repeat_of(chain, samples[0])
             return output
 
     def shapes(self, samples: Arrays, batch: int | None = None) -> tuple[tuple[int, ...], ...]:
