@@ -33,7 +33,7 @@ if __package__ in (None, ""):  # run as a file: the folder above is where import
 
 import fastlstm
 from bench import memory
-from bench.contestants import CERTAIN, PEERS, NotInstalledError, contestant, ours
+from bench.contestants import ALONE, CERTAIN, PEERS, NotInstalledError, contestant, ours
 from bench.protocols import Data, ett, m4, prices, synthetic, tuned_ridge
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,8 +142,8 @@ def tasks(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for name in names:
                 if name == "tuned ridge" and protocol != "ett":
                     continue
-                if variant.get("columns") and name in CERTAIN:
-                    continue  # they look at the series alone
+                if variant.get("columns") and name in ALONE:
+                    continue
                 for seed in range(1 if name in CERTAIN else given.seeds):
                     yield {
                         "protocol": protocol, "folder": folder, "model": name, "seed": seed,

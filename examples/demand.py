@@ -74,6 +74,7 @@ def main() -> None:
     models = [
         (SeasonalNaive(h=7, alias="the same day a week before"), []),
         (Ridge(h=7, alias="ridge on the last days"), []),
+        (Ridge(h=7, alias="ridge, all that is known"), known),
         (MQRNN(h=7, alias="MQRNN", **network), []),
         (MQRNN(h=7, alias="MQRNN, holidays", **network), [n for n in known if n == "holiday"]),
         (MQRNN(h=7, alias="MQRNN, all that is known", **network), known),

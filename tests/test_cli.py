@@ -290,7 +290,7 @@ def test_columns_beside_the_target(tmp_path, capsys):
     assert main([*command, "--future", str(future)]) == 0
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 4
-    assert "not used: 'promo', 'wind'" in said.err
+    assert "not used: 'wind'" in said.err
     assert "the frequency is D" in said.err
     assert main([*command, "--future", str(part)]) == 1
     said = capsys.readouterr().err

@@ -37,7 +37,8 @@ class Baseline(BaseForecaster):
     An interval is as wide as the errors would have been that were made from points of the past, of
     each step by itself: ``intervals.conformal``. Where values come after those of ``fit``, in
     ``cross_validation`` and ``update``, intervals become wider or narrower by how many of these lay
-    within: ``calibration.Past``. Columns beside the target are not used, which ``notes_`` say.
+    within: ``calibration.Past``. Rules do not use columns beside the target, which
+    ``notes_`` say.
     """
 
     def __init__(
@@ -71,12 +72,17 @@ class Baseline(BaseForecaster):
         return panel.names.unused()
 
     @abstractmethod
-    def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
-        """For each series (h,) the forecast, and (W, h) errors of those in the past if asked."""
+    def _paths(
+        self, panel: Panel, h: int, future: Array | None, past: bool
+    ) -> list[tuple[Array, Array]]:
+        """For each series (h,) the forecast, and (W, h) errors of those in the past if asked.
+
+        ``future`` is (S, h, F), or None where there are no columns.
+        """
 
     def _forecast(self, panel: Panel, h: int, future: Array | None, quantiles: Array) -> Forecast:
         wanted = bool((quantiles != 0.5).any())
-        paths = self._paths(panel, h, wanted)
+        paths = self._paths(panel, h, future, wanted)
         point = np.stack([path for path, _ in paths])
         bands = np.repeat(point[..., np.newaxis], len(quantiles), axis=2)
         if wanted:
@@ -127,7 +133,9 @@ class Naive(Baseline):
         Name of the column of forecasts; the class's by default.
     """
 
-    def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
+    def _paths(
+        self, panel: Panel, h: int, future: Array | None, past: bool
+    ) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: naive_from(y, h, origins))
 
     def _live(self, panel: Panel) -> Live:
@@ -137,7 +145,9 @@ class Naive(Baseline):
 class Drift(Baseline):
     """The line through the first and the last value of a series; parameters as for ``Naive``."""
 
-    def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
+    def _paths(
+        self, panel: Panel, h: int, future: Array | None, past: bool
+    ) -> list[tuple[Array, Array]]:
         return _by_rule(panel, h, past, lambda y, origins: drift_from(y, h, origins))
 
     def _live(self, panel: Panel) -> Live:
@@ -186,7 +196,9 @@ class SeasonalNaive(SeasonalBaseline):
         months. That of whole numbers is 1, the last value.
     """
 
-    def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
+    def _paths(
+        self, panel: Panel, h: int, future: Array | None, past: bool
+    ) -> list[tuple[Array, Array]]:
         season = self._season(panel)
         return _by_rule(
             panel, h, past, lambda y, origins: seasonal_naive_from(y, h, origins, season)

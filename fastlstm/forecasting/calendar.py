@@ -16,6 +16,8 @@ _DAY = 86_400_000_000
 _WEEK = 7 * _DAY
 # Microseconds of what repeats, and where one begins: the fifth of January 1970 was a Monday.
 _CYCLES = (("hour", _DAY // 24, 0), ("day", _DAY, 0), ("week", _WEEK, 4 * _DAY))
+# A week of more steps than quarters of an hour is too long to learn each of them.
+_MOST_PLACES = 7 * 24 * 4
 
 
 def features(
@@ -71,6 +73,42 @@ def features(
     for place, column in enumerate(columns.values()):
         table[:, place] = column
     return table, tuple(columns)
+
+
+def places_in_week(
+    stamps: npt.ArrayLike, frequency: Frequency, zone: str | None = None
+) -> tuple[Array, int]:
+    """Which step of its week a stamp is, of steps of which a day has several.
+
+    Parameters
+    ----------
+    stamps, frequency, zone
+        As for ``features``.
+
+    Returns
+    -------
+    places : ndarray
+        (n,) int64, 0 for the first step of a Monday; empty where there are none.
+    count : int
+        How many a week has; 0 of whole numbers, steps of a day or more, steps of which no day is a
+        multiple, and those below a quarter of an hour.
+
+    Examples
+    --------
+    >>> monday = np.array(["2024-01-01T00:00", "2024-01-02T12:00"], "datetime64[us]")
+    >>> places_in_week(monday, Frequency.of("6h"))
+    (array([0, 6]), 28)
+    """
+    nothing = np.empty(0, np.int64), 0
+    if frequency.unit != "us" or frequency.count >= _DAY or _DAY % frequency.count:
+        return nothing
+    count = _WEEK // frequency.count
+    if count > _MOST_PLACES:
+        return nothing
+    stamps = as_stamps(stamps)
+    if zone is not None:
+        stamps = on_clocks(stamps, zone)
+    return (stamps.astype(np.int64) - 4 * _DAY) % _WEEK // frequency.count, count
 
 
 def _step(frequency: Frequency) -> int:

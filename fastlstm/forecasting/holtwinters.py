@@ -84,7 +84,9 @@ class HoltWinters(SeasonalBaseline):
                 f"{len(y)} points: {error}"
             ) from error
 
-    def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
+    def _paths(
+        self, panel: Panel, h: int, future: Array | None, past: bool
+    ) -> list[tuple[Array, Array]]:
         season, paths = self._season(panel), []
         for s in range(len(panel)):
             # States and seasons of a model are counted from the beginning of its series.

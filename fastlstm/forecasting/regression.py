@@ -3,30 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.baselines import ORIGINS, Baseline
+from fastlstm.forecasting.effects import Effects, Known, fit_effects
 from fastlstm.forecasting.network import usual_look_back
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.ridge import CENTERS, RidgeFit, fit_ridge
+from fastlstm.forecasting.ridge import CENTERS, RidgeFit, fit_ridge, usual_alpha
 from fastlstm.forecasting.rolling import SeriesLive
 from fastlstm.forecasting.rules import filled, targets
 from fastlstm.forecasting.streaming import Live
+from fastlstm.forecasting.transforms import Affine, Arcsinh, tamed
 from fastlstm.validation import real_number
 
 Array = npt.NDArray[Any]
 
 
+class View(NamedTuple):
+    """What is taken from a series before its past is to explain it, and given back.
+
+    Attributes
+    ----------
+    transform : Affine or Arcsinh
+        Its units.
+    effects : Effects
+        What its hours of the week and the columns beside it add, in these units.
+    """
+
+    transform: Affine | Arcsinh
+    effects: Effects
+
+    @classmethod
+    def of(cls, y: Array, known: Known, season: int) -> View:
+        """Of a series without gaps."""
+        transform = tamed(y)
+        return cls(transform, fit_effects(transform.transform(y), known, season))
+
+    def rest(self, y: Array, known: Known) -> Array:
+        """(n,) what is left of the series."""
+        left: Array = self.transform.transform(y) - self.effects.at(known)[: len(y)]
+        return left
+
+    def forecast(self, fit: RidgeFit, y: Array, known: Known, origins: Array, h: int) -> Array:
+        """(W, h) what follows each origin; h more steps are known than there are of the series."""
+        seen, added = self.transform.transform(y), self.effects.at(known)
+        made = fit.predict(_windows(seen - added[: len(y)], fit, origins), h)
+        made = made + added[origins[:, np.newaxis] + np.arange(h)]
+        if isinstance(self.transform, Arcsinh):
+            # As it goes back by powers, no further than twice what has been seen.
+            low, high = seen.min(), seen.max()
+            made = np.clip(made, 2 * low - high, 2 * high - low)
+        return self.transform.inverse(made)
+
+
 class Ridge(Baseline):
     """Ridge regression from the last values to all steps to come at once.
 
-    A series is divided by its standard deviation, a window is taken from its last value or its
-    mean, and each step to come is a weighted sum of the window: see ``ridge.fit_ridge``. Values
-    that are missing are filled from the seasons beside them. Columns beside the target are not
-    used. Where more steps are asked for than ``h``, it goes on from its own forecasts.
+    A series is divided by its standard deviation, or if it has heavy tails brought down by the
+    inverse hyperbolic sine: see ``transforms.tamed``. What columns that are known of the future add
+    to it, and the hours of the week of stamps within a day, is found by a regression of its changes
+    from season to season, and taken away: see ``effects.fit_effects``. Of what is left a window is
+    taken from its last value or its mean, and each step to come is a weighted sum of the window:
+    see ``ridge.fit_ridge``. Values that are missing are filled from the seasons beside them. Where
+    more steps are asked for than ``h``, it goes on from its own forecasts. Columns that are not
+    known of the future, and those of ``static_df``, are not used.
 
     Parameters
     ----------
@@ -39,8 +82,9 @@ class Ridge(Baseline):
         Coverage of prediction intervals in per cent. They are as wide as the errors in the last
         quarter of the series, at most 1000 points, of a regression that knew only what was before;
         after ``fit`` they follow how many of the values to come they held.
-    alpha : float
-        Penalty of the weights; more of it for series that are short or noisy.
+    alpha : float, optional
+        Penalty of the weights; more of it for series that are short or noisy. By default of 1, 10,
+        100 and 1000 that by which the last quarter is forecast best.
     pooled : bool
         One regression for all series. Otherwise one for each; a series that was not there in
         ``fit`` then gets its own when it is forecast.
@@ -51,6 +95,8 @@ class Ridge(Baseline):
     ----------
     regressions_ : dict
         A ``RidgeFit`` for each id; with ``pooled`` a single one, for None.
+    views_ : dict
+        For each id the units of the series, and what is taken from it.
     """
 
     def __init__(
@@ -62,7 +108,7 @@ class Ridge(Baseline):
         seed: int = 0,
         verbose: int = 1,
         *,
-        alpha: float = 1.0,
+        alpha: float | None = None,
         pooled: bool = False,
         center: str = "last",
         alias: str | None = None,
@@ -72,32 +118,38 @@ class Ridge(Baseline):
 
     def _check(self) -> None:
         super()._check()
-        real_number("alpha", self.alpha)
+        if self.alpha is not None:
+            real_number("alpha", self.alpha)
         if self.center not in CENTERS:
             raise ValueError(f"center expects 'last' or 'mean', got {self.center!r}")
 
+    def _remarks(self, panel: Panel) -> tuple[str, ...]:
+        return panel.names._replace(futr=()).unused()
+
     def _fit(self, panel: Panel) -> None:
         self.input_size_ = self.input_size or usual_look_back(panel, self.h)
-        series = [self._scaled(panel, s)[0] for s in range(len(panel))]
-        if self.pooled:
-            self.regressions_: dict[Any, RidgeFit] = {None: self._regress(series)}
-        else:
-            self.regressions_ = {
-                name: self._regress([y]) for name, y in zip(panel.ids, series, strict=True)
-            }
+        self.views_, self.regressions_ = self._learned(panel)
 
     def _live(self, panel: Panel) -> Live:
-        # Intervals of a regression for all series come from all of them.
-        return Live(self, panel) if self.pooled else SeriesLive(self, panel)
+        # Intervals of a regression for all series come from all of them; and columns go on too.
+        return Live(self, panel) if self.pooled or panel.names.futr else SeriesLive(self, panel)
 
-    def _scaled(self, panel: Panel, s: int) -> tuple[Array, float]:
-        """A series without gaps in units of its spread, and that unit."""
-        y = panel.series(s)
-        known = y[~np.isnan(y)]
-        unit = float(known.std()) if known.size else 0.0
-        if unit <= 1e-10 * np.abs(known).max(initial=0.0):
-            unit = 1.0
-        return filled(y, panel.frequency.season) / unit, unit
+    def _learned(self, panel: Panel) -> tuple[dict[Any, View], dict[Any, RidgeFit]]:
+        """How each series is seen, and the regressions of what is left of them."""
+        views, rests = self._seen(panel)
+        if self.pooled:
+            return views, {None: self._regress(list(rests.values()))}
+        return views, {name: self._regress([rest]) for name, rest in rests.items()}
+
+    def _seen(self, panel: Panel) -> tuple[dict[Any, View], dict[Any, Array]]:
+        """How each series is seen, and what is left of it."""
+        season = panel.frequency.season
+        views, rests = {}, {}
+        for s, name in enumerate(panel.ids):
+            y, known = filled(panel.series(s), season), Known.of(panel, s)
+            views[name] = View.of(y, known, season)
+            rests[name] = views[name].rest(y, known)
+        return views, rests
 
     def _regress(self, series: list[Array]) -> RidgeFit:
         longest = max(len(y) for y in series)
@@ -105,37 +157,48 @@ class Ridge(Baseline):
         look_back = min(self.input_size_, (longest - self.h) // 2)
         if look_back < 1:
             return RidgeFit(np.zeros((1, self.h)), np.zeros(self.h), "last")
-        return fit_ridge(series, look_back, self.h, self.alpha, self.center)
+        alpha = self.alpha
+        if alpha is None:
+            alpha = usual_alpha(series, look_back, self.h, self.center)
+        return fit_ridge(series, look_back, self.h, alpha, self.center)
 
-    def _paths(self, panel: Panel, h: int, past: bool) -> list[tuple[Array, Array]]:
-        scaled = [self._scaled(panel, s) for s in range(len(panel))]
-        held = [_held(len(y), self.h) for y, _ in scaled]
-        # One for each series, if it is there several times, as it was at several points: by the
-        # shortest, which has seen the least.
-        before: dict[Any, RidgeFit] = {}
-        if past and self.pooled:
-            before[None] = self._regress(
-                [y[: len(y) - left] for (y, _), left in zip(scaled, held, strict=True)]
-            )
-        elif past:
-            for s in np.argsort(panel.lengths, kind="stable"):
-                if panel.ids[s] not in before:
-                    y = scaled[s][0]
-                    before[panel.ids[s]] = self._regress([y[: len(y) - held[s]]])
+    def _paths(
+        self, panel: Panel, h: int, future: Array | None, past: bool
+    ) -> list[tuple[Array, Array]]:
+        season = panel.frequency.season
+        new = [s for s, name in enumerate(panel.ids) if name not in self.views_]
+        now = self._and_those_of(panel.take(new)) if new else (self.views_, self.regressions_)
+        before = self._learned(self._as_before(panel)) if past else now
         paths = []
-        for s, ((y, unit), left) in enumerate(zip(scaled, held, strict=True)):
-            fit = self.regressions_.get(None if self.pooled else panel.ids[s])
-            if fit is None:
-                fit = self._regress([y])
+        for s, name in enumerate(panel.ids):
+            key = None if self.pooled else name
+            y = filled(panel.series(s), season)
+            known = Known.of(panel, s, h, None if future is None else future[s])
             errors = np.empty((0, h))
             if past:
-                earlier = before[None if self.pooled else panel.ids[s]]
-                origins = np.arange(len(y) - left, len(y))
-                came = targets(panel.series(s), h, origins)
-                errors = came - unit * earlier.predict(_windows(y, earlier, origins), h)
-            point = unit * fit.predict(_windows(y, fit, np.array([len(y)])), h)[0]
+                origins = np.arange(len(y) - _held(len(y), self.h), len(y))
+                views, fits = before
+                errors = targets(panel.series(s), h, origins)
+                errors = errors - views[name].forecast(fits[key], y, known, origins, h)
+            views, fits = now
+            point = views[name].forecast(fits[key], y, known, np.array([len(y)]), h)[0]
             paths.append((point, errors))
         return paths
+
+    def _and_those_of(self, panel: Panel) -> tuple[dict[Any, View], dict[Any, RidgeFit]]:
+        """What was learned, and what these series say of themselves."""
+        views, fits = (self._seen(panel)[0], {}) if self.pooled else self._learned(panel)
+        return {**self.views_, **views}, {**self.regressions_, **fits}
+
+    def _as_before(self, panel: Panel) -> Panel:
+        """Series without the end by which intervals are measured.
+
+        One of each, if it is there several times, as it was at several points: the shortest, which
+        has seen the least.
+        """
+        order = np.argsort(panel.lengths, kind="stable")
+        some = panel.take(list({panel.ids[s]: s for s in order[::-1]}.values()))
+        return some.until([n - _held(n, self.h) for n in some.lengths.tolist()])
 
 
 def _held(n: int, h: int) -> int:

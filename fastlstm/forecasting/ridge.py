@@ -15,6 +15,8 @@ from fastlstm.validation import real_number, whole_number
 Array = npt.NDArray[Any]
 
 CENTERS = ("last", "mean")
+# Penalties that are tried.
+_ALPHAS = (1.0, 10.0, 100.0, 1000.0)
 # Windows whose products are summed at a time.
 _TOGETHER = 4096
 
@@ -139,6 +141,35 @@ def fit_ridge(
     weights = solve(square, cross)
     intercept = mean[look_back:] - product(mean[np.newaxis, :look_back], weights)[0]
     return RidgeFit(weights, intercept, center)
+
+
+def usual_alpha(
+    series: Sequence[npt.ArrayLike], look_back: int, h: int, center: str = "last"
+) -> float:
+    """Of 1, 10, 100 and 1000, the penalty by which the last quarter is forecast best from before.
+
+    The largest where nothing is forecast better than by ``center`` alone, or series are too short.
+
+    Parameters
+    ----------
+    series, look_back, h, center
+        As for ``fit_ridge``.
+    """
+    span = look_back + h
+    none = np.empty((0, look_back)), np.empty((0, h))
+    learned, held = Moments(*none), Moments(*none)
+    for one in series:
+        if len(one) < span:  # type: ignore[arg-type]
+            continue
+        view = np.lib.stride_tricks.sliding_window_view(np.asarray(one, np.float64), span)
+        cut = len(view) - len(view) // 4
+        # What is held out is in no window that is learned from.
+        for moments, first, last in ((learned, 0, cut - h), (held, cut, len(view))):
+            for n in range(first, last, _TOGETHER):
+                rows = _centered(view[n : min(n + _TOGETHER, last)], look_back, center)
+                moments += Moments(rows[:, :look_back], rows[:, look_back:])
+    alpha = best_penalty(learned, held, _ALPHAS)
+    return _ALPHAS[-1] if alpha is None else alpha
 
 
 class Moments:

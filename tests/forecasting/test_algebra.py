@@ -15,6 +15,7 @@ _SCRIPT = """
 import hashlib
 import numpy as np
 from fastlstm.forecasting.algebra import product
+from fastlstm.forecasting.effects import Known, fit_effects
 from fastlstm.forecasting.ridge import Moments, fit_ridge
 
 rng = np.random.default_rng(0)
@@ -24,6 +25,9 @@ x = rng.standard_normal((4096, 200))
 sums = Moments(x[:, :150], x[:, 150:])
 made = [fit.weights, fit.intercept, fit.predict(np.stack([y[-336:] for y in series])),
         sums.square, sums.solve(3.0), np.array(sums.loss(sums.solve(9.0)))]
+known = Known(np.arange(4096) % 168, 168, x[:, :30])
+effects = fit_effects(x[:, 199].cumsum(), known, 24)
+made += [effects.week, effects.slopes, effects.at(known)]
 print([hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16] for array in made])
 """
 

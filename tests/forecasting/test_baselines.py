@@ -172,7 +172,7 @@ def test_ridge_keeps_what_it_learned_when_the_series_goes_on(rng):
     before = model.regressions_[0]
     went_on = model.predict(y)
     assert model.regressions_[0] is before
-    unit = y.std()
+    unit = y[:80].std()
     np.testing.assert_allclose(
         went_on, unit * before.predict(y[np.newaxis, -12:] / unit)[0], rtol=1e-12
     )

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from fastlstm.forecasting.calendar import features
+from fastlstm.forecasting.calendar import features, places_in_week
 from fastlstm.forecasting.frequency import Frequency
 
 ALL = [f"{cycle}_{way}" for cycle in ("hour", "day", "week", "year") for way in ("sin", "cos")]
@@ -98,3 +98,25 @@ def test_whole_numbers_have_none():
 def test_no_stamps_have_columns_too():
     columns, names = features(np.empty(0, "datetime64[us]"), Frequency.of("h"))
     assert columns.shape == (0, len(names)) == (0, 7)
+
+
+@pytest.mark.parametrize("name", ["h", "30min", "12h", "15min"])
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_places_in_the_week_are_those_of_the_clock(name, zone):
+    frequency = Frequency.of(name)
+    stamps = frequency.stamps(np.datetime64("2024-03-08", "us"), 0, 300)
+    places, count = places_in_week(stamps, frequency, zone)
+    step = dt.timedelta(microseconds=frequency.count)
+    assert count == dt.timedelta(7) // step
+    for stamp, place in zip(stamps.astype(object), places, strict=True):
+        clock = stamp.replace(tzinfo=dt.timezone.utc).astimezone(ZoneInfo(zone or "UTC"))
+        since = dt.timedelta(clock.weekday(), hours=clock.hour, minutes=clock.minute)
+        assert place == since // step
+
+
+@pytest.mark.parametrize("freq", ["D", "MS", "W", "B", "5h", "min", 1])
+def test_some_steps_have_no_place_in_a_week(freq):
+    frequency = Frequency.of(freq)
+    start = np.int64(0) if freq == 1 else np.datetime64("2024-01-01", "us")
+    places, count = places_in_week(frequency.stamps(start, 0, 20), frequency)
+    assert (len(places), count) == (0, 0)

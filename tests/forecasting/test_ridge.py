@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastlstm.forecasting import ridge
-from fastlstm.forecasting.ridge import Moments, RidgeFit, best_penalty, fit_ridge
+from fastlstm.forecasting.ridge import Moments, RidgeFit, best_penalty, fit_ridge, usual_alpha
 
 
 def written_out(series, look_back, h, center):
@@ -111,3 +111,35 @@ def test_the_best_penalty_is_that_of_other_rows() -> None:
     held = Moments(x[40:], -10 * x[40:] @ learned.solve(1e-3)[:30])
     assert best_penalty(learned, held, alphas) is None
     assert best_penalty(Moments(x[:0], noise[:0]), held, alphas) is None
+
+
+@pytest.mark.parametrize("center", ["last", "mean"])
+def test_the_usual_alpha_forecasts_the_last_quarter_best(rng, center, monkeypatch):
+    look_back, h, found = 20, 3, set()
+    for noise in (0.01, 0.3, 3.0):
+        t = np.arange(160)
+        series = [np.sin(t / 3) + noise * rng.normal(size=n)[: len(t)] for n in (160, 160)]
+        errors = []
+        for alpha in (1.0, 10.0, 100.0, 1000.0):
+            # 138 windows, of which the last 34 are held out, and three before them are neither.
+            fit = fit_ridge([y[: 104 + look_back - 1] for y in series], look_back, h, alpha, center)
+            parts = [written_out([y], look_back, h, center) for y in series]
+            errors.append(
+                sum(
+                    ((fit.predict(past) - shift - after)[104:] ** 2).sum()
+                    for past, _, after, shift in parts
+                )
+            )
+        wanted = (1.0, 10.0, 100.0, 1000.0)[int(np.argmin(errors))]
+        # The sums go over blocks of windows, of which there are several here.
+        monkeypatch.setattr(ridge, "_TOGETHER", 16)
+        found.add(usual_alpha(series, look_back, h, center))
+        assert usual_alpha(series, look_back, h, center) == wanted
+    assert len(found) > 1
+
+
+def test_the_usual_alpha_is_the_largest_where_nothing_can_be_said(rng):
+    assert usual_alpha([rng.normal(size=7)], 6, 4) == 1000.0
+    assert usual_alpha([rng.normal(size=12)], 6, 4) == 1000.0
+    walk = np.cumsum(rng.normal(size=400))
+    assert usual_alpha([walk], 50, 5) == 1000.0

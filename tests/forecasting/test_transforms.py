@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from fastlstm.forecasting.transforms import BoxCox, Difference, series_transform
+from fastlstm.forecasting.transforms import (
+    Affine,
+    Arcsinh,
+    BoxCox,
+    Difference,
+    series_transform,
+    tamed,
+)
 
 NAMES = ["standard", "robust", "minmax", "log1p", "boxcox", None]
 
@@ -120,3 +127,26 @@ def test_differences_that_do_not_fit_are_refused():
         Difference.of([1.0, 2.0, 3.0], 0)
     with pytest.raises(ValueError, match="2 values before them"):
         Difference.of([1.0, 2.0, 3.0], 2).inverse([1.0], after=[1.0])
+
+
+def test_heavy_tails_are_told_and_brought_down(rng):
+    n = 20_000
+    light = [rng.normal(3, 2, n), rng.uniform(0, 9, n), rng.standard_t(10, n)]
+    heavy = [rng.standard_t(2, n), rng.lognormal(1, 1.5, n)]
+    for y, kind in [(y, Affine) for y in light] + [(y, Arcsinh) for y in heavy]:
+        y[[3, 50]] = np.nan
+        made = tamed(y)
+        assert isinstance(made, kind)
+        np.testing.assert_allclose(made.inverse(made.transform(y)), y, rtol=1e-9, atol=1e-9)
+    z = tamed(heavy[0]).transform(heavy[0])
+    assert np.nanmax(np.abs(z)) < 10 < np.nanmax(np.abs(heavy[0]))
+    assert np.nanmedian(z) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("y", "unit"), [([5.0, 5.0, 5.0], 1.0), ([np.nan], 1.0), ([0.0] * 9 + [8.0], 2.4)]
+)
+def test_without_a_usual_distance_it_is_the_spread(y, unit):
+    made = tamed(y)
+    assert isinstance(made, Affine)
+    assert (made.shift, made.scale) == pytest.approx((0.0, unit))
