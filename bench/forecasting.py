@@ -211,45 +211,45 @@ def reading(given: argparse.Namespace) -> None:
     """Processor time of a batch and of the step that it is for, on one thread."""
     import fastlstm
     from fastlstm import forecasting
+    from fastlstm.forecasting.fitting import TOGETHER
     from fastlstm.forecasting.windows import WindowList, WindowReader
 
     fastlstm.set_num_threads(1)
     frame = table(400, 750)
-    for name in ("MQRNN", "SegRNN"):
-        model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0).fit(frame)
+    generator = np.random.default_rng(0)
+    frame["one"], frame["other"] = generator.standard_normal((2, len(frame)))
+    for name, columns in (("MQRNN", 0), ("MQRNN", 2), ("SegRNN", 0), ("SegRNN", 2)):
+        model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0)
+        model.fit(frame, futr_exog=["one", "other"][:columns])
         reader = WindowReader(model._transformed(model.panel_), model.input_size_, model.h)
         series, origins = reader.origins(model.input_size_)
         windows = WindowList(reader, series, origins, 2 * len(series))
-        size, network, rounds = model._batch_size, model.models_[0], 10 * given.rounds
-        order = np.random.default_rng(0).permutation(len(series))[: size * rounds]
-        passes: dict[str, list[tuple[float, float]]] = {"first": [], "later": []}
-        steps, checks = [], []
+        size, network, rounds = model._batch_size, model.models_[0], 5 * given.rounds
+        # As training does, several batches at a time.
+        several = TOGETHER // size
+        order = np.random.default_rng(0).permutation(len(series))[: TOGETHER * rounds]
+        passes: dict[str, list[float]] = {"first": [], "later": []}
+        steps = []
         for times in passes.values():
-            for index in order.reshape(rounds, size):
-                marks = [time.process_time()]
-                some = windows.read(index)
-                marks.append(time.process_time())
-                x, y, weight = model._batch(some)
-                marks.append(time.process_time())
-                network.train_on_batch(x, y, sample_weight=weight)
-                marks.append(time.process_time())
-                network.prepare(x, y, weight)
-                marks.append(time.process_time())
-                copied, scaled, step, checked = np.diff(marks)
-                times.append((copied, scaled))
-                steps.append(step)
-                checks.append(checked)
-        each = {when: np.min(times, axis=0) for when, times in passes.items()}
+            for index in order.reshape(rounds, TOGETHER):
+                before = time.process_time()
+                x, y, weight = model._batch(windows.read(index))
+                times.append((time.process_time() - before) / several)
+                for first in range(0, TOGETHER, size):
+                    rows = slice(first, first + size)
+                    given_x = {name: one[rows] for name, one in x.items()}
+                    data = network.prepare(given_x, y[rows], weight[rows])
+                    before = time.process_time()
+                    network.train_on_batch(data, None)
+                    steps.append(time.process_time() - before)
+        first, later, step = (float(np.median(times)) for times in (*passes.values(), steps))
         count = type(model)(model.h)._steps_of(len(series))
         new = min(1.0, len(series) / (count * size))
-        batch = new * each["first"].sum() + (1 - new) * each["later"].sum()
-        told = ", ".join(
-            f"{when} {1e3 * times.sum():.2f} ms (copied in {1e3 * times[0]:.2f})"
-            for when, times in each.items()
-        )
+        batch = new * first + (1 - new) * later
+        part = batch / (batch + step)
         print(
-            f"reading: {name}, a batch {told}; its step {1e3 * min(steps):.1f} ms, of which checks "
-            f"{1e3 * min(checks):.2f}: {100 * batch / (batch + min(steps)):.1f} % of training, "
+            f"reading: {name}, {columns} columns: a batch first {1e3 * first:.2f} ms, later "
+            f"{1e3 * later:.2f}; its step {1e3 * step:.1f} ms: {100 * part:.1f} % of training, "
             f"{count} steps, of which {100 * new:.0f} % read windows for the first time"
         )
 
