@@ -39,6 +39,9 @@ def product(a: Array, b: Array) -> Array:
         rows = slice(i, i + _BLOCK)
         for j in range(0, m, _BLOCK):
             columns = slice(j, j + _BLOCK)
+            if not whole:
+                made[rows, columns] = a[rows] @ b[:, columns]
+                continue
             made[rows, columns] = np.matmul(many_a[:, rows], many_b[:, :, columns]).sum(axis=0)
             if rest:
                 made[rows, columns] += a[rows, first:] @ b[first:, columns]
