@@ -8,11 +8,11 @@ Both import what they need, and train and forecast with the same network, an LST
 two dense layers on its last states, the same number of windows and steps, by Adam on the mean
 absolute error, a day ahead: 128 units over 128 windows of a week, and 64 units over 64 windows of
 two days. A figure is the shortest whole life of a process, a ratio that of two such figures.
-``predict`` forecasts a table of 10,000 series of 200 points, by models that learned from all of them
-or from the first hundred. ``reading`` tells which part of
-training goes into making the batches, by the processor's time of one thread, medians: of windows
-that are met for the first time, and of those whose scales are known from an earlier pass, in the
-proportion that the model's own number of steps has.
+``predict`` forecasts a table of 10,000 series of 200 points, by models that learned from all of
+them or from the first hundred. ``reading`` tells which part of training goes into making the
+batches, by the processor's time of one thread, medians: of windows that are met for the first time,
+and of those whose scales are known from an earlier pass, in the proportion that the model's own
+number of steps has.
 """
 
 from __future__ import annotations
