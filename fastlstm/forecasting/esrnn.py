@@ -266,7 +266,6 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
                     validation=batch(np.arange(len(pieces)), validating=True) if held else None,
                     patience=self.patience,
                     verbose=self.verbose,
-                    drawn=True,
                 )
             self.models_.append(model)
             self.history_.append(history)

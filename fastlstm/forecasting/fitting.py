@@ -41,7 +41,7 @@ def train(
     validation: Batch | None = None,
     patience: int | None = None,
     verbose: int = 1,
-    drawn: bool = False,
+    ahead: bool = False,
 ) -> dict[str, list[float]]:
     """Take so many steps, each on windows in an order drawn anew for each pass.
 
@@ -63,8 +63,8 @@ def train(
         How many times in a row the validation loss may fail to improve; of 20 looks in all.
     verbose : int
         0 silent, otherwise one progress bar.
-    drawn : bool
-        Whether ``batch_of`` draws at random, so that each batch must be asked for when it is due.
+    ahead : bool
+        Read several batches together: for a ``batch_of`` that draws nothing at random.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def train(
     """
     every = max(1, steps // LOOKS)
     checked = _Checked(model)
-    batches = Batches(batch_of, batch_size, batch_size if drawn else TOGETHER)
+    batches = Batches(batch_of, batch_size, TOGETHER if ahead else batch_size)
     checkpoint, number, found = current(), 0, None
     if checkpoint is not None:
         number, found = checkpoint.next_run()
@@ -160,6 +160,7 @@ def go_on(forecaster: Any, reader: Any, *, steps: int, batch_size: int) -> list[
                 batch_size=batch_size,
                 generator=generator,
                 verbose=forecaster.verbose,
+                ahead=True,
             )
         made.append(model)
     return made
