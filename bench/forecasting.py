@@ -8,15 +8,17 @@ Both import what they need, and train and forecast with the same network, an LST
 two dense layers on its last states, the same number of windows and steps, by Adam on the mean
 absolute error, a day ahead: 128 units over 128 windows of a week, and 64 units over 64 windows of
 two days. A figure is the shortest whole life of a process, a ratio that of two such figures.
-``predict`` forecasts a table of 10,000 series of 200 points. ``reading`` tells which part of
-training goes into making the batches, by the processor's time of one thread: of windows that are
-met for the first time, and of those whose scales are known from an earlier pass, in the proportion
-that the model's own number of steps has.
+``predict`` forecasts a table of 10,000 series of 200 points, by models that learned from all of
+them or from the first hundred. ``reading`` tells which part of training goes into making the
+batches, by the processor's time of one thread, medians: of windows that are met for the first time,
+and of those whose scales are known from an earlier pass, in the proportion that the model's own
+number of steps has.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import subprocess
 import sys
@@ -32,6 +34,12 @@ if __package__ in (None, ""):  # run as a file: the folder above is where import
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("training", "predict", "reading")
 DAY, WEEK = 24, 168
+# Seconds after which a forecast is not repeated.
+PATIENCE = 10.0
+MODELS = (
+    *("MQRNN", "SegRNN", "Seq2Seq", "ESRNN", "DeepAR", "Ridge", "SeasonalNaive"),
+    "Forecaster",
+)
 SERIES, POINTS, MANY, SHORT = 32, 1000, 10_000, 200
 
 
@@ -184,72 +192,76 @@ def start_process(
 
 
 def predict(given: argparse.Namespace) -> None:
-    """A table of many series, each model fitted for a few steps."""
+    """A table of many series, met in the fit or not; networks are fitted for a few steps."""
     from fastlstm import forecasting
 
     frame = table(MANY, SHORT)
     some = frame[: 100 * SHORT]
-    for name in ("MQRNN", "SegRNN", "Ridge", "SeasonalNaive"):
+    for name in given.models.split(","):
         kind = getattr(forecasting, name)
-        options = {"max_steps": 2} if hasattr(kind, "_network") else {}
-        model = kind(DAY, "h", verbose=0, **options).fit(frame)
-        model.predict(some)
-        wall, cpu = [], []
-        for _ in range(given.rounds):
-            start, began = time.perf_counter(), time.process_time()
-            made = model.predict(frame)
-            wall.append(time.perf_counter() - start)
-            cpu.append(time.process_time() - began)
-        assert len(made) == MANY * DAY
-        print(
-            f"predict: {MANY} series of {SHORT} points by {name}: {min(wall):.2f} s, "
-            f"{min(cpu):.2f} s of processors"
-        )
+        options = {"max_steps": 2} if "max_steps" in inspect.signature(kind).parameters else {}
+        for which, learned in (("known", frame), ("new", some)):
+            if name == "Forecaster" and which == "known":
+                continue  # its fit compares models on all of them, for minutes
+            model = kind(DAY, "h", verbose=0, **options).fit(learned)
+            model.predict(some)
+            wall, cpu = [], []
+            while len(wall) < given.rounds and sum(wall) < PATIENCE:
+                start, began = time.perf_counter(), time.process_time()
+                made = model.predict(frame)
+                wall.append(time.perf_counter() - start)
+                cpu.append(time.process_time() - began)
+            assert len(made) == MANY * DAY
+            print(
+                f"predict: {MANY} series of {SHORT} points, {which}, by {name}: {min(wall):.2f} s, "
+                f"{min(cpu):.2f} s of processors",
+                flush=True,
+            )
 
 
 def reading(given: argparse.Namespace) -> None:
     """Processor time of a batch and of the step that it is for, on one thread."""
     import fastlstm
     from fastlstm import forecasting
+    from fastlstm.forecasting.fitting import TOGETHER
     from fastlstm.forecasting.windows import WindowList, WindowReader
 
     fastlstm.set_num_threads(1)
     frame = table(400, 750)
-    for name in ("MQRNN", "SegRNN"):
-        model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0).fit(frame)
+    generator = np.random.default_rng(0)
+    frame["one"], frame["other"] = generator.standard_normal((2, len(frame)))
+    for name, columns in (("MQRNN", 0), ("MQRNN", 2), ("SegRNN", 0), ("SegRNN", 2)):
+        model = getattr(forecasting, name)(2 * DAY, "h", max_steps=1, verbose=0)
+        model.fit(frame, futr_exog=["one", "other"][:columns])
         reader = WindowReader(model._transformed(model.panel_), model.input_size_, model.h)
         series, origins = reader.origins(model.input_size_)
         windows = WindowList(reader, series, origins, 2 * len(series))
-        size, network, rounds = model._batch_size, model.models_[0], 10 * given.rounds
-        order = np.random.default_rng(0).permutation(len(series))[: size * rounds]
-        passes: dict[str, list[tuple[float, float]]] = {"first": [], "later": []}
-        steps, checks = [], []
+        size, network, rounds = model._batch_size, model.models_[0], 5 * given.rounds
+        # As training does, several batches at a time.
+        several = TOGETHER // size
+        order = np.random.default_rng(0).permutation(len(series))[: TOGETHER * rounds]
+        passes: dict[str, list[float]] = {"first": [], "later": []}
+        steps = []
         for times in passes.values():
-            for index in order.reshape(rounds, size):
-                marks = [time.process_time()]
-                some = windows.read(index)
-                marks.append(time.process_time())
-                x, y, weight = model._batch(some)
-                marks.append(time.process_time())
-                network.train_on_batch(x, y, sample_weight=weight)
-                marks.append(time.process_time())
-                network.prepare(x, y, weight)
-                marks.append(time.process_time())
-                copied, scaled, step, checked = np.diff(marks)
-                times.append((copied, scaled))
-                steps.append(step)
-                checks.append(checked)
-        each = {when: np.min(times, axis=0) for when, times in passes.items()}
+            for index in order.reshape(rounds, TOGETHER):
+                before = time.process_time()
+                x, y, weight = model._batch(windows.read(index))
+                times.append((time.process_time() - before) / several)
+                for first in range(0, TOGETHER, size):
+                    rows = slice(first, first + size)
+                    given_x = {name: one[rows] for name, one in x.items()}
+                    data = network.prepare(given_x, y[rows], weight[rows])
+                    before = time.process_time()
+                    network.train_on_batch(data, None)
+                    steps.append(time.process_time() - before)
+        first, later, step = (float(np.median(times)) for times in (*passes.values(), steps))
         count = type(model)(model.h)._steps_of(len(series))
         new = min(1.0, len(series) / (count * size))
-        batch = new * each["first"].sum() + (1 - new) * each["later"].sum()
-        told = ", ".join(
-            f"{when} {1e3 * times.sum():.2f} ms (copied in {1e3 * times[0]:.2f})"
-            for when, times in each.items()
-        )
+        batch = new * first + (1 - new) * later
+        part = batch / (batch + step)
         print(
-            f"reading: {name}, a batch {told}; its step {1e3 * min(steps):.1f} ms, of which checks "
-            f"{1e3 * min(checks):.2f}: {100 * batch / (batch + min(steps)):.1f} % of training, "
+            f"reading: {name}, {columns} columns: a batch first {1e3 * first:.2f} ms, later "
+            f"{1e3 * later:.2f}; its step {1e3 * step:.1f} ms: {100 * part:.1f} % of training, "
             f"{count} steps, of which {100 * new:.0f} % read windows for the first time"
         )
 
@@ -262,6 +274,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="of training")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--models", default=",".join(MODELS), help="of predict")
     parser.add_argument("--peer-python", default=sys.executable, help="where NeuralForecast is")
     parser.add_argument("--life", help=argparse.SUPPRESS)
     given = parser.parse_args()

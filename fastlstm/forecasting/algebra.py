@@ -39,6 +39,9 @@ def product(a: Array, b: Array) -> Array:
         rows = slice(i, i + _BLOCK)
         for j in range(0, m, _BLOCK):
             columns = slice(j, j + _BLOCK)
+            if not whole:
+                made[rows, columns] = a[rows] @ b[:, columns]
+                continue
             made[rows, columns] = np.matmul(many_a[:, rows], many_b[:, :, columns]).sum(axis=0)
             if rest:
                 made[rows, columns] += a[rows, first:] @ b[first:, columns]
@@ -56,42 +59,41 @@ def solve(square: Array, cross: Array) -> Array:
     >>> solve(np.array([[4.0, 2.0], [2.0, 5.0]]), np.array([[8.0], [12.0]])).ravel().tolist()
     [1.0, 2.0]
     """
-    factor = _cholesky(square)
-    if factor is None:
+    found = _cholesky(square)
+    if found is None:
         made: Array = np.linalg.lstsq(square, cross, rcond=None)[0]
         return made
+    factor, inverses = found
     made = np.array(cross, np.float64)
-    blocks = [slice(j, min(j + _BLOCK, len(factor))) for j in range(0, len(factor), _BLOCK)]
-    for block in blocks:
-        for c in range(block.start, block.stop):
-            made[c] /= factor[c, c]
-            made[c + 1 : block.stop] -= factor[c + 1 : block.stop, c : c + 1] * made[c]
-        if block.stop < len(factor):
-            made[block.stop :] -= product(factor[block.stop :, block], made[block])
-    for block in reversed(blocks):
-        for c in reversed(range(block.start, block.stop)):
-            made[c] /= factor[c, c]
-            made[block.start : c] -= factor[c : c + 1, block.start : c].T * made[c]
-        if block.start:
-            made[: block.start] -= product(factor[block, : block.start].T, made[block])
+    blocks = list(zip(range(0, len(factor), _BLOCK), inverses, strict=True))
+    for first, inverse in blocks:
+        last = first + len(inverse)
+        made[first:last] = product(inverse, made[first:last])
+        made[last:] -= product(factor[last:, first:last], made[first:last])
+    for first, inverse in reversed(blocks):
+        last = first + len(inverse)
+        made[first:last] = product(inverse.T, made[first:last])
+        made[:first] -= product(factor[first:last, :first].T, made[first:last])
     return made
 
 
-def _cholesky(square: Array) -> Array | None:
-    """(n, n) of which the lower half is the factor; None where there is none."""
-    factor = np.array(square, np.float64)
-    n = len(factor)
+def _cholesky(square: Array) -> tuple[Array, list[Array]] | None:
+    """(n, n) of which the lower half is the factor but for its diagonal blocks, and their inverses.
+
+    None where there is no factor. LAPACK leaves a block this small to one thread.
+    """
+    factor, inverses = np.array(square, np.float64), []
     least = _SINGULAR * float(factor.diagonal().max(initial=0.0))
-    for first in range(0, n, _BLOCK):
-        last = min(first + _BLOCK, n)
-        for c in range(first, last):
-            pivot = float(factor[c, c])
-            if not pivot > least:
-                return None
-            factor[c:, c] /= np.sqrt(pivot)
-            below = factor[c + 1 :, c : c + 1]
-            factor[c + 1 :, c + 1 : last] -= below * factor[c + 1 : last, c]
-        if last < n:
-            panel = factor[last:, first:last]
-            factor[last:, last:] -= product(panel, panel.copy().T)
-    return factor
+    for first in range(0, len(factor), _BLOCK):
+        last = min(first + _BLOCK, len(factor))
+        try:
+            block = np.linalg.cholesky(factor[first:last, first:last])
+        except np.linalg.LinAlgError:
+            return None
+        if not (block.diagonal() ** 2 > least).all():
+            return None
+        inverses.append(np.linalg.inv(block))
+        below = product(factor[last:, first:last], inverses[-1].T)
+        factor[last:, first:last] = below
+        factor[last:, last:] -= product(below, below.T)
+    return factor, inverses

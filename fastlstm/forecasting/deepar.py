@@ -237,6 +237,7 @@ class DeepAR(Steps, BaseForecaster):
                 validation=validation,
                 patience=self.patience,
                 verbose=self.verbose,
+                ahead=True,
             )
         self.models_, self.history_ = [model], [history]
 

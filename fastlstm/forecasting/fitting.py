@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +26,8 @@ Batch = tuple[Any, Array, Array]
 _LATER_RATE = 0.1
 # Times a run looks at the windows that it does not train on.
 LOOKS = 20
+# Windows that are read together, for several updates: each takes a third less time so.
+TOGETHER = 1024
 
 
 def train(
@@ -38,6 +41,7 @@ def train(
     validation: Batch | None = None,
     patience: int | None = None,
     verbose: int = 1,
+    ahead: bool = False,
 ) -> dict[str, list[float]]:
     """Take so many steps, each on windows in an order drawn anew for each pass.
 
@@ -59,6 +63,8 @@ def train(
         How many times in a row the validation loss may fail to improve; of 20 looks in all.
     verbose : int
         0 silent, otherwise one progress bar.
+    ahead : bool
+        Read several batches together: for a ``batch_of`` that draws nothing at random.
 
     Returns
     -------
@@ -68,6 +74,7 @@ def train(
     """
     every = max(1, steps // LOOKS)
     checked = _Checked(model)
+    batches = Batches(batch_of, batch_size, TOGETHER if ahead else batch_size)
     checkpoint, number, found = current(), 0, None
     if checkpoint is not None:
         number, found = checkpoint.next_run()
@@ -89,8 +96,8 @@ def train(
         while now.step < steps and not now.done:
             if now.at >= count:
                 now.order, now.at = generator.permutation(count), 0
-            index = now.order[now.at : now.at + batch_size]
-            now.losses.append(float(model.train_on_batch(checked(batch_of(index)), None)))
+            batch = batches.next(now.order, now.at, steps - now.step)
+            now.losses.append(float(model.train_on_batch(checked(batch), None)))
             now.at += batch_size
             now.step += 1
             bar.update()
@@ -153,9 +160,44 @@ def go_on(forecaster: Any, reader: Any, *, steps: int, batch_size: int) -> list[
                 batch_size=batch_size,
                 generator=generator,
                 verbose=forecaster.verbose,
+                ahead=True,
             )
         made.append(model)
     return made
+
+
+class Batches:
+    """Batches one after the other, of which several are read at a time.
+
+    Parameters
+    ----------
+    batch_of : callable
+        (x, y, weight) of the windows with these numbers, each of which depends on nothing else.
+    size : int
+        Windows of a batch.
+    together : int
+        Windows that are read at a time, or one batch if that is more.
+    """
+
+    def __init__(self, batch_of: Callable[[Array], Batch], size: int, together: int) -> None:
+        self._batch_of, self._size = batch_of, size
+        self._several = max(1, together // size)
+        self._read: deque[Batch] = deque()
+
+    def next(self, order: Array, at: int, most: int) -> Batch:
+        """The batch that begins at this place of the order; so many will be asked for at most."""
+        if not self._read:
+            index = order[at : at + self._size * min(self._several, most)]
+            self._read.extend(_parted(self._batch_of(index), self._size))
+        return self._read.popleft()
+
+
+def _parted(batch: Batch, size: int) -> Iterator[Batch]:
+    """So many windows each."""
+    x, y, weight = batch
+    for first in range(0, len(y), size):
+        rows = slice(first, first + size)
+        yield {name: one[rows] for name, one in x.items()}, y[rows], weight[rows]
 
 
 class _Checked:

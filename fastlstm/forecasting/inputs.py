@@ -47,33 +47,28 @@ class Inputs:
         )
 
     def _inputs(self: Any, windows: Windows, shift: Array, scale: Array) -> dict[str, Array]:
-        """What the network is shown of windows, which are read once: their cells are used up."""
-        past = windows.cells
-        if past is None:  # its columns may be parts of arrays that others need
-            past = np.empty((*windows.past.shape, 2 + windows.past_x.shape[2]), np.float32)
-            past[..., 1], past[..., 2:] = np.isfinite(windows.past), windows.past_x
-            windows = windows._replace(future_x=windows.future_x.copy())
-        values = windows.past - shift
+        """What the network is shown of windows."""
+        values, past, future = windows.past - shift, windows.cells(), windows.future()
         if windows.whole:
             np.divide(values, scale, out=past[..., 0], casting="same_kind")
         else:
             values /= scale
             past[..., 0] = _filled(values)
         inputs = {"past": past}
-        if windows.future_x.shape[2]:
-            inputs["future"] = windows.future_x
-        self._scale_columns(windows, past[..., 2:])
+        if future.shape[2]:
+            inputs["future"] = future
+        self._scale_columns(windows, past[..., 2:], future)
         if windows.static.shape[1]:
             mean, spread = self._static
             inputs["static"] = ((windows.static - mean) / spread).astype(np.float32)
         return inputs
 
-    def _scale_columns(self: Any, windows: Windows, past: Array) -> None:
+    def _scale_columns(self: Any, windows: Windows, past: Array, future: Array) -> None:
         """Bring columns that are no flags into units of their spread in the window, in place."""
         places = np.flatnonzero(~self._binary)
         if not places.size:
             return
-        future, began = windows.future_x, None
+        began = None
         if not windows.whole:
             began = np.logical_or.accumulate(np.isfinite(windows.past), axis=1)
         found = windows.known("columns", lambda: _means_and_spreads(past[..., places], began))

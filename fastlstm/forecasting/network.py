@@ -272,6 +272,7 @@ class NetworkForecaster(Inputs, Updates, BaseForecaster):
                     validation=validation,
                     patience=self.patience,
                     verbose=self.verbose,
+                    ahead=True,
                 )
             self.models_.append(model)
             self.history_.append(history)

@@ -54,7 +54,7 @@ class Paths:
             shift, scale = model._scales(some)
             past = model._seen((some.past - shift) / scale)
             first = model._lags[-1]
-            read = model._steps(past, some._replace(future_x=some.future_x[:, :0]), first)
+            read = model._steps(past, some, first)
             states = self._encoder.predict_step((read,), self._index)
             repeated = [np.repeat(state, model.n_paths, axis=0) for state in states]
             self._stream.reset(start=dict(zip(self._names, repeated, strict=True)))

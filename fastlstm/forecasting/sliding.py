@@ -41,12 +41,15 @@ class SlidingWindows:
         self._columns, count = panel.futr.shape[1], len(panel)
         windows = WindowReader(panel, look_back, h).last()
         unknown = np.full((count, h), np.nan)
-        self._still = windows._replace(target=unknown, whole=False, cells=None)
+        self._still = windows._replace(target=unknown, whole=False)
         size = look_back + h + _ROOM
         self._y = np.full((count, size), np.nan)
         self._y[:, :look_back] = windows.past
-        self._x = np.zeros((count, size, windows.past_x.shape[2]), np.float32)
-        self._x[:, :look_back] = windows.past_x
+        self._steps = np.zeros((count, size, windows.steps.shape[1]), np.float32)
+        self._steps[:, :look_back, 1] = np.isfinite(windows.past)
+        self._x = self._steps[:, :, 2:]
+        self._x[:, :look_back] = windows.cells()[..., 2:]
+        self._starts = size * np.arange(count)
         self._grid = panel.starts[:, np.newaxis], panel.frequency, panel.zone
         self._later = panel.lengths[:, np.newaxis]
         self._fill_calendar(look_back)
@@ -66,22 +69,23 @@ class SlidingWindows:
         span = self._look_back + self._h
         if self._now + span == self._x.shape[1]:
             self._y[:, : self._look_back] = self._y[:, self._now : self._now + self._look_back]
-            self._x[:, :span] = self._x[:, self._now : self._now + span].copy()
+            self._steps[:, :span] = self._steps[:, self._now : self._now + span].copy()
             self._now = 0
             self._fill_calendar(span)
         end = self._now + self._look_back
-        self._y[:, end] = values
+        self._y[:, end], self._steps[:, end, 1] = values, np.isfinite(values)
         if futr is not None:
             self._x[:, end : end + 1 + self._h, : self._columns] = futr
         self._now += 1
 
     def windows(self) -> Windows:
-        """As they are now: views, which ``take`` changes."""
-        end = self._now + self._look_back
+        """As they are now; ``take`` changes what they share."""
+        steps = self._steps.reshape(-1, self._steps.shape[2])
         return self._still._replace(
-            past=self._y[:, self._now : end],
-            past_x=self._x[:, self._now : end],
-            future_x=self._x[:, end : end + self._h],
+            past=self._y[:, self._now : self._now + self._look_back].copy(),
+            steps=steps,
+            starts=self._starts + self._now,
+            later=steps[:, 2:],
         )
 
 
@@ -134,9 +138,7 @@ class WindowLive(Live):
             return model._forecast(self.panel(), self.h, None, wanted)
         windows = self._sliding.windows()
         if self._taken.any():
-            past = windows.past.copy()
-            past[self._taken] = np.log(past[self._taken])
-            windows = windows._replace(past=past)
+            windows.past[self._taken] = np.log(windows.past[self._taken])
         shift, scale = model._scales(windows)
         given = model._inputs(windows, shift, scale)
         with on_one_thread() if len(windows.past) <= _FEW else nullcontext():

@@ -77,7 +77,7 @@ class Steps:
         """(B, T, D) float32, inputs of the steps from ``first`` to the last of (B, P) values."""
         last = values.shape[1]
         before = np.stack([values[:, first - lag : last - lag] for lag in self._lags], axis=2)
-        known = self._known(windows)[:, first:]
+        known = self._known(windows)[:, first:last]
         return np.concatenate(
             [and_flags(before), known, self._static(windows, last - first)],
             axis=2,
@@ -86,7 +86,7 @@ class Steps:
 
     def _known(self: Any, windows: Windows) -> Array:
         """(B, P, F) columns that are known of all steps, those of the data in units of theirs."""
-        known = np.concatenate([windows.past_x, windows.future_x], axis=1)
+        known = windows.columns()
         mean, spread = self._columns_of_fit.known
         known[..., : len(mean)] = (known[..., : len(mean)] - mean) / spread
         return known

@@ -58,6 +58,7 @@ class Updates:
                 validation=self._batch(reader.read(*self._ends(seen, left))),
                 patience=_PATIENCE,
                 verbose=self.verbose,
+                ahead=True,
             )
         best = int(history["step"][int(np.argmin(history["val_loss"]))])
         # The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.

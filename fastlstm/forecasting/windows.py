@@ -21,55 +21,68 @@ class Windows(NamedTuple):
     ----------
     past : ndarray
         (B, L) values, NaN where they are missing or before the series began.
-    past_x : ndarray
-        (B, L, D) what else is known of these steps: historic columns, then those of ``future_x``.
-    future_x : ndarray
-        (B, h, F) columns known in the future, then those of the calendar.
-    static : ndarray
-        (B, C) of the series.
     target : ndarray
         (B, h) what came, NaN where it is missing or not known.
+    steps : ndarray
+        (N, W) single precision, of all series, which windows share: room for a value, whether it
+        is there, and what else is known, first the historic columns, then those that are known in
+        the future, those of the calendar last.
+    starts : ndarray
+        (B,) rows of ``steps`` where windows begin.
+    later : ndarray
+        (N, F) the part of ``steps`` that is known in the future, or a copy of it.
+    static : ndarray
+        (B, C) of the series.
     series : ndarray
         (B,) numbers of the series in the panel.
     ids : ndarray
         (B,) their names.
     whole : bool
         Whether all values of ``past`` are known to be there.
-    cells : ndarray, optional
-        (B, L, 2 + D) single precision: room for a value, whether it is there, and ``past_x``, which
-        is a part of it. Whoever reads windows to show them to a network may fill it in.
-    number : ndarray, optional
-        (B,) by which ``memory`` knows them.
-    memory : Memory, optional
+    memory : Recalled, optional
         What was found out of them before.
     """
 
     past: Array
-    past_x: Array
-    future_x: Array
-    static: Array
     target: Array
+    steps: Array
+    starts: Array
+    later: Array
+    static: Array
     series: Array
     ids: Array
     whole: bool = False
-    cells: Array | None = None
-    number: Array | None = None
-    memory: Memory | None = None
+    memory: Recalled | None = None
 
     def take(self, rows: Array) -> Windows:
         """Those with these places."""
         parts: dict[str, Any] = {
             name: array[rows]
             for name, array in self._asdict().items()
-            if isinstance(array, np.ndarray)
+            if isinstance(array, np.ndarray) and name not in ("steps", "later")
         }
         return self._replace(**parts)
 
+    def cells(self) -> Array:
+        """(B, L, W) copies of their rows of ``steps``."""
+        made: Array = _rows_from(self.steps, self.past.shape[1])[self.starts]
+        return made
+
+    def future(self) -> Array:
+        """(B, h, F) copies of what is known of the steps to come."""
+        look_back, h = self.past.shape[1], self.target.shape[1]
+        made: Array = _rows_from(self.later, h)[self.starts + look_back]
+        return made
+
+    def columns(self) -> Array:
+        """(B, L + h, F) the same of the past and the future."""
+        count = self.past.shape[1] + self.target.shape[1]
+        made: Array = _rows_from(self.later, count)[self.starts]
+        return made
+
     def known(self, what: str, find: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...]:
         """(B, 1) numbers of each window, which ``find`` says unless they are remembered."""
-        if self.memory is None or self.number is None:
-            return find()
-        return self.memory.of(what, self.number, find)
+        return find() if self.memory is None else self.memory.of(what, find)
 
 
 class Memory:
@@ -82,21 +95,43 @@ class Memory:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._tables: dict[str, Array] = {}
+        # Side by side, so that all that is known of a window is found in one place.
+        self._table = np.zeros((count, 0))
+        self._places: dict[str, slice] = {}
 
-    def of(self, what: str, number: Array, find: Callable[[], tuple[Array, ...]]) -> Any:
-        """(B, 1) each, of these windows; what is not known of all of them is found anew."""
-        table = self._tables.get(what)
-        if table is not None:
-            rows = table[number]
-            if rows[:, 0].all():
-                return tuple(rows[:, n : n + 1] for n in range(1, rows.shape[1]))
+    def recall(self, number: Array) -> Recalled:
+        """What is known of these windows."""
+        return Recalled(self, number, self._table[number])
+
+    def place(self, what: str) -> slice:
+        """Columns of what has this name, the first of which is 1 where it is known."""
+        return self._places.get(what, slice(0, 0))
+
+    def keep(self, what: str, number: Array, found: tuple[Array, ...]) -> None:
+        """Remember (B, 1) each, of these windows."""
+        if what not in self._places:
+            more = np.zeros((len(self._table), 1 + len(found)))
+            width = self._table.shape[1]
+            self._table = np.concatenate([self._table, more], axis=1)
+            self._places[what] = slice(width, self._table.shape[1])
+        known = np.ones((len(number), 1))
+        self._table[number, self._places[what]] = np.concatenate([known, *found], axis=1)
+
+
+class Recalled(NamedTuple):
+    """What a memory knows of some windows."""
+
+    memory: Memory
+    number: Array
+    rows: Array
+
+    def of(self, what: str, find: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...]:
+        """(B, 1) each; what is not known of all of them is found anew."""
+        rows = self.rows[:, self.memory.place(what)]
+        if rows.shape[1] and rows[:, 0].all():
+            return tuple(rows[:, n : n + 1] for n in range(1, rows.shape[1]))
         found = find()
-        if table is None:
-            # A first column says which windows are known.
-            table = self._tables[what] = np.zeros((self._count, 1 + len(found)))
-        table[number] = np.concatenate([np.ones((len(number), 1)), *found], axis=1)
+        self.memory.keep(what, self.number, found)
         return found
 
 
@@ -114,23 +149,28 @@ class WindowList:
     """
 
     def __init__(self, reader: WindowReader, series: Array, origins: Array, reads: int) -> None:
-        self.reader, self.series, self.origins = reader, series, origins
-        self.memory = Memory(len(series)) if reads > len(series) else None
+        self.series, self.memory = series, Memory(len(series)) if reads > len(series) else None
+        self._reader, self._starts = reader, reader.starts(series, origins)
+        self._whole = reader.whole(self._starts)
+        # Rows that are side by side are read much faster.
+        self._later = np.ascontiguousarray(reader.later)
 
     def __len__(self) -> int:
         return len(self.series)
 
     def read(self, number: Array) -> Windows:
         """Those with these numbers."""
-        windows = self.reader.read(self.series[number], self.origins[number])
-        return windows._replace(number=number, memory=self.memory)
+        series, starts, whole = self.series[number], self._starts[number], self._whole[number]
+        windows = self._reader.windows(series, starts, bool(whole.all()))
+        memory = None if self.memory is None else self.memory.recall(number)
+        return windows._replace(later=self._later, memory=memory)
 
 
 class WindowReader:
     """Reads windows of a panel, wherever they begin.
 
     All series stand in one array, with room between them for what lies before and behind each, so
-    that a window is a view, and a batch of windows is the only copy.
+    that a window is a view. What is known beside the values is not copied before it is asked for.
 
     Parameters
     ----------
@@ -139,6 +179,11 @@ class WindowReader:
         L and h.
     future : ndarray, optional
         (S, horizon, F) columns known beyond the ends of the series; zeros by default.
+
+    Attributes
+    ----------
+    later : ndarray
+        As of ``Windows``.
     """
 
     def __init__(
@@ -156,38 +201,50 @@ class WindowReader:
         self._y[rows] = panel.y
         hist, futr = panel.hist.shape[1], panel.futr.shape[1]
         calendar, places, self.calendar_names = _calendar(panel, horizon)
-        cells = np.zeros((size, 2 + hist + futr + calendar.shape[1]), np.float32)
+        self._steps = np.zeros((size, 2 + hist + futr + calendar.shape[1]), np.float32)
         there = np.isfinite(self._y)
-        cells[:, 1] = there
-        x = cells[:, 2:]
+        self._steps[:, 1] = there
+        x = self._steps[:, 2:]
         x[rows, :hist], x[rows, hist : hist + futr] = panel.hist, panel.futr
         if future is not None:
             x[behind, hist : hist + futr] = future
         if calendar.shape[1]:
             both = ranges(self._begins, lengths + horizon)
             x[both, hist + futr :] = calendar[places]
-        # All windows of values, of the past and of what is known of the future.
-        self._values = _rows_from(self._y[:, np.newaxis], look_back + horizon)[..., 0]
-        self._pasts = _rows_from(cells, look_back)
-        self._futures = _rows_from(x[:, hist:], horizon)
+        self.later = x[:, hist:]
+        # All windows of values.
+        self._pasts = _rows_from(self._y[:, np.newaxis], look_back)[..., 0]
+        self._targets = _rows_from(self._y[:, np.newaxis], horizon)[..., 0]
         # Of how many values there are up to each place, the difference is how many lie between.
         self._counted = np.concatenate([[0], np.cumsum(there)])
 
     def read(self, series: Array, origins: Array) -> Windows:
         """The windows whose forecast begins at step ``origins`` of these series, (B,) each."""
-        starts = self._begins[series] + origins - self.look_back
-        ends = starts + self.look_back
-        values, cells = self._values[starts], self._pasts[starts]
+        starts = self.starts(series, origins)
+        return self.windows(series, starts, bool(self.whole(starts).all()))
+
+    def starts(self, series: Array, origins: Array) -> Array:
+        """(B,) rows of all steps where these windows begin."""
+        begins: Array = self._begins[series] + origins - self.look_back
+        return begins
+
+    def whole(self, starts: Array) -> Array:
+        """(B,) whether all values of the past of these windows are there."""
+        counts: Array = self._counted[starts + self.look_back] - self._counted[starts]
+        return counts == self.look_back
+
+    def windows(self, series: Array, starts: Array, whole: bool) -> Windows:
+        """Those of these series that begin at these rows."""
         return Windows(
-            values[:, : self.look_back],
-            cells[:, :, 2:],
-            self._futures[ends],
+            self._pasts[starts],
+            self._targets[starts + self.look_back],
+            self._steps,
+            starts,
+            self.later,
             self.panel.static[series],
-            values[:, self.look_back :],
             series,
             self.panel.ids[series],
-            bool((self._counted[ends] - self._counted[starts] == self.look_back).all()),
-            cells,
+            whole,
         )
 
     def last(self) -> Windows:

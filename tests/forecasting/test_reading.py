@@ -51,16 +51,22 @@ def test_a_batch_is_the_same_whether_its_windows_were_read_before(kind: Any, hol
 def test_what_is_known_is_not_found_again() -> None:
     memory, asked = Memory(10), []
 
-    def find(number: np.ndarray) -> tuple[np.ndarray, ...]:
-        asked.append(number.tolist())
-        return number[:, np.newaxis] * 2.0, number[:, np.newaxis] + 0.5
+    def find(what: str, number: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
+        asked.append((what, number.tolist()))
+        return tuple(number[:, np.newaxis] * 2.0 + k for k in range(n))
 
     for index in ([3, 1], [1, 3], [1, 4], [4], [0]):
         number = np.array(index)
-        twice, more = memory.of("both", number, lambda number=number: find(number))
-        np.testing.assert_array_equal(twice, 2.0 * number[:, np.newaxis])
-        np.testing.assert_array_equal(more, number[:, np.newaxis] + 0.5)
-    assert asked == [[3, 1], [1, 4], [0]]
+        recalled = memory.recall(number)
+        for what, n in (("both", 2), ("one", 1)):
+            found = recalled.of(
+                what, lambda number=number, what=what, n=n: find(what, number + n, n)
+            )
+            for k, values in enumerate(found):
+                np.testing.assert_array_equal(values, 2.0 * (number + n)[:, np.newaxis] + k)
+    both = [("both", [n + 2 for n in index]) for index in ([3, 1], [1, 4], [0])]
+    one = [("one", [n + 1 for n in index]) for index in ([3, 1], [1, 4], [0])]
+    assert asked == [call for pair in zip(both, one, strict=True) for call in pair]
 
 
 def test_windows_say_whether_they_are_whole() -> None:
@@ -69,14 +75,39 @@ def test_windows_say_whether_they_are_whole() -> None:
     reader = WindowReader(Panel.of_arrays([y, np.arange(30.0)]), 4, 2)
     whole = reader.read(np.array([0, 0, 1]), np.array([4, 20, 21]))
     assert whole.whole
-    assert whole.cells is not None
-    np.testing.assert_array_equal(whole.cells[..., 1], 1.0)
+    np.testing.assert_array_equal(whole.cells()[..., 1], 1.0)
     for origin in (3, 21, 24):  # before the first value, and with the gap at each end
         one = reader.read(np.array([0]), np.array([origin]))
         assert not one.whole
-        assert one.cells is not None
-        np.testing.assert_array_equal(one.cells[..., 1], np.isfinite(one.past))
+        np.testing.assert_array_equal(one.cells()[..., 1], np.isfinite(one.past))
         assert one.take(np.array([0, 0])).past.shape == (2, 4)
+
+
+def test_columns_of_the_past_and_of_what_comes() -> None:
+    model = MQRNN(H, "h", LOOK_BACK, units=8, max_steps=1, verbose=0)
+    given = table(holes=False).assign(past=lambda df: df["known"] + 100)
+    panel = model.fit(given, futr_exog=["known"], hist_exog=["past"]).panel_
+    reader = WindowReader(panel, LOOK_BACK, H)
+    series, origins = np.array([1, 0, 0]), np.array([20, 90, 3])
+    one = reader.read(series, origins)
+    lists = WindowList(reader, series, origins, 3).read(np.arange(3))
+    known = panel.futr[:, 0].astype(np.float32)
+    for b, (s, origin) in enumerate(zip(series, origins, strict=True)):
+        at = panel.offsets[s] + origin
+        there = min(origin, LOOK_BACK)
+        np.testing.assert_array_equal(one.cells()[b, -there:, 3], known[at - there : at])
+        np.testing.assert_array_equal(one.cells()[b, :-there, 2:4], 0.0)
+        hist = panel.hist[at - there : at, 0].astype(np.float32)
+        np.testing.assert_array_equal(one.cells()[b, -there:, 2], hist)
+        np.testing.assert_array_equal(one.future()[b, :, 0], known[at : at + H])
+        both = np.concatenate([one.cells()[b, :, 3:], one.future()[b]])
+        np.testing.assert_array_equal(one.columns()[b], both)
+    np.testing.assert_array_equal(lists.cells(), one.cells())
+    np.testing.assert_array_equal(lists.future(), one.future())
+    assert [w.tolist() for w in (lists.ids, lists.starts)] == [
+        one.ids.tolist(),
+        one.starts.tolist(),
+    ]
 
 
 @pytest.mark.parametrize(("season", "h"), [(4, 6), (4, 3), (1, 2), (30, 3)])
