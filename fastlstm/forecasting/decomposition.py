@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 # Seasons of the longest kind that are averaged.
 _SEASONS = 4
 # How fast level, first and second season may follow at first: hardly, somewhat, and nearly all.
-_LEVEL, _FIRST, _SECOND = (0.01, 0.1, 0.4), (0.03, 0.3, 0.95), (0.003, 0.1, 0.4)
+_LEVEL, _FIRST, _SECOND = (0.01, 0.1, 0.4, 0.95), (0.03, 0.3, 0.95), (0.003, 0.1, 0.4)
 # What is tried for a series that is too short to tell.
 _USUAL = (0.1, 0.3, 0.1)
 # The rate of a season that is not there.
@@ -90,9 +90,11 @@ def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
         return _coefficients(_USUAL, level, firsts)
     rates = [_LEVEL, *(_FIRST, _SECOND)[: len(seasons)]]
     tried = [_coefficients((*one, _NONE, _NONE)[:3], level, firsts) for one in product(*rates)]
-    if len(seasons) == 2:
-        without = [firsts[0], np.zeros(seasons[1])]
-        tried += [_coefficients((*one, _NONE), level, without) for one in product(*rates[:2])]
+    # The first season alone, and none.
+    for count in range(len(seasons)):
+        own = [first * (n < count) for n, first in enumerate(firsts)]
+        for one in product(*rates[: 1 + count]):
+            tried.append(_coefficients((*one, _NONE, _NONE)[:3], level, own))
     table = np.stack(tried)
     present = np.isfinite(values)
     pairs = np.stack([np.where(present, values, 0.0), present], axis=1)
