@@ -155,7 +155,9 @@ class Cutter(NamedTuple):
                 f"ESRNN with h={self.h} needs a series of at least {self.least + held} points to "
                 f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
             )
-        return learned._replace(table=np.stack(rows), weights=np.array(weights), last=np.array(lasts))
+        return learned._replace(
+            table=np.stack(rows), weights=np.array(weights), last=np.array(lasts)
+        )
 
     @property
     def least(self) -> int:

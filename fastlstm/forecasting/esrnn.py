@@ -43,7 +43,7 @@ _PIECE = 400
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1500, 60
 # Size of each layer by default, where there are so many pieces to learn from, and where not.
 _UNITS, _FEWER_UNITS, _MANY_PIECES = 64, 32, 64
-# Values that are enough to take all updates.
+# Values that are enough to take all updates: about as many as the smaller network has weights.
 _ENOUGH = 100_000
 # The part of a piece, at most, that is held out to count updates; looks in a row, of 20, that may
 # fail to improve.
@@ -67,7 +67,8 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
 
     z are logarithms where a series is well above zero, so that level and seasons multiply, else the
     values themselves; ``log`` says otherwise. The rates begin as those, of a few dozen, by which
-    the series was forecast best in the past.
+    the series was forecast best in the past, with a level that follows faster if that was no worse
+    than by chance.
 
     Source: Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
     series forecasting", International Journal of Forecasting 36(1), 2020. Differences: values are
@@ -111,7 +112,8 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
         fewer than 400 and than four times ``input_size + h``.
     max_steps : int, optional
         Updates. By default 1500, or as many as see each piece 60 times if these are fewer, but at
-        least 200.
+        least 200. Where there are fewer than 100,000 values, only as many of these as forecast the
+        end of each series best, which one more network finds out.
     batch_size : int
         Pieces of each.
     learning_rate : float
@@ -134,6 +136,8 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
     ----------
     seasons_ : tuple of int
         The seasons, the shorter first.
+    steps_ : int
+        Updates.
     models_ : list of Model
         The networks.
     history_ : list of dict of str to list of float

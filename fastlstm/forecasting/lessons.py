@@ -29,21 +29,19 @@ class Lessons:
     def __init__(self, learned: Learned, along: Origins, held: int = 0) -> None:
         self.along, self.table, self._weights = along, learned.table, learned.weights
         self._read = Pieces.of(learned.pieces, along.steps, along.h)
-        # Where what is held out begins, if it does in this piece.
-        self._until = self._read.ends - np.where(learned.last, held, 0)
+        # Where what is held out begins; of a piece that others follow, nothing is.
+        ends = self._read.ends
+        self._until = np.where(learned.last, ends - held, ends + along.h)
         self._last = np.flatnonzero(learned.last)
 
     def __len__(self) -> int:
         return len(self._weights)
 
     def batch(self, index: Array, generator: np.random.Generator) -> Batch:
-        """Forecasts of these pieces, from a first one that is drawn; all of what is not held out."""
+        """Forecasts of these pieces from a first step that is drawn, but of what is held out."""
         starts = generator.integers(self.along.stride, size=len(index))
         to_come, targets = self._to_come(index, starts)
-        seen = to_come < self._beyond(self._until, index)
-        # Of the last steps of a piece that is not the last, what comes is known as well.
-        seen |= (self._until == self._read.ends)[index][:, np.newaxis, np.newaxis]
-        return self._batch(index, starts, targets, seen)
+        return self._batch(index, starts, targets, to_come < self._beyond(self._until, index))
 
     def held_out(self) -> Batch:
         """Forecasts of what is held out, one of them from where it begins."""
