@@ -20,6 +20,8 @@ _LEVEL = (0.01, 0.1, 0.4, 0.95)
 _FIRST, _SECOND = (0.03, 0.3, 0.95), (0.003, 0.1, 0.4)
 # What is tried for a series that is too short to tell.
 _USUAL = (0.1, 0.3, 0.1)
+# Forecasts that tell what is chance.
+_SEVERAL = 10
 # The rate of a season that is not there.
 _NONE = 1e-3
 
@@ -89,7 +91,11 @@ def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
     there = np.isfinite(targets)
     if not there.any():
         return _coefficients(_USUAL, level, firsts)
-    rates = [_LEVEL, *(_FIRST, _SECOND)[: len(seasons)]]
+    # Few forecasts would take a level that is the last value by chance.
+    rates = [
+        _LEVEL if len(origins) >= _SEVERAL else _LEVEL[:-1],
+        *(_FIRST, _SECOND)[: len(seasons)],
+    ]
     tried = [_coefficients((*one, _NONE, _NONE)[:3], level, firsts) for one in product(*rates)]
     # The first season alone, and none.
     for count in range(len(seasons)):
@@ -113,12 +119,14 @@ def _fastest(off: Array, table: Array) -> int:
     """Which of the coefficients to take, (C, ...), by (C, S) errors of the forecasts of S origins.
 
     The best, but for a level that follows faster if it errs no more than by chance: by no more than
-    the standard error of the difference. A level that did not move in the past may move later; one
-    that hardly follows is wrong for ever then, while one that follows too fast is a bit noisy.
+    the standard error of the difference, which takes several to tell. A level that did not move in
+    the past may move later; one that hardly follows is wrong for ever then, while one that follows
+    too fast is a bit noisy.
     """
     best = int(off.sum(axis=1).argmin())
     more = off - off[best]
-    chance = more.std(axis=1) / np.sqrt(max(1, off.shape[1] - 1))
+    count = off.shape[1]
+    chance = more.std(axis=1) / np.sqrt(count - 1) if count >= _SEVERAL else 0.0
     alike = (table[:, 1:] == table[best, 1:]).all(axis=1) & (more.mean(axis=1) <= chance)
     # Rates rise along the table; the best is among them.
     return int(np.flatnonzero(alike)[-1])

@@ -115,7 +115,8 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
         least 200. Where there are fewer than 100,000 values, only as many of these as forecast the
         end of each series best, which one more network finds out.
     batch_size : int
-        Pieces of each.
+        Pieces of each; where there are fewer and ``stride`` is more than 1, each several times,
+        with forecasts from other steps.
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
     series_rate : float
@@ -247,7 +248,7 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
 
     def _lessons(self, learned: Learned, held: int) -> Lessons:
         along = self._cutter.origins(learned.pieces, self.stride_, self._all_dilations)
-        return Lessons(learned, along, held)
+        return Lessons(learned, along, self.batch_size if self.stride_ > 1 else 1, held)
 
     def _trained(
         self,

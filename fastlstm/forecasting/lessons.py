@@ -22,11 +22,14 @@ class Lessons:
     learned : Learned
     along : Origins
         Where forecasts are made.
+    least : int
+        Pieces of a batch: where there are fewer, they are taken several times, from other steps.
     held : int
         Points at the end of each series that are not learned from.
     """
 
-    def __init__(self, learned: Learned, along: Origins, held: int = 0) -> None:
+    def __init__(self, learned: Learned, along: Origins, least: int = 1, held: int = 0) -> None:
+        self.least = least
         self.along, self.table, self._weights = along, learned.table, learned.weights
         self._read = Pieces.of(learned.pieces, along.steps, along.h)
         # Where what is held out begins; of a piece that others follow, nothing is.
@@ -39,6 +42,7 @@ class Lessons:
 
     def batch(self, index: Array, generator: np.random.Generator) -> Batch:
         """Forecasts of these pieces from a first step that is drawn, but of what is held out."""
+        index = np.resize(index, max(len(index), self.least))
         starts = generator.integers(self.along.stride, size=len(index))
         to_come, targets = self._to_come(index, starts)
         return self._batch(index, starts, targets, to_come < self._beyond(self._until, index))

@@ -235,7 +235,7 @@ def test_what_is_held_out_is_not_learned_from(rng):
     panel = Panel.of_arrays({"a": y, "b": y[:60]}, Frequency.of(1))
     learned = cutter.learned_from(panel, 30)
     assert learned.last.tolist() == [True, False, False, True]
-    lessons = Lessons(learned, cutter.origins(learned.pieces, 1, [1]), 30)
+    lessons = Lessons(learned, cutter.origins(learned.pieces, 1, [1]), held=30)
     index = np.arange(4)
     _, target, weight = lessons.batch(index, np.random.default_rng(0))
     hx, held, unseen = lessons.held_out()
@@ -251,6 +251,16 @@ def test_what_is_held_out_is_not_learned_from(rng):
     after = ((piece.after - piece.shift) / piece.unit).astype(np.float32)
     assert len(after) == 10
     assert np.isin(after, learned_of[1]).all()
+
+
+def test_few_pieces_are_taken_several_times_from_other_steps():
+    cutter = ESRNN(10, **SMALL).fit(Y)._cutter
+    learned = cutter.learned_from(Panel.of_arrays({"a": Y[0]}, Frequency.of(1)), 0)
+    lessons = Lessons(learned, cutter.origins(learned.pieces, 12, [1]), least=8)
+    x, target, weight = lessons.batch(np.arange(1), np.random.default_rng(0))
+    assert x["row"].ravel().tolist() == [0] * 8
+    assert len(np.unique(x["starts"])) > 3
+    assert len(target) == len(weight) == 8
 
 
 def test_missing_values_constants_and_zeros():
