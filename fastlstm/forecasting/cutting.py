@@ -44,6 +44,8 @@ class Learned(NamedTuple):
         (P, coefficients) before anything was learned.
     weights : ndarray
         (P,) how much each of them counts.
+    last : ndarray
+        (P,) of bool, which of them end with their series.
     known : dict
         The last piece of each series, by its name.
     """
@@ -51,6 +53,7 @@ class Learned(NamedTuple):
     pieces: list[Piece]
     table: Array
     weights: Array
+    last: Array
     known: dict[Any, Known]
 
 
@@ -119,17 +122,18 @@ class Cutter(NamedTuple):
         """Pieces of all series that are long enough, but for so many steps at their ends."""
         taken = switches(panel, self.log)
         y = logarithms(panel, taken)
-        learned = Learned([], np.empty((0, 0)), np.empty(0), {})
-        rows, weights = [], []
+        learned = Learned([], np.empty((0, 0)), np.empty(0), np.empty(0, bool), {})
+        rows, weights, lasts = [], [], []
         for s, name in enumerate(panel.ids):
             series, whole = y.series(s), len(y.series(s))
             last = whole
-            while last >= self.least + held:
+            left = held
+            while last >= self.least + left:
                 first = max(0, last - self.longest)
                 values = series[first:last]
-                if not np.isfinite(values[: len(values) - held]).any():
+                if not np.isfinite(values[: len(values) - left]).any():
                     break
-                front = max(0, self.look_back + self.h + held - len(values))
+                front = max(0, self.look_back + self.h + left - len(values))
                 after = series[last : last + self.h]
                 piece = Piece.of(values, after, front, self.unit_season)
                 if last == whole:
@@ -138,19 +142,22 @@ class Cutter(NamedTuple):
                     row = len(learned.pieces)
                     learned.known[name] = Known(row, stamp, begins, bool(taken[s]), piece)
                 learned.pieces.append(piece)
-                rows.append(self.first(piece, max(0, last - (whole - held))))
+                rows.append(self.first(piece, left))
+                lasts.append(last == whole)
                 unit = np.array([[piece.unit]])
                 part = relative(values[np.newaxis], unit, taken[s : s + 1]).item()
                 weights.append(0.5 + 0.5 * part / _ALIKE)
                 if first == 0:
                     break
-                last = first + self.look_back
+                last, left = first + self.look_back, 0
         if not rows:
             raise ValueError(
                 f"ESRNN with h={self.h} needs a series of at least {self.least + held} points to "
                 f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
             )
-        return learned._replace(table=np.stack(rows), weights=np.array(weights))
+        return learned._replace(
+            table=np.stack(rows), weights=np.array(weights), last=np.array(lasts)
+        )
 
     @property
     def least(self) -> int:

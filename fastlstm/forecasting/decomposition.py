@@ -16,9 +16,12 @@ Array = npt.NDArray[Any]
 # Seasons of the longest kind that are averaged.
 _SEASONS = 4
 # How fast level, first and second season may follow at first: hardly, somewhat, and nearly all.
-_LEVEL, _FIRST, _SECOND = (0.01, 0.1, 0.4), (0.03, 0.3, 0.95), (0.003, 0.1, 0.4)
+_LEVEL = (0.01, 0.1, 0.4, 0.95)
+_FIRST, _SECOND = (0.03, 0.3, 0.95), (0.003, 0.1, 0.4)
 # What is tried for a series that is too short to tell.
 _USUAL = (0.1, 0.3, 0.1)
+# Forecasts that tell what is chance.
+_SEVERAL = 10
 # The rate of a season that is not there.
 _NONE = 1e-3
 
@@ -63,7 +66,7 @@ def first_seasons(values: Array, seasons: Sequence[int]) -> tuple[float, list[Ar
 
 
 def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
-    """The coefficients by which a series is forecast best, of a few rates.
+    """The coefficients by which a series is forecast best, of a few rates, or as well by chance.
 
     Without this a network spends its training on what no one step of the gradient can say: whether
     a series repeats its last season, or its mean one, and whether a second season is there at all.
@@ -88,11 +91,19 @@ def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
     there = np.isfinite(targets)
     if not there.any():
         return _coefficients(_USUAL, level, firsts)
-    rates = [_LEVEL, *(_FIRST, _SECOND)[: len(seasons)]]
+    # Few forecasts would take a level that is the last value by chance.
+    rates = [
+        _LEVEL if len(origins) >= _SEVERAL else _LEVEL[:-1],
+        *(_FIRST, _SECOND)[: len(seasons)],
+    ]
     tried = [_coefficients((*one, _NONE, _NONE)[:3], level, firsts) for one in product(*rates)]
-    if len(seasons) == 2:
-        without = [firsts[0], np.zeros(seasons[1])]
-        tried += [_coefficients((*one, _NONE), level, without) for one in product(*rates[:2])]
+    # The first season alone, and none.
+    for count in range(len(seasons)):
+        own = [first * (n < count) for n, first in enumerate(firsts)]
+        tried += [
+            _coefficients((*one, _NONE, _NONE)[:3], level, own)
+            for one in product(*rates[: 1 + count])
+        ]
     table = np.stack(tried)
     present = np.isfinite(values)
     pairs = np.stack([np.where(present, values, 0.0), present], axis=1)
@@ -100,8 +111,25 @@ def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
     forecast = np.repeat(levels[:, origins, np.newaxis], h, axis=2)
     for season, m in zip(found, seasons, strict=True):
         forecast += season[:, origins[:, np.newaxis] + 1 + np.arange(h) % m]
-    off = np.abs(np.where(there, forecast - targets, 0.0)).sum(axis=(1, 2))
-    return np.asarray(table[off.argmin()])
+    off = np.abs(np.where(there, forecast - targets, 0.0)).sum(axis=2)
+    return np.asarray(table[_fastest(off, table)])
+
+
+def _fastest(off: Array, table: Array) -> int:
+    """Which of the coefficients to take, (C, ...), by (C, S) errors of the forecasts of S origins.
+
+    The best, but for a level that follows faster if it errs no more than by chance: by no more than
+    the standard error of the difference, which takes several to tell. A level that did not move in
+    the past may move later; one that hardly follows is wrong for ever then, while one that follows
+    too fast is a bit noisy.
+    """
+    best = int(off.sum(axis=1).argmin())
+    more = off - off[best]
+    count = off.shape[1]
+    chance = more.std(axis=1) / np.sqrt(count - 1) if count >= _SEVERAL else 0.0
+    alike = (table[:, 1:] == table[best, 1:]).all(axis=1) & (more.mean(axis=1) <= chance)
+    # Rates rise along the table; the best is among them.
+    return int(np.flatnonzero(alike)[-1])
 
 
 def _coefficients(rates: Sequence[float], level: float, firsts: Sequence[Array]) -> Array:

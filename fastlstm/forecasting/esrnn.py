@@ -9,17 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fastlstm.forecasting.base import BaseForecaster
-from fastlstm.forecasting.cutting import Cutter, Read
+from fastlstm.forecasting.calibration import past_cutoffs
+from fastlstm.forecasting.cutting import Cutter, Learned, Read
 from fastlstm.forecasting.decomposition import smoothed
 from fastlstm.forecasting.fitting import Batch, train
 from fastlstm.forecasting.forecast import Forecast
 from fastlstm.forecasting.intervals import between, quantiles_of
+from fastlstm.forecasting.lessons import Lessons
 from fastlstm.forecasting.logarithm import powers
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.pieces import Piece, Pieces
+from fastlstm.forecasting.pieces import Piece
 from fastlstm.forecasting.smoothing_network import Readers, SmoothingLive, SmoothingNetwork
 from fastlstm.forecasting.streaming import Live
+from fastlstm.forecasting.updates import steps_like
 from fastlstm.losses import Quantile
+from fastlstm.models import Model
 from fastlstm.optimizers import Adam
 from fastlstm.optimizers.schedules import CosineDecay
 from fastlstm.randomness import drawing_from
@@ -39,6 +43,11 @@ _PIECE = 400
 _FEWEST_STEPS, _MOST_STEPS, _PASSES = 200, 1500, 60
 # Size of each layer by default, where there are so many pieces to learn from, and where not.
 _UNITS, _FEWER_UNITS, _MANY_PIECES = 64, 32, 64
+# Values that are enough to take all updates: about as many as the smaller network has weights.
+_ENOUGH = 100_000
+# The part of a piece, at most, that is held out to count updates; looks in a row, of 20, that may
+# fail to improve.
+_PART, _PATIENCE = 4, 5
 # Series that are read at a time when they are forecast.
 _TOGETHER = 64
 
@@ -58,7 +67,8 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
 
     z are logarithms where a series is well above zero, so that level and seasons multiply, else the
     values themselves; ``log`` says otherwise. The rates begin as those, of a few dozen, by which
-    the series was forecast best in the past.
+    the series was forecast best in the past, with a level that follows faster if that was no worse
+    than by chance.
 
     Source: Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
     series forecasting", International Journal of Forecasting 36(1), 2020. Differences: values are
@@ -102,9 +112,11 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
         fewer than 400 and than four times ``input_size + h``.
     max_steps : int, optional
         Updates. By default 1500, or as many as see each piece 60 times if these are fewer, but at
-        least 200.
+        least 200. Where there are fewer than 100,000 values, only as many of these as forecast the
+        end of each series best, which one more network finds out.
     batch_size : int
-        Pieces of each.
+        Pieces of each; where there are fewer and ``stride`` is more than 1, each several times,
+        with forecasts from other steps.
     learning_rate : float
         Of Adam at the beginning; it falls to nothing along a cosine.
     series_rate : float
@@ -125,6 +137,8 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
     ----------
     seasons_ : tuple of int
         The seasons, the shorter first.
+    steps_ : int
+        Updates.
     models_ : list of Model
         The networks.
     history_ : list of dict of str to list of float
@@ -216,59 +230,75 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
         self._longest = self.max_length or usual
         held = 0 if self.patience is None else self.h
         learned = self._cutter.learned_from(panel, held)
-        pieces, self._known = learned.pieces, learned.known
-        many = len(pieces) >= _MANY_PIECES
+        self._known = learned.known
+        many = len(learned.pieces) >= _MANY_PIECES
         self.units_ = self.units or (_UNITS if many else _FEWER_UNITS)
-        self.stride_ = self._usual_stride(pieces)
+        self.stride_ = self._usual_stride(learned.pieces)
         self.dilations_ = self._usual_dilations()
-        along = self._cutter.origins(pieces, self.stride_, self._all_dilations)
-        read = Pieces.of(pieces, along.steps, self.h)
-
-        def batch(index: Array, validating: bool = False) -> Batch:
-            ends = read.ends[index] - held
-            _, starts = along.ending(ends)
-            if not validating:
-                starts = generator.integers(self.stride_, size=len(index))
-            origins = along.behind(starts)
-            to_come = origins + 1 + np.arange(self.h)
-            targets = read.later[index[:, np.newaxis, np.newaxis], to_come]
-            ends = ends[:, np.newaxis, np.newaxis]
-            counts = np.isfinite(targets)
-            if validating:
-                counts &= (to_come >= ends) & (origins < ends)
-            elif held:
-                counts &= to_come < ends
-            weight = counts * learned.weights[index][:, np.newaxis, np.newaxis]
-            x = {
-                "values": read.values[index],
-                "row": index[:, np.newaxis].astype(np.int32),
-                "starts": starts[:, np.newaxis].astype(np.float32),
-            }
-            y = np.nan_to_num(targets).reshape(len(index), -1, 1)
-            return x, y, weight.reshape(len(index), -1).astype(np.float32)
-
-        wanted = -(-_PASSES * len(pieces) // self.batch_size)
-        updates = self.max_steps or int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS))
-        updates = max(1, round(self._part_of_steps * updates))
+        lessons = self._lessons(learned, held)
+        validation = lessons.held_out() if held else None
+        self.steps_ = self._steps_that_hold(panel, self._usual_steps(len(lessons)))
         self.models_, self.history_ = [], []
         for _ in range(self.members):
-            with drawing_from(generator):
-                model = self._network(along.steps, learned.table)
-                rate = CosineDecay(self.learning_rate, updates)
-                model.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
-                history = train(
-                    model,
-                    batch,
-                    len(pieces),
-                    steps=updates,
-                    batch_size=self.batch_size,
-                    generator=generator,
-                    validation=batch(np.arange(len(pieces)), validating=True) if held else None,
-                    patience=self.patience,
-                    verbose=self.verbose,
-                )
+            model, history = self._trained(
+                lessons, self.steps_, generator, validation, self.patience
+            )
             self.models_.append(model)
             self.history_.append(history)
+
+    def _lessons(self, learned: Learned, held: int) -> Lessons:
+        along = self._cutter.origins(learned.pieces, self.stride_, self._all_dilations)
+        return Lessons(learned, along, self.batch_size if self.stride_ > 1 else 1, held)
+
+    def _trained(
+        self,
+        lessons: Lessons,
+        steps: int,
+        generator: np.random.Generator,
+        validation: Batch | None,
+        patience: int | None,
+    ) -> tuple[Model, dict[str, list[float]]]:
+        """A network that has learned, and its history."""
+        with drawing_from(generator):
+            model = self._network(lessons.along.steps, lessons.table)
+            rate = CosineDecay(self.learning_rate, steps)
+            model.compile(Adam(rate, global_clipnorm=1.0), Quantile(self.quantiles_.tolist()))
+            history = train(
+                model,
+                lambda index: lessons.batch(index, generator),
+                len(lessons),
+                steps=steps,
+                batch_size=self.batch_size,
+                generator=generator,
+                validation=validation,
+                patience=patience,
+                verbose=self.verbose,
+            )
+        return model, history
+
+    def _usual_steps(self, pieces: int) -> int:
+        wanted = -(-_PASSES * pieces // self.batch_size)
+        steps = self.max_steps or int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS))
+        return max(1, round(self._part_of_steps * steps))
+
+    def _steps_that_hold(self, panel: Panel, steps: int) -> int:
+        """How many of these updates to take: fewer where they would learn the series by heart.
+
+        One network is trained without the end of each series, and forecasts it on the way.
+        """
+        if self.max_steps is not None or self.patience is not None:
+            return steps
+        if np.isfinite(panel.y).sum() >= _ENOUGH:
+            return steps
+        held = min(int(past_cutoffs(panel, self.h)[0]), self._longest // _PART)
+        try:
+            learned = self._cutter.learned_from(panel, held)
+        except ValueError:  # too short for it
+            return steps
+        lessons = self._lessons(learned, held)
+        generator = np.random.default_rng([self.seed, 1])
+        _, history = self._trained(lessons, steps, generator, lessons.held_out(), _PATIENCE)
+        return steps_like(history, steps)
 
     @property
     def _cutter(self) -> Cutter:
@@ -305,8 +335,6 @@ class ESRNN(SmoothingNetwork, BaseForecaster):
     @property
     def _all_dilations(self) -> list[int]:
         return [dilation for block in self.dilations_ for dilation in block]
-
-    # -- the network -------------------------------------------------------------------------------
 
     # -- forecasts ---------------------------------------------------------------------------------
 

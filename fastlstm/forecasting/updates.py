@@ -60,15 +60,22 @@ class Updates:
                 verbose=self.verbose,
                 ahead=True,
             )
-        best = int(history["step"][int(np.argmin(history["val_loss"]))])
-        # The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.
-        rate = 1.0 + np.cos(np.pi / steps * np.arange(best))
-        return min(steps, round(float(rate.sum())))
+        return steps_like(history, steps)
 
     def _steps_of(self: Any, windows: int) -> int:
         """Updates, on so many windows."""
         steps = self.max_steps or usual_steps(windows, self._batch_size)
         return max(1, round(self._part_of_steps * steps))
+
+
+def steps_like(history: dict[str, list[float]], steps: int) -> int:
+    """Updates that are worth those by which a network of so many was best on what it had not seen.
+
+    The rate, which had hardly fallen by then, falls to nothing; its sum is to be the same.
+    """
+    best = int(history["step"][int(np.argmin(history["val_loss"]))])
+    rate = 1.0 + np.cos(np.pi / steps * np.arange(best))
+    return min(steps, round(float(rate.sum())))
 
 
 def usual_steps(windows: int, batch_size: int) -> int:

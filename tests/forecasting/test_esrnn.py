@@ -11,6 +11,7 @@ import fastlstm
 from fastlstm.forecasting import ESRNN, Naive
 from fastlstm.forecasting.decomposition import first_seasons, likely
 from fastlstm.forecasting.frequency import Frequency
+from fastlstm.forecasting.lessons import Lessons
 from fastlstm.forecasting.panel import Panel
 from tests.reference import smoothing as reference
 
@@ -199,6 +200,67 @@ def test_rates_are_those_by_which_a_series_was_forecast_best(rng):
     assert (rate(found), np.abs(found[-168:]).max()) == (0.95, 0)
     # Of a series that is too short to tell, the rates are those in the middle.
     np.testing.assert_allclose(sigmoid(likely(day[:30], (24,), 24)[:3]), [0.1, 0.3, 0.1])
+
+
+def test_a_level_that_follows_is_taken_where_it_errs_no_more_than_by_chance(rng):
+    def found(y):
+        return likely(y, (12,), 12)
+
+    # A walk without seasons: the last value is the best forecast, and none of its seasons are kept.
+    walk = found(np.cumsum(rng.standard_normal(600)))
+    assert sigmoid(walk[0]) > 0.9
+    noise = rng.standard_normal(600)
+    # Around a mean: one that follows half of each error is clearly worse.
+    assert sigmoid(found(noise)[0]) < 0.15
+    # Errors off a mean for a while: the mean alone is best, but by no more than chance.
+    off = np.zeros(600)
+    off[330:390] = 3.0
+    assert sigmoid(found(0.5 * noise + off)[0]) > sigmoid(found(0.5 * noise)[0])
+
+
+def test_updates_are_those_by_which_a_short_series_is_forecast_best(rng):
+    options = {"season_length": 12, "verbose": 0}
+    # What a walk did is not to be learned by heart; there is much to learn of a trend and a wave.
+    walk = ESRNN(12, **options).fit(100 + np.cumsum(rng.standard_normal(600)))
+    wave = ESRNN(12, **options).fit([y for y in Y for _ in range(5)])
+    assert walk.steps_ < 100 < wave.steps_ <= 200
+    assert ESRNN(12, max_steps=30, **options).fit(Y).steps_ == 30
+    short = ESRNN(10, **{**options, "units": 8}).fit(np.arange(24.0))
+    assert short.steps_ == 200  # too short to hold out anything
+
+
+def test_what_is_held_out_is_not_learned_from(rng):
+    y = 50 + rng.standard_normal(400)
+    cutter = ESRNN(10, **SMALL).fit(Y)._cutter._replace(longest=150)
+    panel = Panel.of_arrays({"a": y, "b": y[:60]}, Frequency.of(1))
+    learned = cutter.learned_from(panel, 30)
+    assert learned.last.tolist() == [True, False, False, True]
+    lessons = Lessons(learned, cutter.origins(learned.pieces, 1, [1]), held=30)
+    index = np.arange(4)
+    _, target, weight = lessons.batch(index, np.random.default_rng(0))
+    hx, held, unseen = lessons.held_out()
+    assert hx["row"].ravel().tolist() == [0, 3]
+    learned_of = [np.unique(target[row, weight[row] > 0]) for row in index]
+    for row, series in ((0, y), (3, y[:60])):
+        piece, place = learned.pieces[row], [0, 3].index(row)
+        last = ((np.log(series) - piece.shift) / piece.unit)[-30:].astype(np.float32)
+        np.testing.assert_array_equal(np.unique(held[place, unseen[place] > 0]), np.sort(last))
+        assert not np.isin(last, learned_of[row]).any()
+    # Of a piece that others follow all counts, and the values that come after it.
+    piece = learned.pieces[1]
+    after = ((piece.after - piece.shift) / piece.unit).astype(np.float32)
+    assert len(after) == 10
+    assert np.isin(after, learned_of[1]).all()
+
+
+def test_few_pieces_are_taken_several_times_from_other_steps():
+    cutter = ESRNN(10, **SMALL).fit(Y)._cutter
+    learned = cutter.learned_from(Panel.of_arrays({"a": Y[0]}, Frequency.of(1)), 0)
+    lessons = Lessons(learned, cutter.origins(learned.pieces, 12, [1]), least=8)
+    x, target, weight = lessons.batch(np.arange(1), np.random.default_rng(0))
+    assert x["row"].ravel().tolist() == [0] * 8
+    assert len(np.unique(x["starts"])) > 3
+    assert len(target) == len(weight) == 8
 
 
 def test_missing_values_constants_and_zeros():
