@@ -40,6 +40,8 @@ _SERIES_SCALER = "series"
 _CONSTANT = 1e-10
 # Numbers that stand for a series.
 _SERIES = 16
+# Steps of a segment, unless said otherwise.
+_SHORTEST, _LONGEST = 8, 48
 # Windows to validate on, at most.
 _LOOKED_AT = 4096
 # Windows that the linear part is regressed on, at most, and how many at a time; its penalties to
@@ -84,7 +86,9 @@ class SegRNN(NetworkForecaster):
         As for every forecaster: see ``MQRNN``.
     segment : int, optional
         w, steps of a segment. By default two seasons, or half of ``h`` where stamps do not tell a
-        season, but 8 to 48 steps, and no more than fit into ``h`` and the window.
+        season; one season where the window has less than six and ``h`` at least four, of which two
+        at a time would be few to read and many to write. But 8 to 48 steps, and no more than fit
+        into ``h`` and the window.
     dropout : float
         Part of each segment's state that is left out in training.
     linear : bool, optional
@@ -300,8 +304,10 @@ class SegRNN(NetworkForecaster):
         """Steps of a segment."""
         if self.segment is not None:
             return self.segment
-        seasons = 2 * self.season_ if self.season_ > 1 else self.h // 2
-        return min(max(seasons, 8), 48, self.h, self.input_size_)
+        season = self.season_
+        single = season >= _SHORTEST and self.input_size_ < 6 * season and self.h >= 4 * season
+        usual = self.h // 2 if season == 1 else season if single else 2 * season
+        return min(max(usual, _SHORTEST), _LONGEST, self.h, self.input_size_)
 
     @property
     def _segments(self) -> int:

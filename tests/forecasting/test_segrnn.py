@@ -237,7 +237,11 @@ def test_best_weights_come_back() -> None:
     ("season", "h", "input_size", "expected"),
     [
         (24, 96, 336, 48),  # hours
+        (24, 96, 96, 24),
+        (24, 96, 144, 48),
+        (24, 95, 96, 48),
         (7, 28, 84, 14),  # days
+        (7, 28, 28, 14),
         (12, 18, 36, 18),  # months
         (96, 96, 672, 48),  # quarters of an hour
         (1, 96, 336, 48),  # numbers
