@@ -93,9 +93,9 @@ class SegRNN(NetworkForecaster):
         As for every forecaster: see ``MQRNN``.
     segment : int, optional
         w, steps of a segment. By default two seasons, or half of ``h`` where stamps do not tell a
-        season; one season where the window has less than six and ``h`` at least four, of which two
-        at a time would be few to read and many to write. But 8 to 48 steps, and no more than fit
-        into ``h`` and the window.
+        season; one season, as the authors take for windows of 96 hours, where the window has less
+        than six seasons and ``h`` at least four. But 8 to 48 steps, and no more than fit into ``h``
+        and the window.
     dropout : float
         Part of each segment's state that is left out in training.
     linear : bool, optional
@@ -231,7 +231,7 @@ class SegRNN(NetworkForecaster):
         share = _EQUAL
         if held is not None:
             x, y, weight = held
-            made = model.predict(x, batch_size=_TOGETHER, verbose=0)[..., middle]
+            made = model.predict(x, batch_size=1024, verbose=0)[..., middle]
             straight = product(x["past"][:, :, 0], self._straight[:-1]) + self._straight[-1]
             share = _share(made, straight, y[..., 0], weight > 0)
         last, outputs = model.get_layer("values"), len(self.quantiles_)
