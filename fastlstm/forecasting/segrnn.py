@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.forecasting.algebra import product
+from fastlstm.forecasting.fitting import Batch
 from fastlstm.forecasting.intervals import quantiles_of
 from fastlstm.forecasting.network import NetworkForecaster, Sizes
 from fastlstm.forecasting.panel import Panel
@@ -40,8 +42,12 @@ _SERIES_SCALER = "series"
 _CONSTANT = 1e-10
 # Numbers that stand for a series.
 _SERIES = 16
+# Steps of a segment, unless said otherwise.
+_SHORTEST, _LONGEST = 8, 48
 # Windows to validate on, at most.
 _LOOKED_AT = 4096
+# What the network counts beside the regression, unless there is something to validate on.
+_EQUAL = 0.5
 # Windows that the linear part is regressed on, at most, and how many at a time; its penalties to
 # choose from, and the part of the windows that they are compared on.
 _REGRESSED, _TOGETHER = 32768, 4096
@@ -67,7 +73,8 @@ class SegRNN(NetworkForecaster):
     weights for all series; its penalty is the one that was best on the last fifth of the windows.
     The forecast is the mean of the two, which are mostly wrong in different ways: a network that
     learns what the regression leaves was worse than that (electricity loads of PJM, and ETTh1
-    before the hours that models are compared on).
+    before the hours that models are compared on). With ``val_size`` their parts are halfway from
+    equal ones to those with the least squared error there.
 
     Every series is a series of its own for the one network. Without ``level`` it learns the median
     alone, by the mean absolute error, which forecasts better than many quantiles at once.
@@ -76,7 +83,9 @@ class SegRNN(NetworkForecaster):
     Time Series Forecasting", arXiv:2308.11200, 2023, with parallel multi-step forecasting. One GRU
     does both there; here the one that writes has weights of its own. Linear maps: Zeng, Chen,
     Zhang, Xu, "Are Transformers Effective for Time Series Forecasting?", AAAI 2023. Means: Bates,
-    Granger, "The Combination of Forecasts", Operational Research Quarterly 20(4), 1969.
+    Granger, "The Combination of Forecasts", Operational Research Quarterly 20(4), 1969; parts
+    that are drawn to equal ones: Stock, Watson, "Combination Forecasts of Output Growth in a
+    Seven-Country Data Set", Journal of Forecasting 23(6), 2004.
 
     Parameters
     ----------
@@ -84,7 +93,9 @@ class SegRNN(NetworkForecaster):
         As for every forecaster: see ``MQRNN``.
     segment : int, optional
         w, steps of a segment. By default two seasons, or half of ``h`` where stamps do not tell a
-        season, but 8 to 48 steps, and no more than fit into ``h`` and the window.
+        season; one season, as the authors take for windows of 96 hours, where the window has less
+        than six seasons and ``h`` at least four. But 8 to 48 steps, and no more than fit into ``h``
+        and the window.
     dropout : float
         Part of each segment's state that is left out in training.
     linear : bool, optional
@@ -93,8 +104,9 @@ class SegRNN(NetworkForecaster):
         nothing.
     val_size : int, optional
         Points at the end of each series to validate on, at all windows that they have room for; the
-        weights that were best there come back. By default train on all points, or with
-        ``patience`` validate on the last ``h``.
+        weights that were best there come back, and the parts of the two in the forecast are chosen
+        there. By default train on all points, or with ``patience`` validate on the last ``h``, and
+        count both alike.
     scaler : str or None
         "series" takes the last value of a window away and divides by the standard deviation of the
         whole series, so that windows with large changes count for more; or as for ``MQRNN``, each
@@ -194,8 +206,9 @@ class SegRNN(NetworkForecaster):
         self._spreads: dict[Any, float] = {}
         self._places = {name: n for n, name in enumerate(panel.ids, 1)}
         super()._fit(panel)
+        held = self._batch_held_out(panel)
         for model in self.models_:
-            self._join(model)
+            self._join(model, held)
             if len(panel) > 1:
                 # Series that are not learned from are like the average of those that are.
                 table = model.get_layer("series_table")
@@ -203,19 +216,32 @@ class SegRNN(NetworkForecaster):
                 rows[0] = rows[1:].mean(axis=0)
                 table.set_weights([rows])
 
-    def _join(self, model: Model) -> None:
+    def _batch_held_out(self, panel: Panel) -> Batch | None:
+        """Windows that neither the network nor the regression has learned from."""
+        if self.val_size is None or self._straight is None:
+            return None
+        reader = WindowReader(self._transformed(panel), self.input_size_, self.h)
+        return self._batch(reader.read(*self._held_out(panel, reader, self.val_size)))
+
+    def _join(self, model: Model, held: Batch | None) -> None:
         """Make the median the mean of the network's and the regression; bands move along."""
         if self._straight is None:
             return
-        last, outputs = model.get_layer("values"), len(self.quantiles_)
         middle = int(np.searchsorted(self.quantiles_, 0.5))
+        share = _EQUAL
+        if held is not None:
+            x, y, weight = held
+            made = model.predict(x, batch_size=1024, verbose=0)[..., middle]
+            straight = product(x["past"][:, :, 0], self._straight[:-1]) + self._straight[-1]
+            share = _share(made, straight, y[..., 0], weight > 0)
+        last, outputs = model.get_layer("values"), len(self.quantiles_)
         moved = []
         for weight in last.get_weights():
             each = weight.reshape(*weight.shape[:-1], -1, outputs)
-            half = 0.5 * each[..., middle : middle + 1]
-            moved.append((each - half).reshape(weight.shape))
+            less = (1.0 - share) * each[..., middle : middle + 1]
+            moved.append((each - less).reshape(weight.shape))
         last.set_weights(moved)
-        *weights, intercept = 0.5 * np.repeat(self._straight, outputs, axis=1)
+        *weights, intercept = (1.0 - share) * np.repeat(self._straight, outputs, axis=1)
         model.get_layer("straight").set_weights([np.array(weights), intercept])
 
     def _look_at(self, windows: WindowList) -> None:
@@ -300,8 +326,10 @@ class SegRNN(NetworkForecaster):
         """Steps of a segment."""
         if self.segment is not None:
             return self.segment
-        seasons = 2 * self.season_ if self.season_ > 1 else self.h // 2
-        return min(max(seasons, 8), 48, self.h, self.input_size_)
+        season = self.season_
+        single = season >= _SHORTEST and self.input_size_ < 6 * season and self.h >= 4 * season
+        usual = self.h // 2 if season == 1 else season if single else 2 * season
+        return min(max(usual, _SHORTEST), _LONGEST, self.h, self.input_size_)
 
     @property
     def _segments(self) -> int:
@@ -378,6 +406,18 @@ class SegRNN(NetworkForecaster):
                 f"made; write {type(self).__name__}(..., level=[80, 95]) and fit it for intervals"
             )
         return super()._forecast(panel, h, future, quantiles)
+
+
+def _share(network: Array, straight: Array, came: Array, known: Array) -> float:
+    """How much the network counts beside the regression, by (W, h) forecasts of both.
+
+    Halfway from equal parts to those of least squares: windows overlap, so that there are fewer to
+    choose by than it seems.
+    """
+    apart, missed = (np.where(known, one - straight, 0.0) for one in (network, came))
+    total = float((apart**2).sum())
+    best = float((apart * missed).sum()) / total if total else _EQUAL
+    return 0.5 * (_EQUAL + min(max(best, 0.0), 1.0))
 
 
 def _column(values: list[float]) -> Array:

@@ -11,7 +11,7 @@ import pytest
 import fastlstm
 from fastlstm.forecasting.frequency import Frequency
 from fastlstm.forecasting.panel import Panel
-from fastlstm.forecasting.segrnn import SegRNN
+from fastlstm.forecasting.segrnn import SegRNN, _share
 from fastlstm.forecasting.windows import WindowReader
 
 T = np.arange(300)
@@ -191,6 +191,37 @@ def test_there_is_no_regression_where_other_columns_or_too_few_windows_are() -> 
             model.models_[0].get_layer("straight")
 
 
+def test_validation_tells_what_the_regression_counts() -> None:
+    options: dict[str, Any] = {**SMALL, "val_size": 60}
+    joined = SegRNN(15, **options).fit(Y)
+    alone = SegRNN(15, linear=False, **options).fit(Y)
+    panel = Panel.of_arrays(Y)
+    reader = WindowReader(panel, 26, 15)
+    x, y, _ = joined._batch(reader.read(*joined._held_out(panel, reader, 60)))
+    together, network = (m.models_[0].predict(x, verbose=0)[..., 0] for m in (joined, alone))
+    kernel, intercept = joined.models_[0].get_layer("straight").get_weights()
+    part = x["past"][..., 0] @ kernel + intercept
+    # What the network counts is the same at all steps and for all series.
+    share = float((together - part).ravel() @ network.ravel() / (network.ravel() @ network.ravel()))
+    np.testing.assert_allclose(together, share * network + part, rtol=1e-4, atol=1e-4)
+    straight = part / (1 - share)
+    errors = [
+        np.mean((w * network + (1 - w) * straight - y[..., 0]) ** 2)
+        for w in np.linspace(0, 1, 1001)
+    ]
+    assert share == pytest.approx(0.5 * (0.5 + 0.001 * np.argmin(errors)), abs=2e-3)
+    assert share < 0.45  # these sines are linear
+
+
+def test_parts_by_what_is_known() -> None:
+    network, straight = np.array([[3.0, 1.0, 9.0]]), np.array([[1.0, 1.0, 1.0]])
+    known = np.array([[True, True, False]])
+    for came, best in ((2.5, 0.75), (4.0, 1.0), (0.0, 0.0)):
+        target = np.array([[came, 7.0, 7.0]])
+        assert _share(network, straight, target, known) == pytest.approx((0.5 + best) / 2)
+    assert _share(straight, straight, network, known) == 0.5
+
+
 def test_what_is_known_of_the_future_is_used() -> None:
     rng = np.random.default_rng(0)
     known = rng.standard_normal((400, 1))
@@ -237,7 +268,11 @@ def test_best_weights_come_back() -> None:
     ("season", "h", "input_size", "expected"),
     [
         (24, 96, 336, 48),  # hours
+        (24, 96, 96, 24),
+        (24, 96, 144, 48),
+        (24, 95, 96, 48),
         (7, 28, 84, 14),  # days
+        (7, 28, 28, 14),
         (12, 18, 36, 18),  # months
         (96, 96, 672, 48),  # quarters of an hour
         (1, 96, 336, 48),  # numbers
