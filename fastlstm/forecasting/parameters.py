@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
+
+from fastlstm.forecasting.advice import no_such_argument
 
 
 class Parameters:
     """What the constructor was given, by name; it does nothing else with it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _advising(cls.__init__)  # type: ignore[method-assign]
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -56,3 +65,17 @@ class Parameters:
             if repr(value) != repr(defaults[name].default)
         ]
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _advising(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that says what to use instead of an argument that it does not have."""
+    names = [name for name in inspect.signature(init).parameters if name != "self"]
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **params: Any) -> None:
+        for name in params:
+            if name not in names:
+                raise no_such_argument(type(self), name, names)
+        init(self, *args, **params)
+
+    return checked

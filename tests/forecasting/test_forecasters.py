@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -159,6 +161,22 @@ def test_parameters_are_those_of_scikit_learn(kind):
         model.set_params(sead=5)
     with pytest.raises(ValueError, match=r"not fitted yet; call fit\(df\) first"):
         model.predict()
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "instead"),
+    [
+        (MQRNN, {"futr_exog_list": ["price"]}, r"use instead: fit\(df, futr_exog="),
+        (Forecaster, {"static_df": None}, r"use instead: fit\(df, static_exog="),
+        (SegRNN, {"random_seed": 1}, "use instead: seed$"),
+        (Ridge, {"scaler_type": "robust"}, "no argument 'scaler_type'; it has h, freq, "),
+        (SeasonalNaive, {"sead": 1}, "SeasonalNaive has no argument 'sead'; it has h, freq, "),
+    ],
+)
+def test_arguments_of_other_libraries_are_told_where_to_go(model, params, instead):
+    with pytest.raises(TypeError, match=instead):
+        model(h=3, **params)
+    assert str(inspect.signature(model)).startswith("(h: 'int', freq")
 
 
 @pytest.mark.parametrize("kind", [Ridge, MQRNN])
