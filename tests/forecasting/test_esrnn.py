@@ -386,3 +386,14 @@ def test_logarithms_of_what_has_none_are_refused():
 def test_too_short_says_how_many_points_are_needed():
     with pytest.raises(ValueError, match=r"needs a series of at least \d+ points"):
         ESRNN(10, **SMALL).fit(np.arange(15.0))
+
+
+def test_first_coefficients_do_not_depend_on_the_series_beside_one():
+    rng = np.random.default_rng(0)
+    series = [rng.standard_normal(n).cumsum() for n in (90, 60, 90, 90, 8)]
+    series[0][rng.random(90) < 0.2] = np.nan
+    series[2][:] = np.nan
+    for seasons in ((), (12,), (4, 12)):
+        together = likely(series, seasons, 6)
+        for one, found in zip(series, together, strict=True):
+            np.testing.assert_array_equal(likely([one], seasons, 6)[0], found)
