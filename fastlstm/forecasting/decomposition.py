@@ -155,8 +155,8 @@ def _fastest(off: Array, table: Array) -> Array:
     count = off.shape[2]
     chance = more.std(axis=2) / np.sqrt(count - 1) if count >= _SEVERAL else 0.0
     rest = table[..., 1:]
-    alike: Array = (rest == rest[rows, best][:, np.newaxis]).all(axis=2)
-    alike = alike & (more.mean(axis=2) <= chance)
+    same = (rest == rest[rows, best][:, np.newaxis]).all(axis=2)
+    alike = np.asarray(same & (more.mean(axis=2) <= chance))
     # Rates rise along the table; the best is among them.
     last: Array = alike.shape[1] - 1 - alike[:, ::-1].argmax(axis=1)
     return last
