@@ -139,7 +139,8 @@ def _likely(values: Array, seasons: Sequence[int], h: int) -> Array:
     away = forecast - targets[:, np.newaxis]
     off = np.abs(np.where(there[:, np.newaxis], away, 0.0)).sum(axis=3)
     best = table[np.arange(batch), _fastest(off, table)]
-    return np.where(there.any(axis=(1, 2))[:, np.newaxis], best, usual)
+    told = there.reshape(batch, -1).any(axis=1, keepdims=True)
+    return np.where(told, best, usual)
 
 
 def _fastest(off: Array, table: Array) -> Array:
@@ -156,7 +157,7 @@ def _fastest(off: Array, table: Array) -> Array:
     chance = more.std(axis=2) / np.sqrt(count - 1) if count >= _SEVERAL else 0.0
     rest = table[..., 1:]
     same = (rest == rest[rows, best][:, np.newaxis]).all(axis=2)
-    alike = np.asarray(same & (more.mean(axis=2) <= chance))
+    alike = same & (more.mean(axis=2) <= chance)
     # Rates rise along the table; the best is among them.
     last: Array = alike.shape[1] - 1 - alike[:, ::-1].argmax(axis=1)
     return last
