@@ -21,38 +21,39 @@ _SINGULAR = 1e-14
 
 
 def product(a: Array, b: Array) -> Array:
-    """(n, m) the product of (n, k) and (k, m) matrices, in double precision.
+    """(..., n, m) the product of (..., n, k) and (..., k, m) matrices, in double precision.
 
     Examples
     --------
     >>> product(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
     """
-    (n, k), m = a.shape, b.shape[1]
-    made = np.empty((n, m))
+    (*several, n, k), m = a.shape, b.shape[-1]
+    made = np.empty((*several, n, m))
     whole, rest = k // _BLOCK, k % _BLOCK
     first = k - rest
     # Views of all blocks along k, one behind the other.
-    many_a = a[:, :first].reshape(n, whole, _BLOCK).transpose(1, 0, 2)
-    many_b = b[:first].reshape(whole, _BLOCK, m)
+    many_a = a[..., :first].reshape(*several, n, whole, _BLOCK).swapaxes(-3, -2)
+    many_b = b[..., :first, :].reshape(*several, whole, _BLOCK, m)
     for i in range(0, n, _BLOCK):
         rows = slice(i, i + _BLOCK)
         for j in range(0, m, _BLOCK):
             columns = slice(j, j + _BLOCK)
+            block = made[..., rows, columns]
             if not whole:
-                made[rows, columns] = a[rows] @ b[:, columns]
+                block[...] = a[..., rows, :] @ b[..., columns]
                 continue
-            made[rows, columns] = np.matmul(many_a[:, rows], many_b[:, :, columns]).sum(axis=0)
+            block[...] = np.matmul(many_a[..., rows, :], many_b[..., columns]).sum(axis=-3)
             if rest:
-                made[rows, columns] += a[rows, first:] @ b[first:, columns]
+                block += a[..., rows, first:] @ b[..., first:, columns]
     return made
 
 
 def solve(square: Array, cross: Array) -> Array:
-    """(n, m) solution of a symmetric, positive definite system, by the factors of Cholesky.
+    """(..., n, m) solutions of symmetric, positive definite systems, by the factors of Cholesky.
 
-    Where it is singular to rounding it is least squares, of the smallest solution, by LAPACK, whose
-    last bits may depend on the threads.
+    Where one is singular to rounding it is least squares, of the smallest solution, by LAPACK,
+    whose last bits may depend on the threads.
 
     Examples
     --------
@@ -61,39 +62,44 @@ def solve(square: Array, cross: Array) -> Array:
     """
     found = _cholesky(square)
     if found is None:
+        if square.ndim > 2:  # one of them: the others are solved as they are without it
+            return np.stack([solve(one, y) for one, y in zip(square, cross, strict=True)])
         made: Array = np.linalg.lstsq(square, cross, rcond=None)[0]
         return made
     factor, inverses = found
     made = np.array(cross, np.float64)
-    blocks = list(zip(range(0, len(factor), _BLOCK), inverses, strict=True))
+    blocks = list(zip(range(0, factor.shape[-1], _BLOCK), inverses, strict=True))
     for first, inverse in blocks:
-        last = first + len(inverse)
-        made[first:last] = product(inverse, made[first:last])
-        made[last:] -= product(factor[last:, first:last], made[first:last])
+        last = first + inverse.shape[-1]
+        made[..., first:last, :] = product(inverse, made[..., first:last, :])
+        below = factor[..., last:, first:last]
+        made[..., last:, :] -= product(below, made[..., first:last, :])
     for first, inverse in reversed(blocks):
-        last = first + len(inverse)
-        made[first:last] = product(inverse.T, made[first:last])
-        made[:first] -= product(factor[first:last, :first].T, made[first:last])
+        last = first + inverse.shape[-1]
+        made[..., first:last, :] = product(inverse.swapaxes(-1, -2), made[..., first:last, :])
+        before = factor[..., first:last, :first].swapaxes(-1, -2)
+        made[..., :first, :] -= product(before, made[..., first:last, :])
     return made
 
 
 def _cholesky(square: Array) -> tuple[Array, list[Array]] | None:
-    """(n, n) of which the lower half is the factor but for its diagonal blocks, and their inverses.
+    """(..., n, n) whose lower half is the factor but for its diagonal blocks, and their inverses.
 
-    None where there is no factor. LAPACK leaves a block this small to one thread.
+    None where one has no factor. LAPACK leaves a block this small to one thread.
     """
     factor, inverses = np.array(square, np.float64), []
-    least = _SINGULAR * float(factor.diagonal().max(initial=0.0))
-    for first in range(0, len(factor), _BLOCK):
-        last = min(first + _BLOCK, len(factor))
+    diagonal = factor.diagonal(axis1=-2, axis2=-1)
+    least = _SINGULAR * diagonal.max(axis=-1, keepdims=True, initial=0.0)
+    for first in range(0, factor.shape[-1], _BLOCK):
+        last = min(first + _BLOCK, factor.shape[-1])
         try:
-            block = np.linalg.cholesky(factor[first:last, first:last])
+            block = np.linalg.cholesky(factor[..., first:last, first:last])
         except np.linalg.LinAlgError:
             return None
-        if not (block.diagonal() ** 2 > least).all():
+        if not (block.diagonal(axis1=-2, axis2=-1) ** 2 > least).all():
             return None
         inverses.append(np.linalg.inv(block))
-        below = product(factor[last:, first:last], inverses[-1].T)
-        factor[last:, first:last] = below
-        factor[last:, last:] -= product(below, below.T)
+        below = product(factor[..., last:, first:last], inverses[-1].swapaxes(-1, -2))
+        factor[..., last:, first:last] = below
+        factor[..., last:, last:] -= product(below, below.swapaxes(-1, -2))
     return factor, inverses

@@ -123,7 +123,7 @@ class Cutter(NamedTuple):
         taken = switches(panel, self.log)
         y = logarithms(panel, taken)
         learned = Learned([], np.empty((0, 0)), np.empty(0), np.empty(0, bool), {})
-        rows, weights, lasts = [], [], []
+        seen, weights, lasts = [], [], []
         for s, name in enumerate(panel.ids):
             series, whole = y.series(s), len(y.series(s))
             last = whole
@@ -142,7 +142,7 @@ class Cutter(NamedTuple):
                     row = len(learned.pieces)
                     learned.known[name] = Known(row, stamp, begins, bool(taken[s]), piece)
                 learned.pieces.append(piece)
-                rows.append(self.first(piece, left))
+                seen.append(len(values) - left)
                 lasts.append(last == whole)
                 unit = np.array([[piece.unit]])
                 part = relative(values[np.newaxis], unit, taken[s : s + 1]).item()
@@ -150,13 +150,13 @@ class Cutter(NamedTuple):
                 if first == 0:
                     break
                 last, left = first + self.look_back, 0
-        if not rows:
+        if not learned.pieces:
             raise ValueError(
                 f"ESRNN with h={self.h} needs a series of at least {self.least + held} points to "
                 f"learn from, but the longest of {len(panel)} has {panel.lengths.max()}"
             )
         return learned._replace(
-            table=np.stack(rows), weights=np.array(weights), last=np.array(lasts)
+            table=self.firsts(learned.pieces, seen), weights=np.array(weights), last=np.array(lasts)
         )
 
     @property
@@ -169,15 +169,19 @@ class Cutter(NamedTuple):
         """The season whose changes values are scaled by."""
         return self.seasons[0] if self.seasons else 1
 
-    def first(self, piece: Piece, held: int = 0) -> Array:
-        """(4 + all steps of seasons,) coefficients before anything was learned."""
-        values = piece.scaled
-        found = likely(values[: len(values) - held], self.seasons, self.h)
-        at = HEAD
-        for m in self.seasons:
-            # Its first step is that of the first value.
-            found[at : at + m] = np.roll(found[at : at + m], piece.front % m)
-            at += m
+    def firsts(self, pieces: Sequence[Piece], seen: Sequence[int]) -> Array:
+        """(P, 4 + all steps of seasons) coefficients before anything was learned.
+
+        By so many values of each piece.
+        """
+        values = [piece.scaled[:n] for piece, n in zip(pieces, seen, strict=True)]
+        found = np.stack(likely(values, self.seasons, self.h))
+        for row, piece in zip(found, pieces, strict=True):
+            at = HEAD
+            for m in self.seasons:
+                # Its first step is that of the first value.
+                row[at : at + m] = np.roll(row[at : at + m], piece.front % m)
+                at += m
         return found
 
     def origins(self, pieces: Sequence[Piece], stride: int, dilations: Sequence[int]) -> Origins:
@@ -197,7 +201,7 @@ class Cutter(NamedTuple):
     ) -> Read:
         """Series from where they began when they were learned from; others are looked at anew."""
         taken = switches(panel, self.log)
-        pieces, starts = [], []
+        pieces, anew = [], []
         for s, name in enumerate(panel.ids):
             series, before = panel.series(s), known.get(name)
             first = None if before is None else self.goes_on(panel, s, before)
@@ -205,17 +209,22 @@ class Cutter(NamedTuple):
                 taken[s] = before.log
                 values = np.log(series[first:]) if before.log else series[first:]
                 pieces.append(before.piece._replace(values=values, after=values[:0]))
-                starts.append([table[before.row] for table in tables])
                 continue
             values = series[-self.longest :]
             values = np.log(values) if taken[s] else values
             front = max(0, self.look_back - len(values))
             pieces.append(Piece.of(values, values[:0], front, self.unit_season))
-            own = self.first(pieces[-1])
-            # How fast a series follows it may have been learned under its name.
-            rates = [(own if before is None else table[before.row])[:_RATES] for table in tables]
-            starts.append([np.concatenate([rate, own[_RATES:]]) for rate in rates])
-        each = [np.stack([start[n] for start in starts]) for n in range(len(tables))]
+            anew.append(s)
+        # How fast a series follows it may have been learned under its name, which then is all.
+        rows = np.array([known[name].row if name in known else -1 for name in panel.ids], int)
+        each = [np.where((rows >= 0)[:, np.newaxis], table[rows], 0.0) for table in tables]
+        if anew:
+            some = [pieces[s] for s in anew]
+            own = self.firsts(some, [len(piece.values) for piece in some])
+            new = rows[anew] < 0
+            for starts in each:
+                starts[anew, _RATES:] = own[:, _RATES:]
+                starts[np.array(anew)[new], :_RATES] = own[new, :_RATES]
         lengths = np.array([len(piece.values) for piece in pieces])
         origins = self.origins(pieces, stride, dilations)
         return Read(Pieces.of(pieces, origins.steps, self.h), each, taken, lengths, origins)

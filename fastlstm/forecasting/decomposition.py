@@ -24,6 +24,8 @@ _USUAL = (0.1, 0.3, 0.1)
 _SEVERAL = 10
 # The rate of a season that is not there.
 _NONE = 1e-3
+# Series that are tried at a time.
+_TOGETHER = 16
 
 
 def first_seasons(values: Array, seasons: Sequence[int]) -> tuple[float, list[Array]]:
@@ -65,16 +67,16 @@ def first_seasons(values: Array, seasons: Sequence[int]) -> tuple[float, list[Ar
     return float((y - seasonal)[some].mean()) if some.size else 0.0, firsts
 
 
-def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
-    """The coefficients by which a series is forecast best, of a few rates, or as well by chance.
+def likely(series: Sequence[Array], seasons: Sequence[int], h: int) -> list[Array]:
+    """The coefficients by which each series is forecast best, of a few rates, or as well by chance.
 
     Without this a network spends its training on what no one step of the gradient can say: whether
     a series repeats its last season, or its mean one, and whether a second season is there at all.
 
     Parameters
     ----------
-    values : ndarray
-        (n,) NaN where one is missing.
+    series : sequence of ndarray
+        (n,) each, NaN where a value is missing.
     seasons : sequence of int
         Lengths of one or two, or none.
     h : int
@@ -82,60 +84,92 @@ def likely(values: Array, seasons: Sequence[int], h: int) -> Array:
 
     Returns
     -------
-    ndarray
-        (4 + all steps of seasons,) as in ``kernels/smoothing.py``.
+    list of ndarray
+        (4 + all steps of seasons,) each, as in ``kernels/smoothing.py``.
     """
-    level, firsts = first_seasons(values, seasons)
-    origins = np.arange(len(values) - 1 - h, len(values) // 2, -min(seasons, default=1))
-    targets = values[origins[:, np.newaxis] + 1 + np.arange(h)]
+    lengths = np.array([len(values) for values in series])
+    found: list[Array] = [np.empty(0)] * len(series)
+    for length in np.unique(lengths):
+        # Series of a length are tried side by side.
+        index = np.flatnonzero(lengths == length)
+        for first in range(0, len(index), _TOGETHER):
+            some = index[first : first + _TOGETHER]
+            rows = _likely(np.stack([series[s] for s in some]), seasons, h)
+            for s, row in zip(some, rows, strict=True):
+                found[s] = row
+    return found
+
+
+def _likely(values: Array, seasons: Sequence[int], h: int) -> Array:
+    """(B, ...) the same of (B, n) series."""
+    begun = [first_seasons(row, seasons) for row in values]
+    # (B, 1 + all steps of seasons)
+    own = np.stack([np.concatenate([[level], *firsts]) for level, firsts in begun])
+    length = values.shape[1]
+    origins = np.arange(length - 1 - h, length // 2, -min(seasons, default=1))
+    ahead = origins[:, np.newaxis] + 1 + np.arange(h)
+    targets = values[:, ahead]
     there = np.isfinite(targets)
+    usual = _coefficients([_USUAL], np.ones((1, own.shape[1])), own)[:, 0]
     if not there.any():
-        return _coefficients(_USUAL, level, firsts)
+        return usual
     # Few forecasts would take a level that is the last value by chance.
     rates = [
         _LEVEL if len(origins) >= _SEVERAL else _LEVEL[:-1],
         *(_FIRST, _SECOND)[: len(seasons)],
     ]
-    tried = [_coefficients((*one, _NONE, _NONE)[:3], level, firsts) for one in product(*rates)]
-    # The first season alone, and none.
-    for count in range(len(seasons)):
-        own = [first * (n < count) for n, first in enumerate(firsts)]
-        tried += [
-            _coefficients((*one, _NONE, _NONE)[:3], level, own)
-            for one in product(*rates[: 1 + count])
-        ]
-    table = np.stack(tried)
+    # All seasons, then none, and the first alone.
+    tried, kept = [], []
+    for count in (len(seasons), *range(len(seasons))):
+        some = [(*one, _NONE, _NONE)[:3] for one in product(*rates[: 1 + count])]
+        tried += some
+        own_part = np.repeat(np.arange(len(seasons)) < count, seasons)
+        kept += [np.concatenate([[1.0], own_part])] * len(some)
+    table = _coefficients(tried, np.array(kept), own)
+    batch, candidates, width = table.shape
     present = np.isfinite(values)
-    pairs = np.stack([np.where(present, values, 0.0), present], axis=1)
-    levels, *found = _smoothed(np.repeat(pairs[:, np.newaxis], len(table), axis=1), table, seasons)
-    forecast = np.repeat(levels[:, origins, np.newaxis], h, axis=2)
+    pairs = np.stack([np.where(present, values, 0.0).T, present.T], axis=2)
+    made = _smoothed(
+        np.repeat(pairs, candidates, axis=1), table.reshape(batch * candidates, width), seasons
+    )
+    levels, *found = (array.reshape(batch, candidates, -1) for array in made)
+    forecast = np.repeat(levels[:, :, origins, np.newaxis], h, axis=3)
     for season, m in zip(found, seasons, strict=True):
-        forecast += season[:, origins[:, np.newaxis] + 1 + np.arange(h) % m]
-    off = np.abs(np.where(there, forecast - targets, 0.0)).sum(axis=2)
-    return np.asarray(table[_fastest(off, table)])
+        forecast += season[:, :, origins[:, np.newaxis] + 1 + np.arange(h) % m]
+    away = forecast - targets[:, np.newaxis]
+    off = np.abs(np.where(there[:, np.newaxis], away, 0.0)).sum(axis=3)
+    best = table[np.arange(batch), _fastest(off, table)]
+    told = there.reshape(batch, -1).any(axis=1, keepdims=True)
+    return np.where(told, best, usual)
 
 
-def _fastest(off: Array, table: Array) -> int:
-    """Which of the coefficients to take, (C, ...), by (C, S) errors of the forecasts of S origins.
+def _fastest(off: Array, table: Array) -> Array:
+    """(B,) which of the coefficients to take, (B, C, ...), by (B, C, S) errors at S origins.
 
     The best, but for a level that follows faster if it errs no more than by chance: by no more than
     the standard error of the difference, which takes several to tell. A level that did not move in
     the past may move later; one that hardly follows is wrong for ever then, while one that follows
     too fast is a bit noisy.
     """
-    best = int(off.sum(axis=1).argmin())
-    more = off - off[best]
-    count = off.shape[1]
-    chance = more.std(axis=1) / np.sqrt(count - 1) if count >= _SEVERAL else 0.0
-    alike = (table[:, 1:] == table[best, 1:]).all(axis=1) & (more.mean(axis=1) <= chance)
+    rows, best = np.arange(len(off)), off.sum(axis=2).argmin(axis=1)
+    more = off - off[rows, best][:, np.newaxis]
+    count = off.shape[2]
+    chance = more.std(axis=2) / np.sqrt(count - 1) if count >= _SEVERAL else 0.0
+    rest = table[..., 1:]
+    same = (rest == rest[rows, best][:, np.newaxis]).all(axis=2)
+    alike = same & (more.mean(axis=2) <= chance)
     # Rates rise along the table; the best is among them.
-    return int(np.flatnonzero(alike)[-1])
+    last: Array = alike.shape[1] - 1 - alike[:, ::-1].argmax(axis=1)
+    return last
 
 
-def _coefficients(rates: Sequence[float], level: float, firsts: Sequence[Array]) -> Array:
-    """(4 + all steps of seasons,) of these rates."""
+def _coefficients(rates: Sequence[Sequence[float]], kept: Array, own: Array) -> Array:
+    """(B, C, ...) of C rates and the parts of what is a series' own that go with them."""
     parts = np.array(rates)
-    return np.concatenate([np.log(parts / (1.0 - parts)), [level], *firsts])
+    made = np.empty((len(own), len(parts), parts.shape[1] + own.shape[1]))
+    made[..., : parts.shape[1]] = np.log(parts / (1.0 - parts))
+    made[..., parts.shape[1] :] = own[:, np.newaxis] * kept
+    return made
 
 
 def smoothed(values: Array, coefficients: Array, seasons: Sequence[int]) -> list[Array]:

@@ -197,9 +197,15 @@ class Moments:
 
     def solve(self, alpha: float) -> Array:
         """(L + 1, h) weights for the least squares with this penalty, then the intercept."""
-        square = self.square.copy()
-        square[np.diag_indices(len(square) - 1)] += alpha
-        return solve(square, self.cross)
+        made: Array = self.solve_each([alpha])[0]
+        return made
+
+    def solve_each(self, alphas: Sequence[float]) -> Array:
+        """(A, L + 1, h) the same for each penalty, side by side."""
+        square = np.repeat(self.square[np.newaxis], len(alphas), axis=0)
+        places = np.arange(len(self.square) - 1)
+        square[:, places, places] += np.array(alphas)[:, np.newaxis]
+        return solve(square, np.repeat(self.cross[np.newaxis], len(alphas), axis=0))
 
     def loss(self, weights: Array) -> float:
         """Sum of the squared errors of the rows."""
@@ -211,7 +217,7 @@ def best_penalty(learned: Moments, held: Moments, alphas: Sequence[float]) -> fl
     """The penalty with the least error on other rows; None where weights of 0 have no more."""
     if not (learned.count and held.count):
         return None
-    losses = [held.loss(learned.solve(alpha)) for alpha in alphas]
+    losses = [held.loss(weights) for weights in learned.solve_each(alphas)]
     best = int(np.argmin(losses))
     return alphas[best] if losses[best] < held.total else None
 

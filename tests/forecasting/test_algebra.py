@@ -71,3 +71,14 @@ def test_bits_do_not_depend_on_the_threads_of_blas():
     one, other = (run.communicate()[0] for run in runs)
     assert one
     assert one == other
+
+
+def test_systems_side_by_side_have_the_bits_of_each_alone():
+    rng = np.random.default_rng(0)
+    x, cross = rng.standard_normal((3, 200, 150)), rng.standard_normal((3, 150, 70))
+    square = x.swapaxes(1, 2) @ x
+    for singular in (False, True):
+        if singular:
+            square[1] = 1.0
+        each = [solve(one, y) for one, y in zip(square, cross, strict=True)]
+        np.testing.assert_array_equal(solve(square, cross), np.stack(each))

@@ -104,7 +104,10 @@ def test_learns_a_trend_beside_the_season():
 def test_coefficients_of_each_series_are_learned():
     model = small()
     (table,) = model.models_[0].get_layer("series").get_weights()
-    before = np.stack([model._cutter.first(known.piece) for known in model._known.values()])
+    before = model._cutter.firsts(
+        [known.piece for known in model._known.values()],
+        [len(known.piece.values) for known in model._known.values()],
+    )
     moved = np.abs(table * model.series_rate - before)
     assert table.shape == (3, 4 + 12)
     assert (moved > 1e-6).mean() > 0.8  # all but the rate of a second season
@@ -191,20 +194,20 @@ def test_rates_are_those_by_which_a_series_was_forecast_best(rng):
         return round(float(sigmoid(found[1])), 2)
 
     # A season that stays, around it noise, and another one of weeks.
-    found = likely(3 * day + week + rng.standard_normal(len(t)), (24, 168), 24)
+    (found,) = likely([3 * day + week + rng.standard_normal(len(t))], (24, 168), 24)
     assert rate(found) == 0.03
     weekend = found[-168:].reshape(7, 24).mean(axis=1)
     assert weekend[5:].max() < weekend[:5].min() - 1
     # Each hour walks by itself, and there is nothing that weeks have in common.
-    found = likely(np.cumsum(rng.standard_normal((35, 24)), axis=0).ravel(), (24, 168), 24)
+    (found,) = likely([np.cumsum(rng.standard_normal((35, 24)), axis=0).ravel()], (24, 168), 24)
     assert (rate(found), np.abs(found[-168:]).max()) == (0.95, 0)
     # Of a series that is too short to tell, the rates are those in the middle.
-    np.testing.assert_allclose(sigmoid(likely(day[:30], (24,), 24)[:3]), [0.1, 0.3, 0.1])
+    np.testing.assert_allclose(sigmoid(likely([day[:30]], (24,), 24)[0][:3]), [0.1, 0.3, 0.1])
 
 
 def test_a_level_that_follows_is_taken_where_it_errs_no_more_than_by_chance(rng):
     def found(y):
-        return likely(y, (12,), 12)
+        return likely([y], (12,), 12)[0]
 
     # A walk without seasons: the last value is the best forecast, and none of its seasons are kept.
     walk = found(np.cumsum(rng.standard_normal(600)))
@@ -383,3 +386,14 @@ def test_logarithms_of_what_has_none_are_refused():
 def test_too_short_says_how_many_points_are_needed():
     with pytest.raises(ValueError, match=r"needs a series of at least \d+ points"):
         ESRNN(10, **SMALL).fit(np.arange(15.0))
+
+
+def test_first_coefficients_do_not_depend_on_the_series_beside_one():
+    rng = np.random.default_rng(0)
+    series = [rng.standard_normal(n).cumsum() for n in (90, 60, 90, 90, 8)]
+    series[0][rng.random(90) < 0.2] = np.nan
+    series[2][:] = np.nan
+    for seasons in ((), (12,), (4, 12)):
+        together = likely(series, seasons, 6)
+        for one, found in zip(series, together, strict=True):
+            np.testing.assert_array_equal(likely([one], seasons, 6)[0], found)
