@@ -177,9 +177,10 @@ def to_panels(panels, matrix, crew):
 @kernel
 def from_panels(matrix, panels, crew):
     """matrix[b, p·width + u] = panels[p, b, u], the inverse of ``to_panels``."""
-    width = panels.shape[2]
+    count, _, width = panels.shape
     batch, units = matrix.shape
     first, last = share(batch, crew)
     for b in range(first, last):
-        for unit in range(units):
-            matrix[b, unit] = panels[unit // width, b, unit % width]
+        for p in range(count):
+            for u in range(min(width, units - p * width)):  # a division for each would take longer
+                matrix[b, p * width + u] = panels[p, b, u]

@@ -458,10 +458,11 @@ class _Steps(Chain):
             self.graph.taker(number).record_check(program, x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
-        for op in self.ops:
+        for step, op in zip(self.graph.steps, self.ops, strict=True):
             op.record_advance(program)
             op.record_forward(program)
-            op.record_states(program)
+            if any(self.graph.uses[number] for number in step.gives[1:]):
+                op.record_states(program)
 
     def _record_beginning(self, program: Program) -> None:
         for op in self.ops:
