@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.kernels.paths import polar
 from fastlstm.losses import Gaussian, Loss, NegativeBinomial, StudentT
 
 Array = npt.NDArray[Any]
@@ -25,6 +26,8 @@ _MOST_COUNTED = 1e15
 _MOST_LISTED = 10_000_000
 # Places of a rule of Gauss and Legendre, and steps of bisection to the last digit.
 _PLACES, _HALVINGS = 48, 60
+# Floating-point operations of a draw, about.
+_WORK_OF_A_DRAW = 200.0
 
 
 class Distribution(ABC):
@@ -109,10 +112,7 @@ class _Normal(Distribution):
     loss = Gaussian(_LEAST_SCALE)
 
     def made_of(self, parameters: Array, uniform: Array) -> Array:
-        place, scale = _place_and_scale(parameters)
-        radius = np.sqrt(-2.0 * np.log1p(-uniform[0]))
-        made: Array = place + scale * (radius * np.cos(2.0 * np.pi * uniform[1]))
-        return made
+        return _polar(parameters, uniform)
 
     def mean(self, parameters: Array) -> Array:
         return _place_and_scale(parameters)[0]
@@ -135,11 +135,7 @@ class _Student(Distribution):
     loss = StudentT(_LEAST_SCALE)
 
     def made_of(self, parameters: Array, uniform: Array) -> Array:
-        place, scale = _place_and_scale(parameters)
-        freedom = _freedom(parameters)
-        radius = np.sqrt(freedom * np.expm1(-2.0 / freedom * np.log1p(-uniform[0])))
-        made: Array = place + scale * (radius * np.cos(2.0 * np.pi * uniform[1]))
-        return made
+        return _polar(parameters, uniform)
 
     def mean(self, parameters: Array) -> Array:
         return _place_and_scale(parameters)[0]
@@ -225,6 +221,15 @@ def distribution(name: Any) -> Distribution:
 
 
 # -- what the links make of parameters -------------------------------------------------------------
+
+
+def _polar(parameters: Array, uniform: Array) -> Array:
+    columns = np.reshape(parameters, (-1, np.shape(parameters)[-1])).T.astype(np.float64, order="C")
+    numbers = np.ascontiguousarray(uniform, np.float64).reshape(len(uniform), -1)
+    made = np.empty(np.shape(uniform)[1:])
+    work = _WORK_OF_A_DRAW * made.size
+    polar(made.reshape(-1), columns, numbers, _LEAST_SCALE, _LEAST_FREEDOM, work=work)
+    return made
 
 
 def _place_and_scale(parameters: Array) -> tuple[Array, Array]:

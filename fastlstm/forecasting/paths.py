@@ -16,11 +16,17 @@ from fastlstm.forecasting.sliding import SlidingWindows
 from fastlstm.forecasting.steps import and_flags
 from fastlstm.forecasting.streaming import Asked, Live
 from fastlstm.forecasting.windows import Windows
+from fastlstm.kernels.paths import spread
+from fastlstm.kernels.program import Repeated
 
 Array = npt.NDArray[Any]
 
 # Rows of a stream: as many paths of several series as go through it side by side.
 _ROWS = 4096
+# The solution of x³ = x + 1: points by its powers fill a square evenly, however many they are.
+_PLASTIC = 1.324717957244746
+# Floating-point operations that giving a path its place among the others takes as long as.
+_WORK_OF_A_PLACE = 200.0
 
 
 class Paths:
@@ -35,10 +41,10 @@ class Paths:
     """
 
     def __init__(self, model: Any, count: int) -> None:
-        self._model, self._count = model, count
+        self._model, self._count, self._paths = model, count, model._paths
         self._encoder, stepper, self._names = recursion.parts(model.models_[0])
-        self._together = min(count, max(1, _ROWS // model.n_paths))
-        self._stream = stepper.stream(self._together * model.n_paths)
+        self._together = min(count, max(1, _ROWS // self._paths))
+        self._stream = stepper.stream(self._together * self._paths)
         self._index = np.arange(self._together)
 
     def drawn(self, windows: Windows, h: int) -> Iterator[tuple[Array, Array]]:
@@ -56,7 +62,7 @@ class Paths:
             first = model._lags[-1]
             read = model._steps(past, some, first)
             states = self._encoder.predict_step((read,), self._index)
-            repeated = [np.repeat(state, model.n_paths, axis=0) for state in states]
+            repeated = [np.repeat(state, self._paths, axis=0) for state in states]
             self._stream.reset(start=dict(zip(self._names, repeated, strict=True)))
             generators = [_generator(model.seed, windows.ids[s]) for s in index]
             yield index, self._walk(some, past, shift, scale, generators, h)[: len(index)]
@@ -71,52 +77,75 @@ class Paths:
         h: int,
     ) -> Array:
         """(B, paths, h) draws, step by step."""
-        model, law = self._model, self._model._law
-        count, n, lags = len(past), model.n_paths, np.array(model._lags)
-        draw = self._draws(generators, h)
+        model, law, n = self._model, self._model._law, self._paths
+        count, known_steps, lags = len(past), past.shape[1], model._lags
+        draw = self._draws(generators, count, h)
         known, static = model._known(windows), model._static(windows, 1)[:, 0]
-        # Each lag of a step is either of the past, the same for all paths, or has been drawn.
-        first = lags[-1]
-        values = np.full((count, n, first + h), np.nan)
-        values[:, :, :first] = past[:, np.newaxis, past.shape[1] - first :]
-        drawn = np.zeros((count, n, h))
-        given: dict[str, Array] = {}
+        drawn = np.zeros((count, h, n))
+        seen = np.empty((count, h, n), np.float32)
+        x = np.empty((count, n, 2 * len(lags) + known.shape[2] + static.shape[1]), np.float32)
+        given: dict[str, Array] = {recursion.STEPS: x.reshape(count * n, -1)}
         if law.counts:
             offsets = np.repeat(law.offsets(scale[:, 0]), n, axis=0)
             given[recursion.OFFSETS] = offsets.astype(np.float32)
         for step in range(h):
-            at = first + step
-            alike = np.concatenate([known[:, past.shape[1] + step], static], axis=1)
-            x = np.concatenate(
-                [
-                    and_flags(values[:, :, at - lags]).reshape(count * n, -1),
-                    np.repeat(alike, n, axis=0),
-                ],
-                axis=1,
-                dtype=np.float32,
-            )
-            given[recursion.STEPS] = x
-            parameters = np.asarray(self._stream.step(given if len(given) > 1 else x), np.float64)
-            now = drawn[:, :, step]
-            now[: len(generators)] = draw(parameters.reshape(count, n, -1), step)
-            values[:, :, at] = model._seen(now / scale if law.counts else now)
-        if law.counts:
-            return drawn
-        return drawn * scale[..., np.newaxis] + shift[..., np.newaxis]
+            # Each lag of a step is either of the past, the same for all paths, or has been drawn.
+            before = np.zeros((count, len(lags)))
+            for place, lag in enumerate(lags):
+                if lag > step:
+                    before[:, place] = past[:, known_steps + step - lag]
+            alike = [and_flags(before), known[:, known_steps + step], static]
+            x[...] = np.concatenate(alike, axis=1, dtype=np.float32)[:, np.newaxis]
+            for place, lag in enumerate(lags):
+                if lag <= step:
+                    x[:, :, place] = seen[:, step - lag]
+            made = self._stream.step(given if law.counts else given[recursion.STEPS])
+            now = draw(np.asarray(made).reshape(count, n, -1), step)
+            drawn[: len(now), step] = now
+            seen[:, step] = model._seen(drawn[:, step] / scale if law.counts else drawn[:, step])
+        if not law.counts:
+            drawn *= scale[..., np.newaxis]
+            drawn += shift[..., np.newaxis]
+        return drawn.swapaxes(1, 2)
 
     def _draws(
-        self, generators: list[np.random.Generator], h: int
+        self, generators: list[np.random.Generator], count: int, h: int
     ) -> Callable[[Array, int], Array]:
-        """Draws of a step from (series, paths, parameters), each series by its own generator."""
-        count, law = len(generators), self._model._law
+        """Draws of a step from (series, paths, parameters), each series by its own generator.
+
+        Where they are made of uniform numbers, these are no independent ones, but points that fill
+        a square evenly, moved by a random distance that is drawn for each series and step. Paths
+        take them in the order of their locations, so that neighbours take numbers that lie far
+        from each other: each path by itself is a draw as any other, but all of them together are
+        spread like the distribution, as those of several times their number would be.
+
+        Source: L'Ecuyer, Lécot, Tuffin, "A randomized quasi-Monte Carlo simulation method for
+        Markov chains", Operations Research 56(4), 2008; the points are those of Kronecker's
+        sequence for the powers of the plastic ratio.
+        """
+        law, n = self._model._law, self._paths
         if not law.uniforms:
             return lambda parameters, step: np.stack(
                 [law.sample(*one) for one in zip(parameters, generators, strict=False)]
             )
+        powers = _PLASTIC ** -np.arange(1.0, law.uniforms + 1)
+        points = np.outer(powers, np.arange(n)) % 1.0
         # All steps at once, in their order: what comes first does not depend on h.
-        shape = (h, law.uniforms, self._model.n_paths)
-        uniform = np.stack([generator.random(shape) for generator in generators], axis=2)
-        return lambda parameters, step: law.made_of(parameters[:count], uniform[step])
+        drawn = [generator.random((h, law.uniforms)) for generator in generators]
+        # Series that only fill the stream up take the first one's.
+        drawn += drawn[:1] * (count - len(drawn))
+        shifts = np.ascontiguousarray(np.stack(drawn, axis=2))
+        uniform, order = np.empty((law.uniforms, count, n)), np.empty((count, n), np.intp)
+        spreading = Repeated(spread)
+        shift = np.empty(shifts.shape[1:])
+
+        def draw(parameters: Array, step: int) -> Array:
+            shift[...] = shifts[step]
+            work = _WORK_OF_A_PLACE * order.size
+            spreading(uniform, order, parameters, points, shift, work=work)
+            return law.made_of(parameters, uniform)
+
+        return draw
 
 
 class PathLive(Live):
