@@ -17,7 +17,6 @@ from fastlstm.forecasting.steps import and_flags
 from fastlstm.forecasting.streaming import Asked, Live
 from fastlstm.forecasting.windows import Windows
 from fastlstm.kernels.paths import spread
-from fastlstm.kernels.program import Repeated
 
 Array = npt.NDArray[Any]
 
@@ -25,8 +24,6 @@ Array = npt.NDArray[Any]
 _ROWS = 4096
 # The solution of x³ = x + 1: points by its powers fill a square evenly, however many they are.
 _PLASTIC = 1.324717957244746
-# Floating-point operations that giving a path its place among the others takes as long as.
-_WORK_OF_A_PLACE = 200.0
 
 
 class Paths:
@@ -135,14 +132,12 @@ class Paths:
         # Series that only fill the stream up take the first one's.
         drawn += drawn[:1] * (count - len(drawn))
         shifts = np.ascontiguousarray(np.stack(drawn, axis=2))
-        uniform, order = np.empty((law.uniforms, count, n)), np.empty((count, n), np.intp)
-        spreading = Repeated(spread)
-        shift = np.empty(shifts.shape[1:])
+        uniform = np.empty((law.uniforms, count, n))
+        keys, ranks = np.empty((count, n), np.float32), np.empty((count, n), np.int32)
 
         def draw(parameters: Array, step: int) -> Array:
-            shift[...] = shifts[step]
-            work = _WORK_OF_A_PLACE * order.size
-            spreading(uniform, order, parameters, points, shift, work=work)
+            work = n * ranks.size
+            spread(uniform, keys, ranks, parameters, points, shifts[step], work=work)
             return law.made_of(parameters, uniform)
 
         return draw
@@ -184,9 +179,20 @@ def quantiles_of_paths(
     """Medians and quantiles of futures of so many series."""
     points, bands = np.empty((count, h)), np.empty((count, h, len(quantiles)))
     for index, paths in drawn:
-        points[index] = np.median(paths, axis=1)
-        bands[index] = np.moveaxis(np.quantile(paths, quantiles, axis=1), 0, -1)
+        ranked = np.sort(paths, axis=1)
+        points[index] = _between(ranked, np.array([0.5]))[..., 0]
+        bands[index] = _between(ranked, quantiles)
     return Forecast(points, bands)
+
+
+def _between(ranked: Array, quantiles: Array) -> Array:
+    """(S, h, Q) of (S, paths, h) that are sorted: straight lines between them, as NumPy has it."""
+    place = quantiles * (ranked.shape[1] - 1)
+    below = np.floor(place).astype(np.intp)
+    low, high = (np.moveaxis(ranked[:, np.minimum(n, ranked.shape[1] - 1)], 1, -1)
+                 for n in (below, below + 1))  # fmt: skip
+    made: Array = low + (high - low) * (place - below)
+    return made
 
 
 def _generator(seed: int, name: Any) -> np.random.Generator:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fastlstm.kernels.jit import inline
 from fastlstm.kernels.math import exp_falling, log, reduce64
 from fastlstm.kernels.program import kernel
@@ -26,40 +28,33 @@ _TWO_PI = 2.0 * math.pi
 
 
 @kernel
-def spread(uniform, order, parameters, points, shifts, crew):
+def spread(uniform, keys, ranks, parameters, points, shifts, crew):
     """Each path's place among a series' points, by the rank of its first parameter.
 
-    uniform : (U, S, N), at least 0 and below 1
-    order : (S, N), scratch; leaves as the paths of each series from the lowest on, of equals the
-        first one first
-    parameters : (S, N, C)
+    uniform : (U, S, N) float64, receives numbers of at least 0 and below 1
+    keys : (S, N) float32, scratch
+    ranks : (S, N) int32, receives how many paths of the series are below each one, or as large and
+        before it
+    parameters : (S, N, C) float32
     points : (U, N) and ``shifts`` (U, S), both at least 0 and below 1, whose sum wraps around
     """
     dimensions, series, count = uniform.shape
     first, last = share(series, crew)
     for s in range(first, last):
-        for k in range(count):
-            order[s, k] = k
-        gap = 1
-        while gap < count // 3:
-            gap = 3 * gap + 1
-        while gap > 0:  # Shell's sort, of gaps by Knuth
-            for k in range(gap, count):
-                path, at = order[s, k], k
-                key = parameters[s, path, 0]
-                while at >= gap:
-                    other = order[s, at - gap]
-                    above = parameters[s, other, 0]
-                    if above < key or (above == key and other < path):
-                        break
-                    order[s, at] = other
-                    at -= gap
-                order[s, at] = path
-            gap //= 3
+        for r in range(count):
+            keys[s, r] = parameters[s, r, 0]
+            ranks[s, r] = 0
+        # Of so few, to compare each with all, whole vectors at a time, is faster than to sort.
+        for other in range(count):
+            key = keys[s, other]
+            for r in range(other):
+                ranks[s, r] += np.int32(key < keys[s, r])
+            for r in range(other + 1, count):
+                ranks[s, r] += np.int32(key <= keys[s, r])
         for d in range(dimensions):
-            for k in range(count):
-                place = points[d, k] + shifts[d, s]
-                uniform[d, s, order[s, k]] = place - 1.0 if place >= 1.0 else place
+            for r in range(count):
+                place = points[d, ranks[s, r]] + shifts[d, s]
+                uniform[d, s, r] = place - 1.0 if place >= 1.0 else place
 
 
 @kernel
