@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from fastlstm.forecasting.sliding import SlidingWindows
 from fastlstm.forecasting.steps import and_flags
 from fastlstm.forecasting.streaming import Asked, Live
 from fastlstm.forecasting.windows import Windows
+from fastlstm.kernels.parallel import get_num_threads, on_one_thread
 from fastlstm.kernels.paths import spread
 
 Array = npt.NDArray[Any]
@@ -27,7 +30,7 @@ _PLASTIC = 1.324717957244746
 
 
 class Paths:
-    """A network that is ready to go on from windows.
+    """Networks that are ready to go on from windows, one for each thread that has series to go on.
 
     Parameters
     ----------
@@ -38,31 +41,58 @@ class Paths:
     """
 
     def __init__(self, model: Any, count: int) -> None:
-        self._model, self._count, self._paths = model, count, model._paths
-        self._encoder, stepper, self._names = recursion.parts(model.models_[0])
-        self._together = min(count, max(1, _ROWS // self._paths))
-        self._stream = stepper.stream(self._together * self._paths)
-        self._index = np.arange(self._together)
+        pieces = -(-count // max(1, _ROWS // model._paths))
+        self._count, self._together = count, -(-count // pieces)
+        # A network does one thing at a time.
+        network, threads = model.models_[0], min(pieces, get_num_threads())
+        networks = [network, *(copy.deepcopy(network) for _ in range(threads - 1))]
+        self._walkers = [_Walker(model, network, self._together) for network in networks]
 
     def drawn(self, windows: Windows, h: int) -> Iterator[tuple[Array, Array]]:
         """Numbers of some series, and (series, paths, h) futures of theirs, until all are there.
 
         They are futures of what the network sees, without transform.
         """
-        model, together = self._model, self._together
-        for start in range(0, self._count, together):
-            index = np.arange(start, min(start + together, self._count))
-            # A stream has as many rows for the last series, however few are left.
-            some = windows.take(np.resize(index, together))
-            shift, scale = model._scales(some)
-            past = model._seen((some.past - shift) / scale)
-            first = model._lags[-1]
-            read = model._steps(past, some, first)
-            states = self._encoder.predict_step((read,), self._index)
-            repeated = [np.repeat(state, self._paths, axis=0) for state in states]
-            self._stream.reset(start=dict(zip(self._names, repeated, strict=True)))
-            generators = [_generator(model.seed, windows.ids[s]) for s in index]
-            yield index, self._walk(some, past, shift, scale, generators, h)[: len(index)]
+        count, together, walkers = self._count, self._together, self._walkers
+        parts = [np.arange(n, min(n + together, count)) for n in range(0, count, together)]
+        if len(walkers) == 1:
+            for part in parts:
+                yield part, walkers[0].futures(windows, part, h)
+            return
+
+        def alone(walker: _Walker, part: Array) -> Array:
+            with on_one_thread():
+                return walker.futures(windows, part, h)
+
+        # Series side by side wait for each other less often than the rows of a step.
+        with ThreadPoolExecutor(len(walkers)) as pool:
+            for first in range(0, len(parts), len(walkers)):
+                some = parts[first : first + len(walkers)]
+                yield from zip(some, pool.map(alone, walkers, some), strict=True)
+
+
+class _Walker:
+    """One network, which goes on from so many windows at once."""
+
+    def __init__(self, model: Any, network: Any, together: int) -> None:
+        self._model, self._paths, self._together = model, model._paths, together
+        self._encoder, stepper, self._names = recursion.parts(network)
+        self._stream = stepper.stream(together * self._paths)
+        self._index = np.arange(together)
+
+    def futures(self, windows: Windows, index: Array, h: int) -> Array:
+        """(series, paths, h) of the series with these numbers."""
+        model = self._model
+        # A stream has as many rows for the last series, however few are left.
+        some = windows.take(np.resize(index, self._together))
+        shift, scale = model._scales(some)
+        past = model._seen((some.past - shift) / scale)
+        read = model._steps(past, some, model._lags[-1])
+        states = self._encoder.predict_step((read,), self._index)
+        repeated = [np.repeat(state, self._paths, axis=0) for state in states]
+        self._stream.reset(start=dict(zip(self._names, repeated, strict=True)))
+        generators = [_generator(model.seed, windows.ids[s]) for s in index]
+        return self._walk(some, past, shift, scale, generators, h)[: len(index)]
 
     def _walk(
         self,
