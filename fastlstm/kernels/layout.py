@@ -82,7 +82,7 @@ def fill(flat, value, crew):
 def copy(out, x, crew):
     """out = x; both are flat."""
     first, last = share(x.size, crew)
-    for i in range(first, last):
+    for i in range(np.uintp(first), np.uintp(last)):  # which needs no look at its sign
         out[i] = x[i]
 
 
