@@ -87,12 +87,20 @@ class _Walker:
         some = windows.take(np.resize(index, self._together))
         shift, scale = model._scales(some)
         past = model._seen((some.past - shift) / scale)
-        read = model._steps(past, some, model._lags[-1])
-        states = self._encoder.predict_step((read,), self._index)
-        repeated = [np.repeat(state, self._paths, axis=0) for state in states]
-        self._stream.reset(start=dict(zip(self._names, repeated, strict=True)))
+        # The first step to come is the same for all paths, and so is read with the past.
+        unknown = np.full((len(past), 1), np.nan)
+        read = model._steps(np.concatenate([past, unknown], axis=1), some, model._lags[-1])
+        inputs = [read]
+        if model._law.counts:
+            offsets = model._law.offsets(np.repeat(scale, read.shape[1], axis=1))
+            inputs.append(offsets.astype(np.float32))
+        parameters, *states = self._encoder.predict_step(tuple(inputs), self._index)
+        if h > 1:
+            repeated = [np.repeat(state, self._paths, axis=0) for state in states]
+            self._stream.reset(start=dict(zip(self._names, repeated, strict=True)))
         generators = [_generator(model.seed, windows.ids[s]) for s in index]
-        return self._walk(some, past, shift, scale, generators, h)[: len(index)]
+        walked = self._walk(some, past, shift, scale, parameters[:, -1], generators, h)
+        return walked[: len(index)]
 
     def _walk(
         self,
@@ -100,10 +108,11 @@ class _Walker:
         past: Array,
         shift: Array,
         scale: Array,
+        parameters: Array,
         generators: list[np.random.Generator],
         h: int,
     ) -> Array:
-        """(B, paths, h) draws, step by step."""
+        """(B, paths, h) draws, step by step; of the first one these are the parameters."""
         model, law, n = self._model, self._model._law, self._paths
         count, known_steps, lags = len(past), past.shape[1], model._lags
         draw = self._draws(generators, count, h)
@@ -115,19 +124,21 @@ class _Walker:
         if law.counts:
             offsets = np.repeat(law.offsets(scale[:, 0]), n, axis=0)
             given[recursion.OFFSETS] = offsets.astype(np.float32)
+        made = np.repeat(parameters, n, axis=0)
         for step in range(h):
-            # Each lag of a step is either of the past, the same for all paths, or has been drawn.
-            before = np.zeros((count, len(lags)))
-            for place, lag in enumerate(lags):
-                if lag > step:
-                    before[:, place] = past[:, known_steps + step - lag]
-            alike = [and_flags(before), known[:, known_steps + step], static]
-            x[...] = np.concatenate(alike, axis=1, dtype=np.float32)[:, np.newaxis]
-            for place, lag in enumerate(lags):
-                if lag <= step:
-                    x[:, :, place] = seen[:, step - lag]
-            made = self._stream.step(given if law.counts else given[recursion.STEPS])
-            now = draw(np.asarray(made).reshape(count, n, -1), step)
+            if step:
+                # Each lag is either of the past, the same for all paths, or has been drawn.
+                before = np.zeros((count, len(lags)))
+                for place, lag in enumerate(lags):
+                    if lag > step:
+                        before[:, place] = past[:, known_steps + step - lag]
+                alike = [and_flags(before), known[:, known_steps + step], static]
+                x[...] = np.concatenate(alike, axis=1, dtype=np.float32)[:, np.newaxis]
+                for place, lag in enumerate(lags):
+                    if lag <= step:
+                        x[:, :, place] = seen[:, step - lag]
+                made = self._stream.step(given if law.counts else given[recursion.STEPS])
+            now = draw(made.reshape(count, n, -1), step)
             drawn[: len(now), step] = now
             seen[:, step] = model._seen(drawn[:, step] / scale if law.counts else drawn[:, step])
         if not law.counts:
