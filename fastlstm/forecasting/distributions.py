@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any, ClassVar
 
@@ -75,8 +76,14 @@ class Distribution(ABC):
         ndarray
             (...) float64.
         """
-        shape = (self.uniforms, *np.shape(parameters)[:-1])
-        return self.made_of(parameters, generator.random(shape))
+        made: Array = self.sample_each(np.asarray(parameters)[np.newaxis], [generator])[0]
+        return made
+
+    def sample_each(self, parameters: Array, generators: Sequence[np.random.Generator]) -> Array:
+        """(S, ...) draws of (S, ..., count), each row by its own generator, as ``sample``."""
+        shape = (self.uniforms, *np.shape(parameters)[1:-1])
+        uniform = np.stack([generator.random(shape) for generator in generators], axis=1)
+        return self.made_of(parameters, uniform)
 
     @abstractmethod
     def mean(self, parameters: Array) -> Array:
@@ -165,11 +172,13 @@ class _NegativeBinomial(Distribution):
         logarithm = np.log(scale)
         return np.stack([logarithm, -0.5 * logarithm], axis=-1)
 
-    def sample(self, parameters: Array, generator: np.random.Generator) -> Array:
+    def sample_each(self, parameters: Array, generators: Sequence[np.random.Generator]) -> Array:
         mean, r = _mean_and_shape(parameters)
-        rate = generator.standard_gamma(r) * (mean / r)
-        drawn: Array = generator.poisson(np.minimum(rate, _MOST_COUNTED)).astype(np.float64)
-        return np.where(rate > _MOST_COUNTED, np.floor(rate), drawn)
+        rate = np.stack([g.standard_gamma(one) for g, one in zip(generators, r, strict=True)])
+        rate *= mean / r
+        most = np.minimum(rate, _MOST_COUNTED)
+        drawn = np.stack([g.poisson(one) for g, one in zip(generators, most, strict=True)])
+        return np.where(rate > _MOST_COUNTED, np.floor(rate), drawn.astype(np.float64))
 
     def mean(self, parameters: Array) -> Array:
         return _mean_and_shape(parameters)[0]

@@ -163,9 +163,8 @@ class _Walker:
         """
         law, n = self._model._law, self._paths
         if not law.uniforms:
-            return lambda parameters, step: np.stack(
-                [law.sample(*one) for one in zip(parameters, generators, strict=False)]
-            )
+            some = len(generators)
+            return lambda parameters, step: law.sample_each(parameters[:some], generators)
         powers = _PLASTIC ** -np.arange(1.0, law.uniforms + 1)
         points = np.outer(powers, np.arange(n)) % 1.0
         # All steps at once, in their order: what comes first does not depend on h.
