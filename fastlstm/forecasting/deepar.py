@@ -35,6 +35,8 @@ Array = npt.NDArray[Any]
 
 # Usual look-backs are not longer.
 _LONGEST_LOOK_BACK = 336
+# Paths of each series: of real numbers, and of counts.
+_PATHS = 50, 100
 
 
 class DeepAR(Steps, BaseForecaster):
@@ -71,8 +73,10 @@ class DeepAR(Steps, BaseForecaster):
         1 a progress bar, 0 nothing.
     distribution : str
         Of a step: "StudentT", "Normal", or "NegativeBinomial" for counts.
-    n_paths : int
-        How many paths are drawn for each series.
+    n_paths : int, optional
+        How many paths are drawn for each series. By default 50, and of counts 100, whose draws are
+        independent: those of the other distributions are spread evenly over their range, so that
+        quantiles of 50 are closer to those of very many than quantiles of 100 independent ones.
     lags : sequence of int, optional
         Steps back of the values that are read, without the last one, which always is; by default
         one season and two.
@@ -123,7 +127,7 @@ class DeepAR(Steps, BaseForecaster):
         verbose: int = 1,
         *,
         distribution: str = "StudentT",
-        n_paths: int = 100,
+        n_paths: int | None = None,
         lags: Sequence[int] | None = None,
         scaler: str | None = "standard",
         season_length: int | None = None,
@@ -149,9 +153,9 @@ class DeepAR(Steps, BaseForecaster):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("n_paths", "units", "layers", "batch_size"):
+        for name in ("units", "layers", "batch_size"):
             whole_number(getattr(self, name), name)
-        for name in ("season_length", "max_steps", "patience"):
+        for name in ("n_paths", "season_length", "max_steps", "patience"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
         for lag in [] if self.lags is None else np.ravel(self.lags).tolist():
@@ -298,6 +302,10 @@ class DeepAR(Steps, BaseForecaster):
         windows = self._reader(seen, h, future).last()
         for index, made in (paths or Paths(self, len(panel))).drawn(windows, h):
             yield index, self._transforms.paths_back(made, panel.take(index))
+
+    @property
+    def _paths(self) -> int:
+        return self.n_paths or _PATHS[self._law.counts]
 
     def _live(self, panel: Panel) -> Live:
         return PathLive(self, panel, self._reach())

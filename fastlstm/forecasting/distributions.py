@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from fastlstm.kernels.paths import polar
 from fastlstm.losses import Gaussian, Loss, NegativeBinomial, StudentT
 
 Array = npt.NDArray[Any]
@@ -25,6 +27,8 @@ _MOST_COUNTED = 1e15
 _MOST_LISTED = 10_000_000
 # Places of a rule of Gauss and Legendre, and steps of bisection to the last digit.
 _PLACES, _HALVINGS = 48, 60
+# Floating-point operations of a draw, about.
+_WORK_OF_A_DRAW = 200.0
 
 
 class Distribution(ABC):
@@ -72,8 +76,14 @@ class Distribution(ABC):
         ndarray
             (...) float64.
         """
-        shape = (self.uniforms, *np.shape(parameters)[:-1])
-        return self.made_of(parameters, generator.random(shape))
+        made: Array = self.sample_each(np.asarray(parameters)[np.newaxis], [generator])[0]
+        return made
+
+    def sample_each(self, parameters: Array, generators: Sequence[np.random.Generator]) -> Array:
+        """(S, ...) draws of (S, ..., count), each row by its own generator, as ``sample``."""
+        shape = (self.uniforms, *np.shape(parameters)[1:-1])
+        uniform = np.stack([generator.random(shape) for generator in generators], axis=1)
+        return self.made_of(parameters, uniform)
 
     @abstractmethod
     def mean(self, parameters: Array) -> Array:
@@ -109,10 +119,7 @@ class _Normal(Distribution):
     loss = Gaussian(_LEAST_SCALE)
 
     def made_of(self, parameters: Array, uniform: Array) -> Array:
-        place, scale = _place_and_scale(parameters)
-        radius = np.sqrt(-2.0 * np.log1p(-uniform[0]))
-        made: Array = place + scale * (radius * np.cos(2.0 * np.pi * uniform[1]))
-        return made
+        return _polar(parameters, uniform)
 
     def mean(self, parameters: Array) -> Array:
         return _place_and_scale(parameters)[0]
@@ -135,11 +142,7 @@ class _Student(Distribution):
     loss = StudentT(_LEAST_SCALE)
 
     def made_of(self, parameters: Array, uniform: Array) -> Array:
-        place, scale = _place_and_scale(parameters)
-        freedom = _freedom(parameters)
-        radius = np.sqrt(freedom * np.expm1(-2.0 / freedom * np.log1p(-uniform[0])))
-        made: Array = place + scale * (radius * np.cos(2.0 * np.pi * uniform[1]))
-        return made
+        return _polar(parameters, uniform)
 
     def mean(self, parameters: Array) -> Array:
         return _place_and_scale(parameters)[0]
@@ -169,11 +172,13 @@ class _NegativeBinomial(Distribution):
         logarithm = np.log(scale)
         return np.stack([logarithm, -0.5 * logarithm], axis=-1)
 
-    def sample(self, parameters: Array, generator: np.random.Generator) -> Array:
+    def sample_each(self, parameters: Array, generators: Sequence[np.random.Generator]) -> Array:
         mean, r = _mean_and_shape(parameters)
-        rate = generator.standard_gamma(r) * (mean / r)
-        drawn: Array = generator.poisson(np.minimum(rate, _MOST_COUNTED)).astype(np.float64)
-        return np.where(rate > _MOST_COUNTED, np.floor(rate), drawn)
+        rate = np.stack([g.standard_gamma(one) for g, one in zip(generators, r, strict=True)])
+        rate *= mean / r
+        most = np.minimum(rate, _MOST_COUNTED)
+        drawn = np.stack([g.poisson(one) for g, one in zip(generators, most, strict=True)])
+        return np.where(rate > _MOST_COUNTED, np.floor(rate), drawn.astype(np.float64))
 
     def mean(self, parameters: Array) -> Array:
         return _mean_and_shape(parameters)[0]
@@ -225,6 +230,15 @@ def distribution(name: Any) -> Distribution:
 
 
 # -- what the links make of parameters -------------------------------------------------------------
+
+
+def _polar(parameters: Array, uniform: Array) -> Array:
+    columns = np.reshape(parameters, (-1, np.shape(parameters)[-1])).T.astype(np.float64, order="C")
+    numbers = np.ascontiguousarray(uniform, np.float64).reshape(len(uniform), -1)
+    made = np.empty(np.shape(uniform)[1:])
+    work = _WORK_OF_A_DRAW * made.size
+    polar(made.reshape(-1), columns, numbers, _LEAST_SCALE, _LEAST_FREEDOM, work=work)
+    return made
 
 
 def _place_and_scale(parameters: Array) -> tuple[Array, Array]:

@@ -18,8 +18,8 @@ class Parts(NamedTuple):
     Attributes
     ----------
     encoder : Model
-        From steps, (batch, time, features), to the states after the last one, a list of (batch,
-        units), h and c of each layer.
+        From steps, (batch, time, features), to parameters after each one, and the states after the
+        last one, (batch, units), h and c of each layer.
     stepper : Model
         From steps and states before the first one to parameters: what ``stream`` runs.
     state_names : list of str
@@ -59,15 +59,16 @@ def network(
     ]
     steps = Input((None, features), name=STEPS)
     made, _ = _through(recurrent, steps, None)
-    return _with_head(steps, made, Dense(parameters, name=_HEAD), offsets, [])
+    return _with_head(steps, made, [], Dense(parameters, name=_HEAD), offsets, [])
 
 
 def parts(model: Model) -> Parts:
     """The encoder and the stepper of a ``network``."""
     recurrent = [layer for layer in model.layers if isinstance(layer, LSTM)]
     features = dict(zip(model.input_names, model.inputs, strict=True))[STEPS].shape[-1]
+    head, offsets = model.get_layer(_HEAD), OFFSETS in model.input_names
     steps = Input((None, features), name=STEPS)
-    encoder = Model(steps, _through(recurrent, steps, None)[1])
+    encoder = _with_head(steps, *_through(recurrent, steps, None), head, offsets, [])
     starts = [
         Input((layer.units,), name=f"{layer.name}_{state}")
         for layer in recurrent
@@ -75,8 +76,7 @@ def parts(model: Model) -> Parts:
     ]
     steps = Input((None, features), name=STEPS)
     made, _ = _through(recurrent, steps, starts)
-    head = model.get_layer(_HEAD)
-    stepper = _with_head(steps, made, head, OFFSETS in model.input_names, starts)
+    stepper = _with_head(steps, made, [], head, offsets, starts)
     return Parts(encoder, stepper, [start.name for start in starts])
 
 
@@ -90,9 +90,12 @@ def _through(recurrent: list[Any], made: Any, starts: list[Any] | None) -> tuple
     return made, states
 
 
-def _with_head(steps: Any, made: Any, head: Any, offsets: bool, starts: list[Any]) -> Model:
-    out = head(made)
-    if not offsets:
-        return Model([steps, *starts], out)
-    given = Input((None, out.shape[-1]), name=OFFSETS)
-    return Model([steps, given, *starts], Add()([out, given]))
+def _with_head(
+    steps: Any, made: Any, states: list[Any], head: Any, offsets: bool, starts: list[Any]
+) -> Model:
+    """The model that gives parameters, and states where there are any."""
+    out, inputs = head(made), [steps]
+    if offsets:
+        inputs.append(Input((None, out.shape[-1]), name=OFFSETS))
+        out = Add()([out, inputs[1]])
+    return Model([*inputs, *starts], [out, *states] if states else out)

@@ -82,7 +82,7 @@ def fill(flat, value, crew):
 def copy(out, x, crew):
     """out = x; both are flat."""
     first, last = share(x.size, crew)
-    for i in range(first, last):
+    for i in range(np.uintp(first), np.uintp(last)):  # which needs no look at its sign
         out[i] = x[i]
 
 
@@ -177,9 +177,10 @@ def to_panels(panels, matrix, crew):
 @kernel
 def from_panels(matrix, panels, crew):
     """matrix[b, p·width + u] = panels[p, b, u], the inverse of ``to_panels``."""
-    width = panels.shape[2]
+    count, _, width = panels.shape
     batch, units = matrix.shape
     first, last = share(batch, crew)
     for b in range(first, last):
-        for unit in range(units):
-            matrix[b, unit] = panels[unit // width, b, unit % width]
+        for p in range(count):
+            for u in range(min(width, units - p * width)):  # a division for each would take longer
+                matrix[b, p * width + u] = panels[p, b, u]

@@ -458,10 +458,11 @@ class _Steps(Chain):
             self.graph.taker(number).record_check(program, x.reshape(-1))
 
     def _record_forward(self, program: Program) -> None:
-        for op in self.ops:
+        for step, op in zip(self.graph.steps, self.ops, strict=True):
             op.record_advance(program)
             op.record_forward(program)
-            op.record_states(program)
+            if any(self.graph.uses[number] for number in step.gives[1:]):
+                op.record_states(program)
 
     def _record_beginning(self, program: Program) -> None:
         for op in self.ops:
@@ -473,6 +474,12 @@ class _Steps(Chain):
     def begin(self, index: np.ndarray) -> None:
         """Let some rows start from what is held, or from zeros; the others go on."""
         ops = [inner for op in self.ops for inner in op.recurrent_ops]
+        if len(np.unique(index)) == len(self.index):  # nobody goes on
+            self.program.run(*self._parts["begin"])
+            for op in ops:
+                for last, first in zip([op.last_h, *op.last_carry], op.states(0), strict=True):
+                    np.copyto(last, first)
+            return
         before = [(op.last_h.copy(), op.last_carry.copy()) for op in ops]
         self.program.run(*self._parts["begin"])
         for op, (h, carry) in zip(ops, before, strict=True):

@@ -10,6 +10,8 @@ import pytest
 
 from fastlstm.forecasting import recursion
 from fastlstm.forecasting.deepar import DeepAR
+from fastlstm.forecasting.distributions import distribution
+from fastlstm.forecasting.paths import draws_of
 from fastlstm.kernels.parallel import set_num_threads
 
 H, SEASON, LENGTH = 12, 24, 240
@@ -78,8 +80,10 @@ def test_a_forecast_depends_on_neither_the_batch_nor_the_other_series(fitted, kn
 
 def test_the_stream_may_take_few_series_at_a_time(fitted, monkeypatch):
     expected = fitted.sample_paths()
-    monkeypatch.setattr("fastlstm.forecasting.paths._ROWS", 3 * QUICK["n_paths"])
-    np.testing.assert_array_equal(fitted.sample_paths(), expected)
+    for series, threads in ((3, 1), (1, 3)):
+        set_num_threads(threads)
+        monkeypatch.setattr("fastlstm.forecasting.paths._ROWS", series * QUICK["n_paths"])
+        np.testing.assert_array_equal(fitted.sample_paths(), expected)
 
 
 def test_bits_do_not_depend_on_the_threads(known_and_true):
@@ -108,6 +112,34 @@ def test_forecasts_are_quantiles_of_the_paths(fitted):
     np.testing.assert_allclose(made["DeepAR-hi-80"], high.ravel(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["Normal", "StudentT"])
+def test_fifty_paths_are_as_close_as_a_hundred_independent_ones(name):
+    """Quantiles of what adds up over the steps, where those of very many paths are known."""
+    law, levels, series, h = distribution(name), [0.025, 0.1, 0.5, 0.9, 0.975], 300, 8
+
+    def ends(n, draw):
+        value = np.zeros((series, n))
+        for step in range(h):
+            parameters = np.zeros((series, n, law.count), np.float32)
+            parameters[..., 0], parameters[..., 2:] = 0.9 * value, 3.0
+            value = draw(parameters, step)
+        return value
+
+    generators = [np.random.default_rng([7, s]) for s in range(series)]
+    spread = ends(50, draws_of(law, generators, series, 50, h))
+    alone = ends(100, lambda parameters, step: law.sample_each(parameters, generators))
+    many = ends(4000, lambda parameters, step: law.sample_each(parameters, generators))
+    exact = np.quantile(many, levels)
+    error, other = (
+        np.sqrt(((np.quantile(paths, levels, axis=1).T - exact) ** 2).mean(axis=0))
+        for paths in (spread, alone)
+    )
+    assert (error < other).all()
+    assert error[2] < 0.75 * other[2]
+    # Each path by itself is like any other.
+    assert spread[:, 0].std() == pytest.approx(many.std(), rel=0.15)
+
+
 def test_the_first_step_is_that_of_the_trained_network(fitted):
     """What encoder and stream make of a window is what the network in training makes of it."""
     panel = fitted.panel_
@@ -131,7 +163,9 @@ def test_the_stepper_goes_on_from_the_encoder_with_the_same_bits(rng):
             x[recursion.OFFSETS] = rng.standard_normal((3, 9, 2)).astype(np.float32)
         whole = model.predict(x, verbose=0)
         encoder, stepper, names = recursion.parts(model)
-        states = encoder.predict({recursion.STEPS: x[recursion.STEPS][:, :4]}, verbose=0)
+        past = {name: array[:, :4] for name, array in x.items()}
+        made, *states = encoder.predict(past, verbose=0)
+        np.testing.assert_array_equal(made, whole[:, :4])
         stream = stepper.stream(3)
         stream.reset(start=dict(zip(names, states, strict=True)))
         for t in range(4, 9):
